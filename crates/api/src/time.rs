@@ -1,0 +1,45 @@
+//! Points in time as the contract writes them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A wall-clock time: RFC 3339 in UTC with milliseconds, `2026-01-02T03:04:05.678Z`. Holds Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WallTime(pub i64);
+
+impl std::fmt::Display for WallTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Out of jiff's range there is no year to write; the bound is shown instead.
+        let time = Timestamp::from_millisecond(self.0);
+        let bound = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        write!(f, "{:.3}", time.unwrap_or(bound))
+    }
+}
+
+impl Serialize for WallTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WallTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time: Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_and_survive_their_text() {
+        let time = WallTime(1_767_323_045_678);
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-01-02T03:04:05.678Z\"");
+        assert_eq!(serde_json::from_str::<WallTime>("\"2026-01-02T03:04:05.678Z\"").unwrap(), time);
+        assert_eq!(WallTime(1_767_323_045_000).to_string(), "2026-01-02T03:04:05.000Z");
+        assert!(WallTime(i64::MAX).to_string().starts_with("9999-"));
+    }
+}

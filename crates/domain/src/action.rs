@@ -1,0 +1,111 @@
+//! What an operator asks for.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ActionId, TraceId, VmId};
+use crate::vm::{InvalidSpec, VmSpec, closed_set};
+
+closed_set!(
+    /// The kinds of action, by their name on the wire.
+    ActionType, "an action type" {
+        Create = "MicroVMCreate",
+        Start = "MicroVMStart",
+        Stop = "MicroVMStop",
+        Delete = "MicroVMDelete",
+        Pause = "MicroVMPause",
+        Resume = "MicroVMResume",
+        Snapshot = "MicroVMSnapshot",
+        Restore = "MicroVMRestore",
+        SnapshotDelete = "MicroVMSnapshotDelete",
+        CommandExecute = "CommandExecute",
+    }
+);
+
+/// An action with its parameters, every one checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    Create(CreateVm),
+    Start(VmId),
+    Stop(StopVm),
+    Delete(DeleteVm),
+    Pause(VmId),
+    Resume(VmId),
+}
+
+/// Make a VM, and boot it when `autostart` says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateVm {
+    pub spec: VmSpec,
+    pub autostart: bool,
+}
+
+/// Ask the guest to power off; after `grace` force it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopVm {
+    pub vm_id: VmId,
+    pub grace: Duration,
+}
+
+/// Remove every trace of a VM; its disks only when asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVm {
+    pub vm_id: VmId,
+    pub delete_disks: bool,
+}
+
+impl Request {
+    pub fn action_type(&self) -> ActionType {
+        match self {
+            Self::Create(_) => ActionType::Create,
+            Self::Start(_) => ActionType::Start,
+            Self::Stop(_) => ActionType::Stop,
+            Self::Delete(_) => ActionType::Delete,
+            Self::Pause(_) => ActionType::Pause,
+            Self::Resume(_) => ActionType::Resume,
+        }
+    }
+
+    /// The VM it is about: actions on one VM run one after another.
+    pub fn vm_id(&self) -> VmId {
+        match self {
+            Self::Create(create) => create.spec.vm_id,
+            Self::Stop(stop) => stop.vm_id,
+            Self::Delete(delete) => delete.vm_id,
+            Self::Start(vm_id) | Self::Pause(vm_id) | Self::Resume(vm_id) => *vm_id,
+        }
+    }
+
+    /// How long it may take from admission to its end when nobody said.
+    pub fn default_timeout(&self) -> Duration {
+        match self {
+            Self::Create(_) => Duration::from_secs(120),
+            Self::Start(_) | Self::Delete(_) => Duration::from_secs(60),
+            Self::Stop(stop) => stop.grace + Duration::from_secs(30),
+            Self::Pause(_) | Self::Resume(_) => Duration::from_secs(30),
+        }
+    }
+}
+
+/// One request with the name by which it is asked for once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub action_id: ActionId,
+    pub request: Request,
+    /// From admission on the host to its end.
+    pub timeout: Duration,
+    pub trace_id: Option<TraceId>,
+    /// The `x-request-id` of the call that brought it.
+    pub correlation_id: Option<String>,
+}
+
+impl Action {
+    /// Whether both ask for the same, so that the second is a repetition of the first. The trace and the
+    /// correlation of a repeated call are its own and do not count.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.action_id == other.action_id && self.request == other.request && self.timeout == other.timeout
+    }
+}

@@ -1,0 +1,103 @@
+//! The running of an action on a host, and its end.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::ActionType;
+use crate::ids::{ActionId, TraceId, VmId};
+use crate::vm::{InvalidSpec, closed_set};
+
+closed_set!(
+    /// How an execution stands.
+    ExecutionStatus, "an execution's status" {
+        Running = "running",
+        Success = "success",
+        Failure = "failure",
+        Cancelled = "cancelled",
+    }
+);
+
+closed_set!(
+    /// How an action stands.
+    ActionStatus, "an action's status" {
+        /// Admitted; it waits for its turn.
+        Queued = "queued",
+        /// Handed to its host.
+        Delivered = "delivered",
+        Running = "running",
+        Success = "success",
+        Failure = "failure",
+        Cancelled = "cancelled",
+        /// Too old to be started.
+        Expired = "expired",
+    }
+);
+
+/// The end of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It holds now; `changed` is false when it held before.
+    Success {
+        changed: bool,
+    },
+    Failure {
+        error: String,
+    },
+    /// Cancelled on request, before or after its start.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The execution status that this outcome gives.
+    pub fn status(&self) -> ExecutionStatus {
+        match self {
+            Self::Success { .. } => ExecutionStatus::Success,
+            Self::Failure { .. } => ExecutionStatus::Failure,
+            Self::Cancelled => ExecutionStatus::Cancelled,
+        }
+    }
+
+    /// What went wrong, for people.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failure { error } => Some(error),
+            Self::Success { .. } | Self::Cancelled => None,
+        }
+    }
+
+    /// Whether it altered anything; false for what did not succeed.
+    pub fn changed(&self) -> bool {
+        matches!(self, Self::Success { changed: true })
+    }
+}
+
+/// What the processes that did the work used.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct ResourceUsage {
+    /// Mean over the execution; 100 is one core.
+    pub cpu_percent: f64,
+    /// Peak resident memory, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// The running of an action on a host, retries counted in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    pub action_id: ActionId,
+    pub action_type: ActionType,
+    pub vm_id: VmId,
+    /// Unix time in milliseconds.
+    pub started_at_ms: i64,
+    /// Unix time in milliseconds; none while it runs.
+    pub completed_at_ms: Option<i64>,
+    /// Measured on the monotonic clock; none while it runs.
+    pub duration_ms: Option<u64>,
+    pub status: ExecutionStatus,
+    pub error: Option<String>,
+    /// Attempts after the first.
+    pub retries: u32,
+    pub usage: ResourceUsage,
+    pub trace_id: Option<TraceId>,
+}

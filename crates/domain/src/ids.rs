@@ -1,0 +1,199 @@
+//! Identifiers, each its own type so that one cannot be passed for another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest action id, in bytes.
+const ACTION_ID_MAX_BYTES: usize = 128;
+/// Longest VM name, in bytes.
+const VM_NAME_MAX_BYTES: usize = 64;
+
+/// Why a text is not the identifier it was taken for. The sentence names the rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    #[error("an action id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -")]
+    ActionId,
+    #[error("a name is 1 to 64 letters, digits, `.`, `_` or `-`, and not `.` or `..`")]
+    VmName,
+    #[error("`{0}` is not a UUID; write it like 01890a5d-ac96-774b-bcce-b302099a8057")]
+    VmId(String),
+    #[error("a trace id is 32 lower-case hexadecimal digits, not all zero")]
+    TraceId,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $error:expr, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text of the identifier.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) { Ok(Self(text)) } else { Err($error) }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Names an action: 1–128 of `[A-Za-z0-9._:-]`, unique on a host.
+    ActionId,
+    InvalidId::ActionId,
+    |text| {
+        (1..=ACTION_ID_MAX_BYTES).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+    }
+);
+
+text_id!(
+    /// A microVM's name for people: at most 64 letters, digits, `.`, `_`, `-`; unique on a host.
+    VmName,
+    InvalidId::VmName,
+    |text| {
+        (1..=VM_NAME_MAX_BYTES).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            && text != "."
+            && text != ".."
+    }
+);
+
+/// Names a microVM: a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VmId(uuid::Uuid);
+
+impl VmId {
+    /// The identifier with the given UUID.
+    pub const fn from_uuid(uuid: uuid::Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl FromStr for VmId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        uuid::Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::VmId(text.chars().take(64).collect()))
+    }
+}
+
+impl fmt::Display for VmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// The trace an action belongs to: 16 bytes, shown as 32 lower-case hexadecimal digits (W3C Trace Context).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TraceId(u128);
+
+impl TraceId {
+    /// The trace id with these bytes, big-endian; none when they are all zero.
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let value = u128::from_be_bytes(bytes);
+        (value != 0).then_some(Self(value))
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let lower_hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let value = u128::from_str_radix(text, 16).ok().filter(|value| lower_hex && *value != 0);
+        value.map(Self).ok_or(InvalidId::TraceId)
+    }
+}
+
+impl TryFrom<String> for TraceId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<TraceId> for String {
+    fn from(id: TraceId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: FromStr>(text: &str, valid: bool) {
+        assert_eq!(text.parse::<T>().is_ok(), valid, "{text:?}");
+    }
+
+    #[test]
+    fn identifiers_hold_their_rules() {
+        check::<ActionId>("a", true);
+        check::<ActionId>("deploy:web-1_2026.11", true);
+        check::<ActionId>(&"a".repeat(128), true);
+        check::<ActionId>(&"a".repeat(129), false);
+        check::<ActionId>("", false);
+        check::<ActionId>("a/b", false);
+        check::<ActionId>("a b", false);
+        check::<VmName>("web-1", true);
+        check::<VmName>("a/b", false);
+        check::<VmName>("..", false);
+        check::<VmName>(&"a".repeat(64), true);
+        check::<VmName>(&"a".repeat(300), false);
+        check::<VmName>("bücher", false);
+        check::<VmId>("01890a5d-ac96-774b-bcce-b302099a8057", true);
+        check::<VmId>("web-1", false);
+        check::<TraceId>("0af7651916cd43dd8448eb211c80319c", true);
+        check::<TraceId>("00000000000000000000000000000000", false);
+        check::<TraceId>("0AF7651916CD43DD8448EB211C80319C", false);
+        check::<TraceId>("+af7651916cd43dd8448eb211c80319c", false);
+    }
+
+    #[test]
+    fn a_trace_id_survives_its_text() {
+        let id = TraceId::from_bytes([7; 16]).unwrap();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(TraceId::from_bytes([0; 16]), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! The nouns of nkudo and their legal transitions.
+//!
+//! An [`Action`] is asked for; an [`Execution`] is the running of it on a host; an *attempt* is one try; an
+//! [`Outcome`] is its end. What an action means for a microVM in a given state is decided in one place,
+//! [`verdict`], which is the contract's table of actions by states.
+//!
+//! **Invariant:** nothing here does I/O, reads a clock or draws a random number.
+//! **Invariant:** a value of one of these types is valid: names, ids and sizes are checked where they are made.
+
+mod action;
+mod evidence;
+mod execution;
+mod ids;
+mod lifecycle;
+mod vm;
+
+pub use action::{Action, ActionType, CreateVm, DeleteVm, Request, StopVm};
+pub use evidence::{Evidence, Exit, Monitor, Observation};
+pub use execution::{ActionStatus, Execution, ExecutionStatus, Outcome, ResourceUsage};
+pub use ids::{ActionId, InvalidId, TraceId, VmId, VmName};
+pub use lifecycle::{Deed, Refusal, Verdict, verdict};
+pub use vm::{
+    Console, Disk, DiskFormat, InvalidSpec, MEMORY_BYTES_MIN, Machine, Nic, ProviderKind, RestartPolicy,
+    VCPUS_MAX, VmSpec, VmState,
+};

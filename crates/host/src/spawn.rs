@@ -1,0 +1,181 @@
+//! Children that outlive us.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use thiserror::Error;
+
+use crate::pidfd::{PidFd, PidFdError};
+use crate::process::{self, Identity};
+
+/// What to start. The child gets its own process group, these three descriptors, exactly this environment, and
+/// nothing that this process opened; only what the process was itself started with open (beyond the standard three,
+/// without close-on-exec) goes on to the child.
+#[derive(Debug)]
+pub struct Detached<'a> {
+    /// An absolute path; a bare name is looked up on the `PATH` of `env`.
+    pub program: &'a Path,
+    pub args: &'a [OsString],
+    /// A locked file here lets the child hold the lock for as long as it lives.
+    pub stdin: File,
+    pub stdout: File,
+    pub stderr: File,
+    pub cwd: &'a Path,
+    pub env: &'a [(OsString, OsString)],
+}
+
+/// Why nothing was started.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    #[error("there is no program {}", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not an executable program", .0.display())]
+    NotExecutable(PathBuf),
+    #[error("{} is no directory to start {} in", cwd.display(), program.display())]
+    Directory { program: PathBuf, cwd: PathBuf },
+    #[error("cannot start {}", program.display())]
+    Failed {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} was started and ended again, because it cannot be watched", program.display())]
+    Unwatched {
+        program: PathBuf,
+        #[source]
+        source: PidFdError,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The status it exited with.
+    pub code: Option<i32>,
+    /// The signal that ended it. Both are none when somebody else reaped the process.
+    pub signal: Option<i32>,
+}
+
+/// A child of ours. Dropping it does not end the process.
+///
+/// A child that ends stays a zombie until its parent reaps it or ends itself. So whoever starts one keeps this value
+/// and calls [`Child::exited`], or [`Child::try_reap`] once a [`PidFd`] has told of the end.
+#[derive(Debug)]
+#[must_use = "a child that is not reaped stays a zombie"]
+pub struct Child {
+    process: std::process::Child,
+    pidfd: PidFd,
+    exit: Option<Exit>,
+}
+
+/// Starts a process.
+///
+/// # Errors
+/// Each names the program; nothing runs then.
+pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
+    let Detached { program, args, stdin, stdout, stderr, cwd, env } = what;
+    if !cwd.is_dir() {
+        return Err(SpawnError::Directory { program: program.to_owned(), cwd: cwd.to_owned() });
+    }
+    let mut process = Command::new(program)
+        .args(args)
+        .env_clear()
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .current_dir(cwd)
+        .process_group(0)
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|source| spawn_error(program, source))?;
+    match watch(process.id()) {
+        Ok(pidfd) => Ok(Child { process, pidfd, exit: None }),
+        Err(source) => {
+            // A child that nobody would wait for must not be left behind.
+            let ended = process.kill().and_then(|()| process.wait());
+            let program = program.to_owned();
+            Err(match ended {
+                Ok(_) => SpawnError::Unwatched { program, source },
+                Err(source) => SpawnError::Failed { program, source },
+            })
+        }
+    }
+}
+
+fn watch(pid: u32) -> Result<PidFd, PidFdError> {
+    let identity =
+        process::identity_of_unreaped(pid).ok_or(PidFdError::Gone(Identity { pid, start_ticks: 0 }))?;
+    PidFd::open_unchecked(identity)
+}
+
+fn spawn_error(program: &Path, source: io::Error) -> SpawnError {
+    let bare = program.components().count() == 1 && !program.is_absolute();
+    match source.raw_os_error().map(nix::errno::Errno::from_raw) {
+        // A script whose interpreter is missing says ENOENT too.
+        Some(nix::errno::Errno::ENOENT) if bare || !program.exists() => {
+            SpawnError::Missing(program.to_owned())
+        }
+        Some(nix::errno::Errno::EACCES | nix::errno::Errno::ENOEXEC) => {
+            SpawnError::NotExecutable(program.to_owned())
+        }
+        _ => SpawnError::Failed { program: program.to_owned(), source },
+    }
+}
+
+impl Child {
+    pub fn identity(&self) -> Identity {
+        self.pidfd.identity()
+    }
+
+    pub fn pidfd(&self) -> &PidFd {
+        &self.pidfd
+    }
+
+    /// Reaps the child when it has ended, and from then on tells how.
+    pub fn try_reap(&mut self) -> Option<Exit> {
+        if self.exit.is_none() {
+            self.exit = match self.process.try_wait() {
+                Ok(status) => status.map(Exit::from),
+                // Reaped behind our back: that it ended is all that can be known.
+                Err(_) if self.pidfd.has_exited() => Some(Exit { code: None, signal: None }),
+                Err(_) => None,
+            };
+        }
+        self.exit
+    }
+
+    /// Waits for the end, reaps the child and tells how it ended. Cancel safe.
+    ///
+    /// # Panics
+    /// As [`PidFd::exited`].
+    pub async fn exited(&mut self) -> Exit {
+        loop {
+            self.pidfd.exited().await;
+            if let Some(exit) = self.try_reap() {
+                return exit;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Exit {
+        Exit { code: status.code(), signal: status.signal() }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exited with status {code}"),
+            (None, Some(signal)) => write!(f, "killed by signal {signal}"),
+            (None, None) => f.write_str("ended, it is not known how"),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The bytes of segments and records, as laid out in the crate's documentation.
+
+use std::fmt;
+
+use crate::replay::Reason;
+
+/// The newest format that is read, and the one that is written.
+pub(crate) const VERSION: u16 = 1;
+
+pub(crate) const HEADER_BYTES: usize = 24;
+pub(crate) const RECORD_HEAD_BYTES: usize = 16;
+
+const MAGIC: [u8; 8] = *b"\x89JRNL\r\n\x1a";
+const FLAG_BASE: u16 = 1;
+
+/// The place of a record in its journal: the first is 1, each next one more. Zero stands before all records.
+///
+/// Numbers of records that were lost before they were durable are given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seq(u64);
+
+/// The head of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) base: bool,
+    pub(crate) first: Seq,
+}
+
+/// Why a segment's head is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Newer(u16),
+    Damaged,
+}
+
+impl Seq {
+    pub const fn new(number: u64) -> Seq {
+        Seq(number)
+    }
+
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+
+    pub(crate) fn previous(self) -> Seq {
+        Seq(self.0.saturating_sub(1))
+    }
+
+    pub(crate) fn segment_name(self) -> String {
+        format!("{:020}.seg", self.0)
+    }
+
+    /// None for any name that [`Seq::segment_name`] does not give.
+    pub(crate) fn of_segment_name(name: &str) -> Option<Seq> {
+        let seq = Seq(name.strip_suffix(".seg")?.parse().ok()?);
+        (seq.segment_name() == name).then_some(seq)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Header {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let flags = if self.base { FLAG_BASE } else { 0 };
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(flags.to_le_bytes());
+        bytes.extend(self.first.0.to_le_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Header, HeaderFault> {
+        Header::fields(bytes).unwrap_or(Err(HeaderFault::Damaged))
+    }
+
+    /// None when the bytes are not those of a header.
+    fn fields(bytes: &[u8]) -> Option<Result<Header, HeaderFault>> {
+        let (summed, mut rest) = bytes.split_at_checked(HEADER_BYTES - 4)?;
+        let sum = u32::from_le_bytes(take(&mut rest)?);
+        let mut fields = summed;
+        if take(&mut fields)? != MAGIC || sum != crc32fast::hash(summed) {
+            return None;
+        }
+        let version = u16::from_le_bytes(take(&mut fields)?);
+        let flags = u16::from_le_bytes(take(&mut fields)?);
+        let first = Seq(u64::from_le_bytes(take(&mut fields)?));
+        if version > VERSION {
+            return Some(Err(HeaderFault::Newer(version)));
+        }
+        let known = version == VERSION && flags & !FLAG_BASE == 0 && first > Seq(0);
+        known.then_some(Ok(Header { base: flags & FLAG_BASE != 0, first }))
+    }
+}
+
+/// Adds the bytes of a record. `length` is that of the payload.
+pub(crate) fn encode_record(bytes: &mut Vec<u8>, seq: Seq, length: u32, payload: &[u8]) {
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(checksum(length, seq, payload).to_le_bytes());
+    bytes.extend(seq.0.to_le_bytes());
+    bytes.extend(payload);
+}
+
+/// The payload of the record that `bytes` begin with, which must have this sequence number, and what follows it.
+pub(crate) fn decode_record(mut bytes: &[u8], expected: Seq) -> Result<(&[u8], &[u8]), Reason> {
+    let fields = &mut bytes;
+    let length = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
+    let sum = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
+    let seq = Seq(u64::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?));
+    let payload_bytes = usize::try_from(length).unwrap_or(usize::MAX);
+    let (payload, rest) = fields.split_at_checked(payload_bytes).ok_or(Reason::TornRecord)?;
+    if sum != checksum(length, seq, payload) {
+        return Err(Reason::DamagedRecord);
+    }
+    if seq != expected {
+        return Err(Reason::Gap);
+    }
+    Ok((payload, rest))
+}
+
+fn checksum(length: u32, seq: Seq, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    hasher.update(&seq.0.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+/// Takes the first `N` bytes off.
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*taken)
+}

@@ -1,0 +1,270 @@
+//! Writing a journal.
+
+use std::path::{Path, PathBuf};
+
+use crate::atomic::{remove_if_there, unfinished};
+use crate::disk::{Disk, DiskFile as _};
+use crate::error::{Deed, JournalError};
+use crate::format::{HEADER_BYTES, Header, RECORD_HEAD_BYTES, Seq, encode_record};
+use crate::replay::{Replay, Scan, Segment};
+
+mod repair;
+
+/// A compaction writes in pieces of about this size.
+const COMPACTION_WRITE_BYTES: usize = 64 * 1024;
+
+/// Records in order, durable up to the last sync. See the crate's documentation.
+#[derive(Debug)]
+pub struct Journal<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    options: Options,
+    /// The last is the one that is written, by `file`.
+    segments: Vec<Segment>,
+    file: D::File,
+    next: Seq,
+    durable: Seq,
+    poisoned: bool,
+    /// Kept for its memory.
+    buffer: Vec<u8>,
+}
+
+/// The bounds of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// A segment that has a record and would grow over this is followed by a new one. A snapshot is one segment.
+    pub segment_bytes: u64,
+    /// The longest payload that is taken. A longer one from before is still given back.
+    pub max_record_bytes: u32,
+}
+
+impl Default for Options {
+    /// Segments of 4 MiB, records of 1 MiB.
+    fn default() -> Options {
+        Options { segment_bytes: 4 << 20, max_record_bytes: 1 << 20 }
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens the journal in a directory, which is made when there is none, and gives back what it holds; all of that
+    /// is durable then. Damage is set aside and told.
+    ///
+    /// After a failed sync, here or in a program that ran before, the kernel may take for durable what is in its
+    /// memory only: [`Journal::compact`] writes everything anew.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or written, or the format is newer than this program.
+    pub fn open(disk: D, dir: &Path, options: Options) -> Result<(Journal<D>, Replay), JournalError> {
+        disk.create_dir_all(dir).map_err(Deed::MakeDirectory.failed(dir))?;
+        let missing = || Deed::List.failed(dir)(std::io::ErrorKind::NotFound.into());
+        let mut scan = Scan::read(&disk, dir)?.ok_or_else(missing)?;
+        repair::repair(&disk, dir, &mut scan)?;
+        let Scan { records, damage, mut segments, next, .. } = scan;
+        let file = match segments.last() {
+            Some(active) => {
+                let path = dir.join(&active.name);
+                let mut file = disk.open_append(&path).map_err(Deed::Append.failed(&path))?;
+                // A program that was killed has written without a sync, and what is given back must stay.
+                file.sync().map_err(Deed::Sync.failed(&path))?;
+                file
+            }
+            None => {
+                let (segment, file) = create_segment(&disk, dir, Header { base: true, first: next })?;
+                segments.push(segment);
+                file
+            }
+        };
+        disk.sync_dir(dir).map_err(Deed::Sync.failed(dir))?;
+        let journal = Journal {
+            dir: dir.to_owned(),
+            options,
+            segments,
+            file,
+            next,
+            durable: next.previous(),
+            poisoned: false,
+            buffer: Vec::new(),
+            disk,
+        };
+        Ok((journal, Replay { records, discarded: damage }))
+    }
+
+    /// Adds a record, which is durable after the next [`Journal::sync`].
+    ///
+    /// # Errors
+    /// Nothing was added then. [`JournalError::Disk`] for want of space leaves a journal that can be used.
+    pub fn append(&mut self, payload: &[u8]) -> Result<Seq, JournalError> {
+        self.check_usable()?;
+        let seq = self.next;
+        self.buffer.clear();
+        encode(&mut self.buffer, seq, payload, self.options.max_record_bytes)?;
+        let bytes = self.buffer.len() as u64;
+        if self.active().bytes > HEADER_BYTES as u64
+            && self.active().bytes + bytes > self.options.segment_bytes
+        {
+            self.begin_segment()?;
+        }
+        let path = self.dir.join(&self.active().name);
+        if let Err(source) = self.file.append(&self.buffer) {
+            // Part of it may be there, and what follows it could never be read.
+            self.poisoned = self.disk.truncate(&path, self.active().bytes).is_err();
+            return Err(Deed::Append.failed(&path)(source));
+        }
+        self.active_mut().bytes += bytes;
+        self.next = seq.next();
+        Ok(seq)
+    }
+
+    /// Makes every record durable, and tells the last of them; zero when there is none. Without new records it costs
+    /// nothing.
+    ///
+    /// # Errors
+    /// It is not known then what is durable, and every later call fails with [`JournalError::Poisoned`].
+    pub fn sync(&mut self) -> Result<Seq, JournalError> {
+        self.check_usable()?;
+        let last = self.next.previous();
+        if self.durable < last {
+            let path = self.dir.join(&self.active().name);
+            self.file.sync().map_err(Deed::Sync.failed(&path)).inspect_err(|_| self.poisoned = true)?;
+            self.durable = last;
+        }
+        Ok(last)
+    }
+
+    /// Replaces everything by the records of a snapshot, which get new numbers, and tells the last of them. All of
+    /// it is durable then. A crash at any point leaves what was before or the snapshot, whole.
+    ///
+    /// # Errors
+    /// The journal is as before then, with two exceptions. When the renaming into place or the sync of the directory
+    /// fails, it is not known which is in force, and every later call fails with [`JournalError::Poisoned`]. When an
+    /// older segment cannot be removed the snapshot is in force all the same, and the next [`Journal::open`]
+    /// removes it.
+    pub fn compact(&mut self, snapshot: impl IntoIterator<Item = Vec<u8>>) -> Result<Seq, JournalError> {
+        self.check_usable()?;
+        let name = self.next.segment_name();
+        let path = self.dir.join(&name);
+        let unfinished = unfinished(&path);
+        remove_if_there(&self.disk, &unfinished)?;
+        let (file, bytes, next) = match self.write_base(&unfinished, snapshot) {
+            Ok(written) => written,
+            Err(error) => {
+                // The first failure is the one to tell; what is left is removed by the next compaction or opening.
+                drop(remove_if_there(&self.disk, &unfinished));
+                return Err(error);
+            }
+        };
+        let renamed = self.disk.rename(&unfinished, &path).map_err(Deed::Rename.failed(&unfinished));
+        renamed.inspect_err(|_| self.poisoned = true)?;
+        // From here on a crash may find the base in force, so there is no way back.
+        self.file = file;
+        let older = std::mem::replace(&mut self.segments, vec![Segment { name, bytes }]);
+        self.next = next;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(Deed::Sync.failed(&self.dir))
+            .inspect_err(|_| self.poisoned = true)?;
+        self.durable = next.previous();
+        // An active segment without records had the same name, and was replaced.
+        for segment in older.iter().filter(|segment| segment.name != self.active().name) {
+            let path = self.dir.join(&segment.name);
+            self.disk.remove(&path).map_err(Deed::Remove.failed(&path))?;
+        }
+        Ok(self.durable)
+    }
+
+    /// How many files the journal has.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// How long they are together.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Up to where everything is known to be durable.
+    pub fn durable(&self) -> Seq {
+        self.durable
+    }
+
+    fn check_usable(&self) -> Result<(), JournalError> {
+        if self.poisoned { Err(JournalError::Poisoned(self.dir.clone())) } else { Ok(()) }
+    }
+
+    fn active(&self) -> &Segment {
+        self.segments.last().expect("an open journal has a segment")
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("an open journal has a segment")
+    }
+
+    /// The finished segment is durable before the new one is there, so a crash leaves no gap between them.
+    fn begin_segment(&mut self) -> Result<(), JournalError> {
+        self.sync()?;
+        let header = Header { base: false, first: self.next };
+        let made = create_segment(&self.disk, &self.dir, header).and_then(|made| {
+            self.disk.sync_dir(&self.dir).map_err(Deed::Sync.failed(&self.dir))?;
+            Ok(made)
+        });
+        match made {
+            Ok((segment, file)) => {
+                self.segments.push(segment);
+                self.file = file;
+                Ok(())
+            }
+            Err(error) => {
+                // With the file gone the next append can try again.
+                let removed = remove_if_there(&self.disk, &self.dir.join(self.next.segment_name()));
+                self.poisoned =
+                    removed.is_err() || matches!(error, JournalError::Disk { deed: Deed::Sync, .. });
+                Err(error)
+            }
+        }
+    }
+
+    /// The file with its length, and the number after its last record.
+    fn write_base(
+        &self,
+        path: &Path,
+        snapshot: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<(D::File, u64, Seq), JournalError> {
+        let mut file = self.disk.create_new(path).map_err(Deed::Create.failed(path))?;
+        let mut buffer = Header { base: true, first: self.next }.encode();
+        let (mut bytes, mut next) = (0, self.next);
+        for payload in snapshot {
+            encode(&mut buffer, next, &payload, self.options.max_record_bytes)?;
+            next = next.next();
+            if buffer.len() >= COMPACTION_WRITE_BYTES {
+                file.append(&buffer).map_err(Deed::Append.failed(path))?;
+                bytes += buffer.len() as u64;
+                buffer.clear();
+            }
+        }
+        file.append(&buffer).map_err(Deed::Append.failed(path))?;
+        bytes += buffer.len() as u64;
+        file.sync().map_err(Deed::Sync.failed(path))?;
+        Ok((file, bytes, next))
+    }
+}
+
+/// A segment without records, whose content is durable; its name is not yet.
+fn create_segment<D: Disk>(disk: &D, dir: &Path, header: Header) -> Result<(Segment, D::File), JournalError> {
+    let name = header.first.segment_name();
+    let path = dir.join(&name);
+    let mut file = disk.create_new(&path).map_err(Deed::Create.failed(&path))?;
+    file.append(&header.encode()).map_err(Deed::Append.failed(&path))?;
+    file.sync().map_err(Deed::Sync.failed(&path))?;
+    Ok((Segment { name, bytes: HEADER_BYTES as u64 }, file))
+}
+
+fn encode(buffer: &mut Vec<u8>, seq: Seq, payload: &[u8], limit_bytes: u32) -> Result<(), JournalError> {
+    match u32::try_from(payload.len()) {
+        Ok(length) if length <= limit_bytes => {
+            buffer.reserve(RECORD_HEAD_BYTES + payload.len());
+            encode_record(buffer, seq, length, payload);
+            Ok(())
+        }
+        Ok(_) | Err(_) => Err(JournalError::TooLong { bytes: payload.len(), limit_bytes }),
+    }
+}

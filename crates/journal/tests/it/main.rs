@@ -1,0 +1,9 @@
+//! Journals on disks that lose power, fail and rot.
+
+mod atomic;
+mod damage;
+mod faults;
+mod journals;
+mod model;
+mod real;
+mod writing;

@@ -1,0 +1,92 @@
+//! Actions from their admission until their results may be forgotten.
+
+use nkudo_domain::{Action, Deed, Execution, Outcome};
+
+use crate::record::Stamp;
+
+/// How far an action is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// It waits in its lane.
+    Queued,
+    /// Its intent is written and not yet durable.
+    Intending,
+    /// A deed is being done.
+    Running {
+        interrupted: Option<Interruption>,
+    },
+    /// Its failed or interrupted deed is being taken back; then it ends with this outcome.
+    TakingBack {
+        outcome: Outcome,
+        tries: u32,
+    },
+    /// It waits for its next attempt, until this time on the boot-time clock.
+    Waiting {
+        until_ms: u64,
+    },
+    /// Its outcome is written and not yet durable.
+    Concluding {
+        outcome: Outcome,
+    },
+    Ended {
+        outcome: Outcome,
+        at_ms: i64,
+    },
+}
+
+/// Why a deed is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    Cancelled,
+    TimedOut,
+}
+
+/// An action and how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracked {
+    pub action: Action,
+    pub admitted: Stamp,
+    pub phase: Phase,
+    /// From its start on.
+    pub execution: Option<Execution>,
+    /// What a provider is to do for it, once that is decided.
+    pub(crate) deed: Option<Deed>,
+    /// Attempts begun, takings back included.
+    pub attempt: u32,
+    /// When the execution started, on the monotonic clock of this run of the program.
+    pub(crate) started_monotonic_ms: u64,
+    /// Cancelled while its intent was not durable.
+    pub(crate) cancel_asked: bool,
+    /// On the boot-time clock.
+    pub(crate) deadline_ms: u64,
+}
+
+impl Tracked {
+    /// Whether it ended and everybody may know.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Its outcome, once it is durable.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.phase {
+            Phase::Ended { outcome, .. } => Some(outcome),
+            Phase::Queued
+            | Phase::Intending
+            | Phase::Running { .. }
+            | Phase::TakingBack { .. }
+            | Phase::Waiting { .. }
+            | Phase::Concluding { .. } => None,
+        }
+    }
+
+    /// Whether it holds its lane: it began and its outcome is not yet durable.
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(self.phase, Phase::Queued | Phase::Ended { .. })
+    }
+
+    /// Whether a provider works for it.
+    pub(crate) fn is_performing(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. } | Phase::TakingBack { .. })
+    }
+}

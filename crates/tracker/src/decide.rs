@@ -1,0 +1,171 @@
+//! What an action comes to when its turn is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nkudo_domain::{
+    ActionType, CreateVm, Deed, Observation, Outcome, ProviderKind, Refusal, Request, Verdict, VmId, VmSpec,
+    verdict,
+};
+
+use crate::message::Work;
+use crate::tracker::Tracker;
+use crate::vms::Vm;
+
+/// What becomes of an action that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// There is nothing to do.
+    End(Outcome),
+    /// A VM is to be made and run by this provider.
+    Make(ProviderKind),
+    Perform(Deed),
+}
+
+impl Tracker {
+    pub(crate) fn decide(&self, request: &Request) -> Decision {
+        let refuse = |refusal: Refusal| Decision::End(Outcome::Failure { error: refusal.to_string() });
+        match (request, self.vms.get(&request.vm_id())) {
+            (Request::Create(create), Some(vm)) if *vm.spec == create.spec => {
+                Decision::End(Outcome::Success { changed: false })
+            }
+            (Request::Create(_), Some(vm)) => refuse(Refusal::OtherSpec { vm_name: vm.spec.vm_name.clone() }),
+            (Request::Create(create), None) => match self.room_for(create) {
+                Ok(provider) => Decision::Make(provider),
+                Err(error) => Decision::End(Outcome::Failure { error }),
+            },
+            (Request::Delete(_), None) => Decision::End(Outcome::Success { changed: false }),
+            (Request::Start(_) | Request::Stop(_) | Request::Pause(_) | Request::Resume(_), None) => {
+                refuse(Refusal::UnknownVm { request: Box::new(request.clone()) })
+            }
+            (
+                Request::Start(_)
+                | Request::Stop(_)
+                | Request::Delete(_)
+                | Request::Pause(_)
+                | Request::Resume(_),
+                Some(vm),
+            ) => {
+                let action_type = request.action_type();
+                match verdict(action_type, vm.state) {
+                    Verdict::Unchanged => Decision::End(Outcome::Success { changed: false }),
+                    Verdict::Perform(deed) => Decision::Perform(deed),
+                    Verdict::Refuse => {
+                        let vm_name = vm.spec.vm_name.clone();
+                        refuse(Refusal::WrongState { action_type, vm_name, state: vm.state })
+                    }
+                }
+            }
+        }
+    }
+
+    /// The provider for a new VM, or why this host has no place for it.
+    fn room_for(&self, create: &CreateVm) -> Result<ProviderKind, String> {
+        let spec = &create.spec;
+        if self.vms.values().any(|vm| vm.spec.vm_name == spec.vm_name) {
+            return Err(Refusal::NameTaken { vm_name: spec.vm_name.clone() }.to_string());
+        }
+        if spec.memory_bytes > self.config.memory_bytes {
+            return Err(format!(
+                "cannot create vm {}: it asks for {} bytes of memory and this host has {}",
+                spec.vm_name, spec.memory_bytes, self.config.memory_bytes
+            ));
+        }
+        let usable = &self.config.providers;
+        let none = "no hypervisor can be used on this host";
+        match spec.provider {
+            None => usable.first().copied().ok_or_else(|| none.to_owned()),
+            Some(wanted) if usable.contains(&wanted) => Ok(wanted),
+            Some(wanted) => Err(format!("provider {wanted} cannot be used on this host")),
+        }
+        .map_err(|why| format!("cannot create vm {}: {why}; `edge-agent check` tells more", spec.vm_name))
+    }
+
+    /// All that a provider needs for a deed of this request.
+    pub(crate) fn work(&self, request: &Request, vm: &Vm, deed: Deed, afresh: bool) -> Work {
+        Work {
+            spec: Arc::clone(&vm.spec),
+            provider: vm.provider,
+            deed,
+            afresh,
+            autostart: matches!(request, Request::Create(CreateVm { autostart: true, .. })),
+            grace: match request {
+                Request::Stop(stop) => stop.grace,
+                Request::Create(_)
+                | Request::Start(_)
+                | Request::Delete(_)
+                | Request::Pause(_)
+                | Request::Resume(_) => Duration::ZERO,
+            },
+            delete_disks: matches!(request, Request::Delete(delete) if delete.delete_disks),
+        }
+    }
+}
+
+/// The deed that a request begun before a crash still needs, when what is so now is this.
+pub(crate) fn deed_again(action_type: ActionType, observation: &Observation) -> Option<Deed> {
+    match action_type {
+        ActionType::Create => Some(Deed::Create),
+        ActionType::Start => Some(Deed::Boot),
+        ActionType::Stop => Some(match observation {
+            Observation::Running => Deed::PowerOff,
+            Observation::Paused => Deed::ForceOff,
+            Observation::Unresponsive | Observation::Stopped(_) | Observation::Absent => Deed::SettleStopped,
+        }),
+        ActionType::Delete => Some(Deed::Delete),
+        ActionType::Pause => Some(Deed::Pause),
+        ActionType::Resume => Some(Deed::Resume),
+        ActionType::Snapshot
+        | ActionType::Restore
+        | ActionType::SnapshotDelete
+        | ActionType::CommandExecute => None,
+    }
+}
+
+/// Whether what was found is what the deed is to bring about. A guest may have ended between its boot or resumption
+/// and the look at it: that is not a lie of the provider.
+pub(crate) fn keeps_promise(deed: Deed, autostart: bool, found: &Observation) -> bool {
+    use Observation::{Absent, Paused, Running, Stopped};
+    match deed {
+        Deed::Create if !autostart => matches!(found, Stopped(None)),
+        Deed::Create | Deed::Boot | Deed::Resume => matches!(found, Running | Stopped(Some(_))),
+        Deed::PowerOff | Deed::ForceOff | Deed::SettleStopped => matches!(found, Stopped(_)),
+        Deed::Pause => matches!(found, Paused),
+        Deed::Delete => matches!(found, Absent),
+    }
+}
+
+/// The deed that takes back what is left of this one after it failed or was interrupted; none when what was found
+/// can stay.
+pub(crate) fn take_back(deed: Deed, interrupted: bool, found: &Observation) -> Option<Deed> {
+    use Observation::{Absent, Paused, Running, Stopped, Unresponsive};
+    match (deed, found) {
+        (Deed::Create, Absent) => None,
+        (Deed::Create, Stopped(_) | Running | Paused | Unresponsive) => Some(Deed::Delete),
+        // A boot that failed and left a running VM found one that was running before: nobody's to end.
+        (Deed::Boot, Running | Paused) if !interrupted => None,
+        (Deed::Boot, Running | Paused | Unresponsive) => Some(Deed::ForceOff),
+        (Deed::Boot, Stopped(_) | Absent) => None,
+        (
+            Deed::PowerOff | Deed::ForceOff | Deed::SettleStopped | Deed::Pause | Deed::Resume | Deed::Delete,
+            _,
+        ) => None,
+    }
+}
+
+/// The words for a provider's broken promise.
+pub(crate) fn broken_promise(provider: ProviderKind, spec: &VmSpec, found: &Observation) -> String {
+    let found = match found {
+        Observation::Absent => "nothing of it is there",
+        Observation::Stopped(_) => "it has no process",
+        Observation::Running => "it is running",
+        Observation::Paused => "it is paused",
+        Observation::Unresponsive => "its process does not answer",
+    };
+    format!("{provider} said that it was done with vm {}, but {found}", spec.vm_name)
+}
+
+/// Names a VM's restart by its policy. The incarnation makes it the same after a crash and another the next time.
+pub(crate) fn restart_id(vm_id: VmId, incarnation: u64) -> String {
+    format!("restart:{vm_id}:{incarnation}")
+}

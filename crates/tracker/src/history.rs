@@ -1,0 +1,89 @@
+//! Executions that have ended: the newest one by one, the older ones as aggregates.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use nkudo_domain::{ActionType, Execution, ExecutionStatus};
+use serde::{Deserialize, Serialize};
+
+/// Upper bounds of the duration buckets grow by this factor, so that a percentile is at most a quarter too high.
+const BUCKET_GROWTH: f64 = 1.25;
+/// Buckets up to `1.25^72` ms, which is above two hours.
+const BUCKETS: usize = 73;
+
+/// Executions of one action type that have left the history.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Aggregate {
+    pub success: u64,
+    pub failure: u64,
+    pub cancelled: u64,
+    /// Executions by duration: bucket `i` counts those of at most `1.25^i` ms.
+    durations: Vec<u64>,
+}
+
+impl Aggregate {
+    /// Adds one execution that has ended.
+    pub fn add(&mut self, execution: &Execution) {
+        match execution.status {
+            ExecutionStatus::Success => self.success += 1,
+            ExecutionStatus::Failure => self.failure += 1,
+            ExecutionStatus::Cancelled => self.cancelled += 1,
+            ExecutionStatus::Running => return,
+        }
+        self.durations.resize(BUCKETS, 0);
+        let duration_ms = execution.duration_ms.unwrap_or(0);
+        let index = (0..BUCKETS).find(|&i| duration_ms <= bucket_ms(i)).unwrap_or(BUCKETS - 1);
+        self.durations[index] += 1;
+    }
+
+    /// Executions in all.
+    pub fn count(&self) -> u64 {
+        self.success + self.failure + self.cancelled
+    }
+
+    /// The duration that `percent` of a hundred executions did not exceed, in milliseconds, at most a quarter too
+    /// high. None where there is no execution.
+    pub fn percentile_ms(&self, percent: u64) -> Option<u64> {
+        let wanted = (self.count() * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        self.durations.iter().enumerate().find_map(|(index, count)| {
+            seen += count;
+            (seen >= wanted).then(|| bucket_ms(index))
+        })
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "1.25^72 is positive and below 2^24"
+)]
+fn bucket_ms(index: usize) -> u64 {
+    BUCKET_GROWTH.powi(i32::try_from(index).unwrap_or(i32::MAX)).ceil() as u64
+}
+
+/// The newest executions, and the aggregates of the older ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    pub(crate) executions: VecDeque<Execution>,
+    pub(crate) rolled: BTreeMap<ActionType, Aggregate>,
+}
+
+impl History {
+    pub(crate) fn add(&mut self, execution: Execution, max: usize) {
+        self.executions.push_back(execution);
+        while self.executions.len() > max {
+            if let Some(oldest) = self.executions.pop_front() {
+                self.rolled.entry(oldest.action_type).or_default().add(&oldest);
+            }
+        }
+    }
+
+    /// Everything that ever ended, by action type.
+    pub(crate) fn aggregates(&self) -> BTreeMap<ActionType, Aggregate> {
+        let mut all = self.rolled.clone();
+        for execution in &self.executions {
+            all.entry(execution.action_type).or_default().add(execution);
+        }
+        all
+    }
+}

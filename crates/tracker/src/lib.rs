@@ -1,0 +1,45 @@
+//! The pure state machine of executions: what is admitted, in which order it runs, what it comes to.
+//!
+//! [`Tracker::step`] takes an [`Input`] and the time and answers with [`Effect`]s, which its caller performs in
+//! their order. It decides on admission, the lane of each VM, deadlines, cancellation, retries, the taking back of
+//! what was half done, restarts by policy, and on what is so after a crash; it waits for nothing and reads no clock.
+//! [`Tracker::next_wake`] says when it wants to be stepped with [`Input::Tick`].
+//!
+//! ```
+//! use nkudo_tracker::{Config, Effect, Input, Now, Tracker};
+//!
+//! let mut tracker = Tracker::new(Config::default());
+//! let now = Now { monotonic_ms: 0, boottime_ms: 0, wall_ms: 0 };
+//! assert!(tracker.step(Input::Tick, now).is_empty());
+//! assert_eq!(tracker.next_wake(), None);
+//! ```
+//!
+//! **Invariant:** an effect that depends on durability is emitted only after [`Input::Persisted`] for the record it
+//! depends on: a deed after its intent, a report after its outcome, the next action of a lane after the outcome of
+//! the one before.
+//! **Invariant:** at most one action at a time runs on a VM, in the order of admission; only a delete overtakes.
+//! **Invariant:** an action id is admitted once; its repetition gets the recorded answer.
+
+mod actions;
+mod admission;
+mod conclude;
+mod config;
+mod deadlines;
+mod decide;
+mod history;
+mod message;
+mod perform;
+mod record;
+mod recovery;
+mod tracker;
+mod vms;
+
+pub use actions::{Phase, Tracked};
+pub use config::{Config, Now};
+pub use history::Aggregate;
+pub use message::{
+    Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Seq, Ticket, Work,
+};
+pub use record::{Record, Stamp, VmChange};
+pub use tracker::Tracker;
+pub use vms::Vm;

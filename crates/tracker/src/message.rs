@@ -1,0 +1,145 @@
+//! What goes into a step and what comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nkudo_domain::{
+    Action, ActionId, Deed, Execution, Exit, Observation, Outcome, ProviderKind, ResourceUsage, VmId, VmName,
+    VmSpec,
+};
+
+use crate::record::Record;
+
+/// Numbers the records of one run of the program, from 1.
+pub type Seq = u64;
+
+/// Names a caller that waits for an answer.
+pub type Ticket = u64;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An action is asked for.
+    Submit { ticket: Ticket, action: Box<Action> },
+    /// An action is to be cancelled.
+    Cancel { ticket: Ticket, action_id: ActionId },
+    /// Every record up to this one is durable.
+    Persisted(Seq),
+    /// A deed of [`Effect::Perform`] has ended.
+    DeedEnded { action_id: ActionId, attempt: u32, report: DeedReport },
+    /// The process of a VM has ended.
+    VmEnded { vm_id: VmId, incarnation: u64, exit: Exit },
+    /// The answer to [`Effect::Observe`].
+    VmObserved { vm_id: VmId, observation: Observation },
+    /// The host was looked over, once, after the records were replayed.
+    Recovered { found: Vec<Found> },
+    /// No new deed is begun and no action admitted from here on.
+    Stop,
+    /// Time has passed.
+    Tick,
+}
+
+/// How a deed ended, and what is so after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeedReport {
+    pub result: Result<(), DeedFailure>,
+    /// What was found on the host after the deed.
+    pub observation: Observation,
+    pub usage: ResourceUsage,
+    /// Evenly drawn from 0 to 999; spreads retries.
+    pub jitter_permille: u16,
+}
+
+/// Why a deed did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeedFailure {
+    /// [`Effect::Interrupt`] reached it first.
+    Interrupted,
+    Failed {
+        error: String,
+        /// The same may succeed a little later with nothing changed.
+        transient: bool,
+    },
+}
+
+/// One VM of which something was found on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub vm_id: VmId,
+    pub provider: ProviderKind,
+    /// The specification its run directory holds.
+    pub spec: Option<VmSpec>,
+    pub observation: Observation,
+}
+
+/// What a provider is to do, with all it needs for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    pub spec: Arc<VmSpec>,
+    pub provider: ProviderKind,
+    pub deed: Deed,
+    /// First remove what an earlier attempt may have left: of a create everything, of a boot the process.
+    pub afresh: bool,
+    /// Of a create: boot it too.
+    pub autostart: bool,
+    /// Of a power-off.
+    pub grace: Duration,
+    /// Of a delete.
+    pub delete_disks: bool,
+}
+
+/// Something is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Append the record to the journal, and tell when it is durable.
+    Persist { seq: Seq, record: Box<Record> },
+    /// The answer to a submit.
+    Admitted { ticket: Ticket, admission: Admission },
+    /// The answer to a cancel.
+    Cancelling { ticket: Ticket, answer: CancelAnswer },
+    /// Perform a deed and report its end.
+    Perform { action_id: ActionId, attempt: u32, work: Box<Work> },
+    /// Drop the deed of this action where it stands, and report.
+    Interrupt { action_id: ActionId },
+    /// Wait for the end of the VM's process, and tell.
+    Watch { vm_id: VmId, incarnation: u64, provider: ProviderKind },
+    /// Look how the VM is, and tell.
+    Observe { vm_id: VmId, provider: ProviderKind },
+    /// An action has begun.
+    Started { execution: Box<Execution> },
+    /// An action has ended, durably. Without an execution it never started.
+    Ended { action: Box<Action>, outcome: Outcome, execution: Option<Box<Execution>> },
+    /// A VM is there or is in another state.
+    VmChanged { vm_id: VmId },
+    /// A VM is no more.
+    VmGone { vm_id: VmId, vm_name: VmName },
+    /// A VM that was running before the program started is taken over.
+    Adopted { vm_id: VmId },
+}
+
+/// The answer to a submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Taken in; durable.
+    New,
+    /// The same was asked before; its state is the answer.
+    Repeated,
+    /// The id was used for something else.
+    Conflict,
+    /// Too many are waiting.
+    QueueFull,
+    /// Too many results must be kept.
+    ResultsFull,
+    /// Too little space for records; the tracker's caller says so before it asks the tracker.
+    DiskFull,
+    /// The program is about to end.
+    Stopping,
+}
+
+/// The answer to a cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelAnswer {
+    Cancelling,
+    AlreadyEnded,
+    Unknown,
+}
