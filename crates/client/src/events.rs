@@ -1,0 +1,93 @@
+//! Server-sent events (WHATWG HTML, section 9.2), as far as the daemon writes them.
+
+use std::path::Path;
+
+use http::Method;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::Answer;
+use crate::connection::{Driver, open, while_driven};
+use crate::error::{ClientError, refusal};
+
+/// Largest event that is taken, in bytes.
+const EVENT_MAX_BYTES: usize = 1 << 20;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    pub name: String,
+    pub data: String,
+}
+
+/// A stream of events.
+pub struct Events {
+    body: Incoming,
+    driver: Driver,
+    /// What came and is not yet a whole line.
+    rest: Vec<u8>,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("rest", &self.rest.len()).finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    pub(crate) async fn open(socket: &Path, path: &str) -> Result<Self, ClientError> {
+        let (response, mut driver) = open(socket, Method::GET, path, Vec::new()).await?;
+        let status = response.status();
+        if !status.is_success() {
+            let collected = while_driven(&mut driver, response.into_body().collect()).await;
+            let body = collected.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+            return Err(refusal(&Answer { status, body }));
+        }
+        Ok(Self { body: response.into_body(), driver, rest: Vec::new() })
+    }
+
+    /// The next event; none when the stream has ended. Comments and events without data are passed over.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        let mut event = Event::default();
+        loop {
+            while let Some(line) = self.take_line() {
+                if line.is_empty() && !event.data.is_empty() {
+                    return Ok(Some(event));
+                }
+                if line.is_empty() {
+                    event = Event::default();
+                } else if let Some(name) = field(&line, "event") {
+                    event.name = name.to_owned();
+                } else if let Some(data) = field(&line, "data") {
+                    if !event.data.is_empty() {
+                        event.data.push('\n');
+                    }
+                    event.data.push_str(data);
+                }
+            }
+            if self.rest.len() + event.data.len() > EVENT_MAX_BYTES {
+                return Err(ClientError::TooLarge { max_bytes: EVENT_MAX_BYTES });
+            }
+            match while_driven(&mut self.driver, self.body.frame()).await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.rest.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(source)) => return Err(ClientError::Broken { source }),
+            }
+        }
+    }
+
+    fn take_line(&mut self) -> Option<String> {
+        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.rest.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+fn field<'l>(line: &'l str, name: &str) -> Option<&'l str> {
+    let rest = line.strip_prefix(name)?.strip_prefix(':')?;
+    Some(rest.strip_prefix(' ').unwrap_or(rest))
+}

@@ -1,0 +1,45 @@
+//! One call turns a [`LogConfig`] into logging: JSON or text lines on standard error, levels that change at run time.
+//!
+//! [`init`] installs the program's subscriber behind the `tracing` facade and gives a [`LogHandle`], with which levels
+//! are changed and lines counted. [`subscriber`] makes the same for a writer of one's own.
+//!
+//! ```
+//! use nkudo_logging::{LogConfig, LogFormat, LogLevel};
+//!
+//! let lines = nkudo_logging::Lines::default();
+//! let config = LogConfig { format: LogFormat::Json, ..LogConfig::default() };
+//! let (subscriber, log) = nkudo_logging::subscriber(&config, lines.clone());
+//! tracing::subscriber::with_default(subscriber, || {
+//!     tracing::info!(jobs = 3, "work done");
+//!     tracing::debug!("not logged");
+//!     log.set_level(LogLevel::Debug);
+//!     tracing::debug!("logged");
+//! });
+//! assert!(lines.text().contains("\"message\":\"work done\",\"fields\":{\"jobs\":3}"));
+//! assert_eq!(log.written(), 2);
+//! ```
+//!
+//! # The JSON line
+//! `timestamp` (RFC 3339, UTC, milliseconds), `level` (debug, info, warn, error; tracing's TRACE is debug),
+//! `component`, `message`, `fields`; and where they are known `trace_id`, `span_id` and the context fields, each taken
+//! from the event or else from the spans around it. `component` is the event's field of that name, else that of a span
+//! around it, else the first part of the target without the configured prefix.
+//!
+//! **Invariant:** a line is one JSON object and one line, whatever is logged.
+//! **Invariant:** a line is written whole, in one call, or counted as dropped; a closed standard error stops nothing.
+
+mod config;
+mod filter;
+mod format;
+mod handle;
+mod layer;
+mod level;
+mod metrics;
+mod output;
+mod visit;
+
+pub use config::{ColorChoice, LogConfig, LogError, LogFormat, init, subscriber};
+pub use handle::LogHandle;
+pub use level::{InvalidFormat, InvalidLevel, LogLevel};
+pub use metrics::descs;
+pub use output::{Lines, Output};

@@ -1,0 +1,48 @@
+//! How many lines there were. The caller gives the prefix of the names.
+
+use std::sync::Arc;
+
+use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
+
+use crate::level::LogLevel;
+
+const WRITTEN: Desc =
+    Desc::counter("log_lines_written_total", "Log lines written, by their level.").labels(&["level"]);
+const DROPPED: Desc = Desc::counter("log_lines_dropped_total", "Log lines that could not be written.");
+
+/// Every metric of this crate.
+pub fn descs(prefix: &str) -> Vec<Desc> {
+    vec![WRITTEN.with_prefix(prefix), DROPPED.with_prefix(prefix)]
+}
+
+/// Lines by what became of them. They are counted before there is a registry.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LineCounts {
+    written: [Counter; LogLevel::ALL.len()],
+    pub(crate) dropped: Counter,
+}
+
+impl LineCounts {
+    pub(crate) fn written(&self, level: LogLevel) -> &Counter {
+        match level {
+            LogLevel::Debug => &self.written[0],
+            LogLevel::Info => &self.written[1],
+            LogLevel::Warn => &self.written[2],
+            LogLevel::Error => &self.written[3],
+        }
+    }
+}
+
+impl Collector for LineCounts {
+    #[expect(clippy::cast_precision_loss, reason = "samples are f64 in the exposition's data model")]
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        for level in LogLevel::ALL {
+            sink.sample(0, &[level.as_str()], self.written(level).get() as f64);
+        }
+        sink.sample(1, &[], self.dropped.get() as f64);
+    }
+}
+
+pub(crate) fn register(counts: &LineCounts, registry: &Registry, prefix: &str) {
+    registry.collector(descs(prefix), Arc::new(counts.clone()));
+}

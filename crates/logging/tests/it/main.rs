@@ -1,0 +1,192 @@
+//! Lines as readers get them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::io;
+
+use nkudo_logging::{ColorChoice, Lines, LogConfig, LogFormat, LogHandle, LogLevel, Output, subscriber};
+use nkudo_metrics_core::{Format, Registry};
+use serde_json::{Value, json};
+
+fn config(format: LogFormat) -> LogConfig {
+    LogConfig {
+        format,
+        target_prefix: "app_",
+        context_fields: &["correlation_id", "action_id", "plan_id"],
+        color: ColorChoice::Never,
+        ..LogConfig::default()
+    }
+}
+
+fn logged(config: &LogConfig, say: impl FnOnce(&LogHandle)) -> Vec<String> {
+    let lines = Lines::default();
+    let (subscriber, handle) = subscriber(config, lines.clone());
+    tracing::subscriber::with_default(subscriber, || say(&handle));
+    lines.text().lines().map(str::to_owned).collect()
+}
+
+/// What one event gives as JSON, its timestamp checked and taken out.
+fn check(say: impl FnOnce(), expected: &Value) {
+    let lines = logged(&config(LogFormat::Json), |_| say());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let mut line: Value = serde_json::from_str(&lines[0]).unwrap();
+    let timestamp = line.as_object_mut().unwrap().remove("timestamp").unwrap();
+    let timestamp = timestamp.as_str().unwrap();
+    assert!(
+        timestamp.len() == 24 && timestamp.ends_with('Z') && timestamp.as_bytes()[19] == b'.',
+        "{timestamp}"
+    );
+    assert_eq!(&line, expected);
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("outer")]
+struct Outer(#[source] io::Error);
+
+#[test]
+fn json_lines_are_to_the_letter() {
+    check(
+        || tracing::info!(target: "app_disk_cache::worker", jobs = 3, ratio = 0.5, ok = true, name = "n", "work done"),
+        &json!({"level": "info", "component": "disk-cache", "message": "work done",
+            "fields": {"jobs": 3, "ratio": 0.5, "ok": true, "name": "n"}}),
+    );
+    check(
+        || tracing::warn!(component = "queue", action_id = "a-1", plan_id = 7, trace_id = "t", "odd"),
+        &json!({"level": "warn", "component": "queue", "message": "odd", "fields": {},
+            "action_id": "a-1", "plan_id": "7", "trace_id": "t"}),
+    );
+    let error = Outer(io::Error::other("inner"));
+    check(
+        || tracing::error!(target: "x", error = &error as &dyn std::error::Error, "failed"),
+        &json!({"level": "error", "component": "x", "message": "failed", "fields": {"error": "outer: inner"}}),
+    );
+    check(
+        || tracing::info!(target: "x", nan = f64::NAN, big = u64::MAX, small = i64::MIN, none = Option::<u8>::None, ""),
+        &json!({"level": "info", "component": "x", "message": "",
+            "fields": {"nan": "NaN", "big": u64::MAX, "small": i64::MIN}}),
+    );
+    check(
+        || tracing::info!(target: "x", text = "a\"b\\c\nd\u{0}\u{1b}[31m\u{7f}", "line\nfeed"),
+        &json!({"level": "info", "component": "x", "message": "line\nfeed",
+            "fields": {"text": "a\"b\\c\nd\u{0}\u{1b}[31m\u{7f}"}}),
+    );
+}
+
+#[test]
+fn ids_come_from_the_spans_around() {
+    let lines = logged(&config(LogFormat::Json), |_| {
+        let trace_id = "0af7651916cd43dd8448eb211c80319c";
+        let outer = tracing::info_span!("outer", trace_id, correlation_id = "c-1", component = "door");
+        let inner = outer.in_scope(|| tracing::info_span!("inner", action_id = "a-1"));
+        std::thread::scope(|scope| {
+            let dispatch = tracing::dispatcher::get_default(Clone::clone);
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || inner.in_scope(|| tracing::info!("here")));
+            });
+        });
+    });
+    let line: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!((&line["correlation_id"], &line["action_id"]), (&json!("c-1"), &json!("a-1")));
+    assert_eq!(line["component"], "door");
+    assert_eq!(line["span_id"].as_str().unwrap().len(), 16);
+    assert!(line.get("plan_id").is_none());
+}
+
+#[test]
+fn text_is_one_line_that_begins_with_the_timestamp() {
+    let lines = logged(&config(LogFormat::Text), |_| {
+        tracing::info!(target: "app_door", who = "a b", n = 1, empty = "", action_id = "a-1", "opened\r\nwide");
+    });
+    assert_eq!(lines.len(), 1);
+    let (timestamp, rest) = lines[0].split_once(' ').unwrap();
+    assert!(timestamp.parse::<jiff::Timestamp>().is_ok(), "{timestamp}");
+    assert_eq!(rest, "info  door: opened\\r\\nwide who=\"a b\" n=1 empty=\"\" action_id=a-1");
+    let colored = LogConfig { color: ColorChoice::Always, ..config(LogFormat::Text) };
+    assert!(logged(&colored, |_| tracing::error!("red"))[0].contains("\x1b[31merror\x1b[0m"));
+}
+
+#[test]
+fn levels_change_at_run_time_for_all_and_for_one() {
+    let say = || {
+        tracing::debug!(target: "app_a::x", "a debug");
+        tracing::info!(target: "app_a::x", "a info");
+        tracing::debug!(target: "app_b::x", "b debug");
+        tracing::trace!(target: "app_b::x", "b trace");
+        tracing::error!(target: "app_b::x", "b error");
+    };
+    let first = LogConfig {
+        components: BTreeMap::from([("b".to_owned(), LogLevel::Error)]),
+        ..config(LogFormat::Text)
+    };
+    let lines = logged(&first, |log| {
+        say();
+        log.set_level(LogLevel::Debug);
+        log.set_component_level("b", None);
+        log.set_component_level("a", Some(LogLevel::Warn));
+        assert_eq!(log.level(), LogLevel::Debug);
+        say();
+    });
+    let said: Vec<&str> = lines.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(said, ["a info", "b error", "b debug", "b trace", "b error"]);
+}
+
+#[test]
+fn words_that_are_no_level_are_refused_with_those_that_are() {
+    for word in ["", "INFO", "trace", "warning", &"x".repeat(1_000)] {
+        let error = word.parse::<LogLevel>().unwrap_err().to_string();
+        assert!(error.contains("debug, info, warn, error") && error.len() < 200, "{error}");
+    }
+    assert_eq!("warn".parse(), Ok(LogLevel::Warn));
+    assert!("xml".parse::<LogFormat>().unwrap_err().to_string().contains("text or json"));
+}
+
+/// Its Debug logs and then fails.
+struct Nasty;
+
+impl std::fmt::Debug for Nasty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("begun")?;
+        tracing::info!("logged while logging");
+        Err(std::fmt::Error)
+    }
+}
+
+#[test]
+fn huge_failing_and_reentrant_fields_give_valid_lines() {
+    let huge = "ü".repeat(1 << 20);
+    let lines = logged(&config(LogFormat::Json), |_| {
+        tracing::info!(huge, "large");
+        tracing::info!(nasty = ?Nasty, "nasty");
+    });
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // tracing passes over an event that is made while another one is taken.
+    assert_eq!(lines.len(), 2);
+    let kept = lines[0]["fields"]["huge"].as_str().unwrap();
+    assert!(kept.len() < 20 << 10 && kept.ends_with("…(cut)"));
+    assert_eq!(lines[1]["fields"]["nasty"], "begun…(cut)");
+}
+
+/// Takes nothing.
+struct Closed;
+
+impl Output for Closed {
+    fn write_line(&self, _line: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn lines_are_counted_written_or_dropped() {
+    let registry = Registry::new();
+    let (closed, handle) = subscriber(&config(LogFormat::Json), Closed);
+    handle.register(&registry, "app_");
+    tracing::subscriber::with_default(closed, || tracing::info!("lost"));
+    assert_eq!((handle.written(), handle.dropped()), (0, 1));
+    let mut text = Vec::new();
+    registry.encode(Format::Text004, &mut text);
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("app_log_lines_dropped_total 1"), "{text}");
+    assert!(text.contains("app_log_lines_written_total{level=\"info\"} 0"), "{text}");
+}

@@ -1,0 +1,177 @@
+//! The cells that are written to: shared atomics behind cheap handles.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that only grows.
+#[derive(Debug, Clone, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    pub fn inc_by(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes over a total that is counted elsewhere. A smaller one is ignored: a counter never falls.
+    pub fn advance_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
+}
+
+/// A sum of fractions that only grows: seconds, for example.
+#[derive(Debug, Clone, Default)]
+pub struct FloatCounter(Arc<AtomicU64>);
+
+impl FloatCounter {
+    /// Adds `by`; what is negative or not a number is ignored.
+    pub fn inc_by(&self, by: f64) {
+        if by > 0.0 {
+            add(&self.0, by);
+        }
+    }
+
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Takes over a total that is summed elsewhere. A smaller one is ignored: a counter never falls.
+    pub fn advance_to(&self, total: f64) {
+        let grow = |bits: u64| if total > f64::from_bits(bits) { total.to_bits() } else { bits };
+        self.0.update(Ordering::Relaxed, Ordering::Relaxed, grow);
+    }
+}
+
+/// A value that goes up and down.
+#[derive(Debug, Clone, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn add(&self, by: f64) {
+        add(&self.0, by);
+    }
+
+    pub fn inc(&self) {
+        self.add(1.0);
+    }
+
+    pub fn dec(&self) {
+        self.add(-1.0);
+    }
+
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Observations counted in buckets, with their sum.
+#[derive(Debug, Clone)]
+pub struct Histogram(Arc<Buckets>);
+
+#[derive(Debug)]
+struct Buckets {
+    bounds: &'static [f64],
+    /// One for each bound and one above them all; not cumulative.
+    counts: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    /// A histogram with these ascending upper bounds.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self(Arc::new(Buckets { bounds, counts, sum: AtomicU64::new(0) }))
+    }
+
+    /// Counts an observation; one that is not a number is ignored.
+    pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let index = self.0.bounds.partition_point(|bound| *bound < value);
+        self.0.counts[index].fetch_add(1, Ordering::Relaxed);
+        add(&self.0.sum, value);
+    }
+
+    /// Observations so far.
+    pub fn count(&self) -> u64 {
+        self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    pub fn sum(&self) -> f64 {
+        f64::from_bits(self.0.sum.load(Ordering::Relaxed))
+    }
+
+    /// Each bound with the observations up to it, infinity last; and so their number.
+    pub fn cumulative(&self) -> Vec<(f64, u64)> {
+        let mut total = 0;
+        let bounds = self.0.bounds.iter().copied().chain([f64::INFINITY]);
+        bounds
+            .zip(self.0.counts.iter())
+            .map(|(bound, count)| {
+                total += count.load(Ordering::Relaxed);
+                (bound, total)
+            })
+            .collect()
+    }
+}
+
+fn add(cell: &AtomicU64, by: f64) {
+    cell.update(Ordering::Relaxed, Ordering::Relaxed, |bits| (f64::from_bits(bits) + by).to_bits());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_under_eight_threads_are_whole() {
+        let (counter, gauge, histogram) = (Counter::default(), Gauge::default(), Histogram::new(&[0.5, 1.5]));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for i in 0..10_000_u32 {
+                        counter.inc();
+                        gauge.add(1.0);
+                        histogram.observe(f64::from(i % 3));
+                    }
+                });
+            }
+        });
+        assert_eq!((counter.get(), gauge.get(), histogram.count()), (80_000, 80_000.0, 80_000));
+        assert_eq!(histogram.sum(), f64::from(8 * (3_333 + 2 * 3_333)));
+        let counts: Vec<u64> = histogram.cumulative().into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, [8 * 3_334, 8 * 6_667, 80_000]);
+    }
+
+    #[test]
+    fn counters_never_fall_and_nonsense_is_ignored() {
+        let counter = Counter::default();
+        counter.advance_to(7);
+        counter.advance_to(3);
+        assert_eq!(counter.get(), 7);
+        let float = FloatCounter::default();
+        float.advance_to(2.5);
+        float.inc_by(-1.0);
+        float.inc_by(f64::NAN);
+        float.advance_to(f64::NAN);
+        float.advance_to(1.0);
+        assert_eq!(float.get(), 2.5);
+        let histogram = Histogram::new(&[1.0]);
+        histogram.observe(f64::NAN);
+        histogram.observe(f64::INFINITY);
+        histogram.observe(1.0);
+        assert_eq!(histogram.cumulative(), [(1.0, 1), (f64::INFINITY, 2)]);
+    }
+}

@@ -1,0 +1,161 @@
+//! What a metric is called and means.
+
+use std::borrow::Cow;
+
+/// Most series of a family that does not say otherwise.
+pub const SERIES_MAX: usize = 10_000;
+
+/// What kind of metric a family holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+    /// Quantiles that are computed where the values are; only a [`Collector`](crate::Collector) has them.
+    Summary,
+}
+
+impl MetricKind {
+    /// The word after `# TYPE`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+
+    /// What its samples add to the name of the family, `_created` included, which readers reserve.
+    const fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter => &["", "_total", "_created"],
+            Self::Gauge => &[""],
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            Self::Summary => &["", "_sum", "_count", "_created"],
+        }
+    }
+}
+
+/// The description of a metric family: declared once, as data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desc {
+    /// As samples are exposed: a counter's with its `_total`, a histogram's without `_bucket`.
+    pub name: Cow<'static, str>,
+    /// One sentence or two, in plain text.
+    pub help: &'static str,
+    pub kind: MetricKind,
+    /// The unit, which the name ends in (before a counter's `_total`): `seconds`, `bytes`.
+    pub unit: Option<&'static str>,
+    pub labels: &'static [&'static str],
+    /// Upper bounds of a histogram's buckets, ascending, without infinity.
+    pub buckets: &'static [f64],
+    /// Most series that the family keeps.
+    pub series_max: usize,
+}
+
+impl Desc {
+    const fn new(name: &'static str, help: &'static str, kind: MetricKind) -> Self {
+        let name = Cow::Borrowed(name);
+        Self { name, help, kind, unit: None, labels: &[], buckets: &[], series_max: SERIES_MAX }
+    }
+
+    /// A counter; its name ends in `_total`.
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, help, MetricKind::Counter)
+    }
+
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, help, MetricKind::Gauge)
+    }
+
+    /// A histogram with these upper bounds.
+    pub const fn histogram(name: &'static str, help: &'static str, buckets: &'static [f64]) -> Self {
+        let mut desc = Self::new(name, help, MetricKind::Histogram);
+        desc.buckets = buckets;
+        desc
+    }
+
+    pub const fn summary(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, help, MetricKind::Summary)
+    }
+
+    /// The same metric with these label names.
+    #[must_use]
+    pub const fn labels(mut self, labels: &'static [&'static str]) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// The same metric in this unit.
+    #[must_use]
+    pub const fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = Some(unit);
+        self
+    }
+
+    /// The same metric with another bound on its series.
+    #[must_use]
+    pub const fn series_max(mut self, series_max: usize) -> Self {
+        self.series_max = series_max;
+        self
+    }
+
+    /// The same metric with a prefix before its name.
+    #[must_use]
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        Self { name: Cow::Owned(format!("{prefix}{}", self.name)), ..self.clone() }
+    }
+
+    /// The name of the family as OpenMetrics has it: a counter's without `_total`.
+    pub(crate) fn stem(&self) -> &str {
+        match self.kind {
+            MetricKind::Counter => self.name.strip_suffix("_total").unwrap_or(&self.name),
+            MetricKind::Gauge | MetricKind::Histogram | MetricKind::Summary => &self.name,
+        }
+    }
+
+    /// Every name that this family takes for itself: its own and those of its samples.
+    pub(crate) fn taken_names(&self) -> impl Iterator<Item = String> {
+        self.kind.suffixes().iter().map(|suffix| format!("{}{suffix}", self.stem()))
+    }
+
+    /// The rule that does not hold, if any.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.naming_fault().or_else(|| self.bucket_fault())
+    }
+
+    fn naming_fault(&self) -> Option<&'static str> {
+        if !is_name(&self.name) {
+            Some("its name is not [a-zA-Z_][a-zA-Z0-9_]*")
+        } else if self.kind == MetricKind::Counter && !self.name.ends_with("_total") {
+            Some("a counter's name ends in _total")
+        } else if self.unit.is_some_and(|unit| !self.stem().ends_with(&format!("_{unit}"))) {
+            Some("its name does not end in its unit")
+        } else if self.labels.iter().any(|label| !is_name(label) || label.starts_with("__")) {
+            Some("a label's name is not [a-zA-Z_][a-zA-Z0-9_]*, or begins with __")
+        } else if self.labels.iter().any(|label| matches!(*label, "le" | "quantile")) {
+            Some("the labels le and quantile are written by histograms and summaries themselves")
+        } else if (1..self.labels.len()).any(|at| self.labels[..at].contains(&self.labels[at])) {
+            Some("a label is there twice")
+        } else {
+            None
+        }
+    }
+
+    fn bucket_fault(&self) -> Option<&'static str> {
+        if (self.kind == MetricKind::Histogram) == self.buckets.is_empty() {
+            Some("a histogram, and only a histogram, has buckets")
+        } else if !self.buckets.is_sorted_by(|a, b| a < b) || self.buckets.iter().any(|b| !b.is_finite()) {
+            Some("the bounds of its buckets do not ascend")
+        } else {
+            None
+        }
+    }
+}
+
+/// Colons are for recording rules.
+fn is_name(text: &str) -> bool {
+    let ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().next().is_some_and(|first| !first.is_ascii_digit()) && text.bytes().all(ok)
+}

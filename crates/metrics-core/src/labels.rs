@@ -1,0 +1,106 @@
+//! Labels as typed structs.
+
+use std::fmt::{Display, Write as _};
+use std::hash::Hash;
+
+/// Longest label value that is kept, in bytes; the rest is cut.
+const VALUE_MAX_BYTES: usize = 1_024;
+
+/// A set of labels with fixed names. Made with [`label_set!`](crate::label_set).
+pub trait LabelSet: Clone + Eq + Hash + Send + Sync + 'static {
+    /// The names, in their order.
+    fn names() -> &'static [&'static str];
+
+    /// Writes each value, in the order of the names.
+    fn write(&self, writer: &mut LabelWriter);
+}
+
+/// The labels of a metric that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NoLabels;
+
+impl LabelSet for NoLabels {
+    fn names() -> &'static [&'static str] {
+        &[]
+    }
+
+    fn write(&self, _writer: &mut LabelWriter) {}
+}
+
+/// Takes the values of a label set.
+#[derive(Debug, Default)]
+pub struct LabelWriter(Vec<String>);
+
+impl LabelWriter {
+    pub fn value(&mut self, value: &impl LabelValue) {
+        let mut text = String::new();
+        value.write_value(&mut text);
+        self.0.push(bounded(text));
+    }
+
+    pub(crate) fn values_of(labels: &impl LabelSet) -> Vec<String> {
+        let mut writer = Self::default();
+        labels.write(&mut writer);
+        writer.0
+    }
+}
+
+/// Cuts a value that is too long.
+pub(crate) fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(VALUE_MAX_BYTES));
+    text
+}
+
+/// What can be the value of a label. Few values, known in advance or bounded by what they name.
+pub trait LabelValue {
+    /// Appends the value, unescaped.
+    fn write_value(&self, out: &mut String);
+}
+
+impl LabelValue for String {
+    fn write_value(&self, out: &mut String) {
+        out.push_str(self);
+    }
+}
+
+impl LabelValue for &'static str {
+    fn write_value(&self, out: &mut String) {
+        out.push_str(self);
+    }
+}
+
+macro_rules! displayed {
+    ($($type:ty),+) => {
+        $(impl LabelValue for $type {
+            fn write_value(&self, out: &mut String) {
+                display(self, out);
+            }
+        })+
+    };
+}
+
+displayed!(bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
+
+fn display(value: &impl Display, out: &mut String) {
+    write!(out, "{value}").expect("a String takes whatever is written");
+}
+
+/// Makes a struct of labels: `label_set! { pub struct ByState { state: &'static str } }`. Each field is a label.
+#[macro_export]
+macro_rules! label_set {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($field:ident : $type:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        $vis struct $name { $($vis $field: $type),+ }
+
+        impl $crate::LabelSet for $name {
+            fn names() -> &'static [&'static str] {
+                &[$(stringify!($field)),+]
+            }
+
+            fn write(&self, writer: &mut $crate::LabelWriter) {
+                $(writer.value(&self.$field);)+
+            }
+        }
+    };
+}

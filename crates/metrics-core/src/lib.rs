@@ -1,0 +1,45 @@
+//! Metric cells, families of them by label, registries, and the text that scrapers read.
+//!
+//! The principal type is [`Registry`]. It is an instance and never global; it hands out cells ([`Counter`],
+//! [`Gauge`], [`Histogram`]) and families of cells ([`Family`]), which are cheap to clone and take no lock to write.
+//!
+//! ```
+//! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
+//!
+//! label_set! {
+//!     /// By the outcome of a request.
+//!     pub struct Outcome { outcome: &'static str }
+//! }
+//!
+//! let registry = Registry::new();
+//! let requests = registry.counter_family::<Outcome>(
+//!     &Desc::counter("requests_total", "Requests, by their outcome.").labels(&["outcome"]),
+//! );
+//! requests.get(&Outcome { outcome: "ok" }).inc();
+//!
+//! let mut text = Vec::new();
+//! registry.encode(Format::Text004, &mut text);
+//! assert!(String::from_utf8_lossy(&text).contains("requests_total{outcome=\"ok\"} 1\n"));
+//! ```
+//!
+//! **Invariant:** writing to a cell takes no lock and allocates nothing.
+//! **Invariant:** a family holds a bounded number of series; what the bound refuses is counted and written to a cell
+//! that nobody reads.
+//! **Invariant:** no sample is exposed without the HELP and TYPE of its family.
+
+mod cell;
+mod collect;
+mod desc;
+mod encode;
+mod family;
+mod interop;
+mod labels;
+mod registry;
+
+pub use cell::{Counter, FloatCounter, Gauge, Histogram};
+pub use collect::{Collector, SampleSink};
+pub use desc::{Desc, MetricKind, SERIES_MAX};
+pub use encode::{Format, Sample};
+pub use family::{Cell, Family};
+pub use labels::{LabelSet, LabelValue, LabelWriter, NoLabels};
+pub use registry::Registry;

@@ -1,0 +1,217 @@
+//! Families by their name.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
+use crate::collect::{Collector, SampleSink};
+use crate::desc::{Desc, MetricKind};
+use crate::encode::{self, Format, Sample, Series};
+use crate::family::{Cell, Family};
+use crate::labels::{LabelSet, NoLabels};
+
+const SERIES_REFUSED: Desc = Desc::counter(
+    "metrics_series_refused_total",
+    "Times that a family refused a series because it holds as many as it may.",
+)
+.labels(&["family"]);
+
+/// The metrics of one program, or of one part of it. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    sources: RwLock<Sources>,
+    refused: Arc<Refused>,
+}
+
+#[derive(Default)]
+struct Sources {
+    all: Vec<Source>,
+    /// Every name of a family or a sample that is in use.
+    taken_names: HashSet<String>,
+}
+
+/// Where the series of some families come from.
+struct Source {
+    descs: Vec<Desc>,
+    read: Box<Read>,
+}
+
+type Read = dyn Fn(&[Desc]) -> Vec<Vec<Series>> + Send + Sync;
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.descs().into_iter().map(|desc| desc.name.into_owned()).collect();
+        f.debug_tuple("Registry").field(&names).finish()
+    }
+}
+
+impl Registry {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A counter without labels.
+    ///
+    /// # Panics
+    /// As all registrations do, when the description breaks a rule of naming or one of its names is taken: a
+    /// mistake of the program, found at its first start.
+    pub fn counter(&self, desc: &Desc) -> Counter {
+        self.counter_family(desc).get(&NoLabels)
+    }
+
+    /// A counter of fractions without labels.
+    pub fn float_counter(&self, desc: &Desc) -> FloatCounter {
+        self.float_counter_family(desc).get(&NoLabels)
+    }
+
+    /// A gauge without labels.
+    pub fn gauge(&self, desc: &Desc) -> Gauge {
+        self.gauge_family(desc).get(&NoLabels)
+    }
+
+    /// A histogram without labels.
+    pub fn histogram(&self, desc: &Desc) -> Histogram {
+        self.histogram_family(desc).get(&NoLabels)
+    }
+
+    /// Counters by label. A family of [`NoLabels`] is a metric that may have a sample or none.
+    pub fn counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Counter> {
+        self.family(desc, MetricKind::Counter)
+    }
+
+    pub fn float_counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, FloatCounter> {
+        self.family(desc, MetricKind::Counter)
+    }
+
+    pub fn gauge_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Gauge> {
+        self.family(desc, MetricKind::Gauge)
+    }
+
+    pub fn histogram_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Histogram> {
+        self.family(desc, MetricKind::Histogram)
+    }
+
+    fn family<L: LabelSet, C: Cell>(&self, desc: &Desc, kind: MetricKind) -> Family<L, C> {
+        assert_eq!(desc.kind, kind, "metric {} is declared as another type", desc.name);
+        assert_eq!(desc.labels, L::names(), "metric {} is declared with other labels", desc.name);
+        let family = Family::new(desc.clone(), self.0.refused.counter(&desc.name));
+        let read = family.clone();
+        self.add(vec![desc.clone()], Box::new(move |_| vec![read.series()]));
+        family
+    }
+
+    /// Has these families read from `collector` at each scrape. They are counters, gauges and summaries.
+    pub fn collector(&self, descs: Vec<Desc>, collector: Arc<dyn Collector>) {
+        for desc in &descs {
+            assert_ne!(desc.kind, MetricKind::Histogram, "metric {}: no collector has histograms", desc.name);
+        }
+        let refused: Vec<Counter> = descs.iter().map(|desc| self.0.refused.counter(&desc.name)).collect();
+        let read = move |descs: &[Desc]| {
+            let mut sink = SampleSink::new(descs);
+            collector.collect(&mut sink);
+            let (taken, past_bound) = sink.into_parts();
+            refused.iter().zip(past_bound).for_each(|(counter, count)| counter.inc_by(count));
+            taken
+        };
+        self.add(descs, Box::new(read));
+    }
+
+    fn add(&self, descs: Vec<Desc>, read: Box<Read>) {
+        let mut sources = self.0.sources.write().unwrap_or_else(PoisonError::into_inner);
+        for desc in &descs {
+            if let Some(fault) = desc.fault() {
+                panic!("metric {}: {fault}", desc.name);
+            }
+            for name in desc.taken_names() {
+                assert!(
+                    !sources.taken_names.contains(&name),
+                    "metric {}: {name} is registered twice",
+                    desc.name
+                );
+                sources.taken_names.insert(name);
+            }
+        }
+        sources.all.push(Source { descs, read });
+    }
+
+    /// Every family's description, by name.
+    pub fn descs(&self) -> Vec<Desc> {
+        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner);
+        let mut descs: Vec<Desc> =
+            sources.all.iter().flat_map(|source| source.descs.iter().cloned()).collect();
+        descs.sort_by(|a, b| a.name.cmp(&b.name));
+        descs
+    }
+
+    /// How often bounds refused a series, over all families.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.read().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Exposes what the bounds of families refuse as `<prefix>metrics_series_refused_total{family}`.
+    pub fn register_refused(&self, prefix: &str) {
+        let refused: Arc<dyn Collector> = Arc::clone(&self.0.refused) as _;
+        self.collector(Self::descs_of_refused(prefix), refused);
+    }
+
+    /// What [`register_refused`](Self::register_refused) registers.
+    pub fn descs_of_refused(prefix: &str) -> Vec<Desc> {
+        vec![SERIES_REFUSED.with_prefix(prefix)]
+    }
+
+    fn read(&self) -> BTreeMap<String, (Desc, Vec<Series>)> {
+        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner);
+        let mut families = BTreeMap::new();
+        for source in &sources.all {
+            for (desc, mut series) in source.descs.iter().zip((source.read)(&source.descs)) {
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                // Values that were alike up to where they were cut: a scraper refuses all when a series comes twice.
+                series.dedup_by(|a, b| a.labels == b.labels);
+                families.insert(desc.name.to_string(), (desc.clone(), series));
+            }
+        }
+        families
+    }
+
+    /// Appends every family, by name, in the form that a scraper asked for.
+    pub fn encode(&self, format: Format, out: &mut Vec<u8>) {
+        for (desc, series) in self.read().values() {
+            encode::family(format, desc, series, out);
+        }
+        encode::end(format, out);
+    }
+
+    /// Every sample as it would be exposed, by the name of its family.
+    pub fn snapshot(&self) -> Vec<Sample> {
+        self.read().values().flat_map(|(desc, series)| encode::samples(desc, series)).collect()
+    }
+}
+
+/// What the bounds refused, by the name of the family.
+#[derive(Debug, Default)]
+struct Refused(RwLock<BTreeMap<String, Counter>>);
+
+impl Refused {
+    fn counter(&self, family: &str) -> Counter {
+        let mut families = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        families.entry(family.to_owned()).or_default().clone()
+    }
+
+    fn read(&self) -> Vec<(String, u64)> {
+        let families = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        families.iter().map(|(family, counter)| (family.clone(), counter.get())).collect()
+    }
+}
+
+/// Families that refused nothing have no sample.
+impl Collector for Refused {
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        for (family, count) in self.read().iter().filter(|(_, count)| *count > 0) {
+            sink.sample(0, &[family], *count as f64);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! QEMU.
+
+mod conformance;
+mod ending;
+mod finding;
+mod starting;
+mod writing;

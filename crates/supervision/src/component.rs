@@ -1,0 +1,73 @@
+//! What a component is made of.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::health::HealthReporter;
+use crate::restart::RestartBudget;
+
+/// How a component is run.
+#[derive(Debug, Clone)]
+pub struct ComponentSpec {
+    pub(crate) name: &'static str,
+    pub(crate) restart: RestartBudget,
+    pub(crate) progress_within: Option<Duration>,
+}
+
+impl ComponentSpec {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, restart: RestartBudget::default(), progress_within: None }
+    }
+
+    #[must_use]
+    pub fn with_restart(mut self, restart: RestartBudget) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// The component tells of its progress at least this often, or it is not well.
+    #[must_use]
+    pub fn with_progress_within(mut self, within: Duration) -> Self {
+        self.progress_within = Some(within);
+        self
+    }
+}
+
+/// What a running component is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub name: &'static str,
+    /// Cancelled when the component is to end.
+    pub shutdown: CancellationToken,
+    pub health: HealthReporter,
+}
+
+/// Why a component ended. Made from any error with `?`.
+pub struct ComponentError(Box<dyn std::error::Error + Send + Sync>);
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for ComponentError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Debug for ComponentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The error with its causes, outermost first.
+impl fmt::Display for ComponentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
