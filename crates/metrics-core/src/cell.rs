@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count that only grows.
+/// A count that grows.
 #[derive(Debug, Clone, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
@@ -20,13 +20,14 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes over a total that is counted elsewhere. A smaller one is ignored: a counter never falls.
-    pub fn advance_to(&self, total: u64) {
-        self.0.fetch_max(total, Ordering::Relaxed);
+    /// Takes over a total that is counted elsewhere. When that starts over, so does this, which readers of counters
+    /// know how to read.
+    pub fn follow(&self, total: u64) {
+        self.0.store(total, Ordering::Relaxed);
     }
 }
 
-/// A sum of fractions that only grows: seconds, for example.
+/// A sum of fractions that grows: seconds, for example.
 #[derive(Debug, Clone, Default)]
 pub struct FloatCounter(Arc<AtomicU64>);
 
@@ -42,10 +43,12 @@ impl FloatCounter {
         f64::from_bits(self.0.load(Ordering::Relaxed))
     }
 
-    /// Takes over a total that is summed elsewhere. A smaller one is ignored: a counter never falls.
-    pub fn advance_to(&self, total: f64) {
-        let grow = |bits: u64| if total > f64::from_bits(bits) { total.to_bits() } else { bits };
-        self.0.update(Ordering::Relaxed, Ordering::Relaxed, grow);
+    /// Takes over a total that is summed elsewhere, as [`Counter::follow`] does. What is negative or not a number
+    /// is ignored.
+    pub fn follow(&self, total: f64) {
+        if total >= 0.0 {
+            self.0.store(total.to_bits(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -156,18 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn counters_never_fall_and_nonsense_is_ignored() {
+    fn totals_are_followed_and_nonsense_is_ignored() {
         let counter = Counter::default();
-        counter.advance_to(7);
-        counter.advance_to(3);
-        assert_eq!(counter.get(), 7);
+        counter.inc();
+        counter.follow(7);
+        counter.follow(3);
+        assert_eq!(counter.get(), 3, "what is counted elsewhere started over");
         let float = FloatCounter::default();
-        float.advance_to(2.5);
+        float.follow(2.5);
+        float.inc_by(0.25);
         float.inc_by(-1.0);
         float.inc_by(f64::NAN);
-        float.advance_to(f64::NAN);
-        float.advance_to(1.0);
-        assert_eq!(float.get(), 2.5);
+        float.follow(f64::NAN);
+        float.follow(-1.0);
+        assert_eq!(float.get(), 2.75);
         let histogram = Histogram::new(&[1.0]);
         histogram.observe(f64::NAN);
         histogram.observe(f64::INFINITY);

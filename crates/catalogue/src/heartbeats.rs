@@ -1,0 +1,47 @@
+//! Heartbeats to the control plane.
+
+use std::time::Duration;
+
+use nkudo_metrics_core::{Counter, Desc, Histogram, Registry};
+
+const SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.5, 2.5, 7.5, 12.5];
+
+const SENT_TOTAL: Desc =
+    Desc::counter("nkudo_heartbeats_sent_total", "Heartbeats attempted, the failed included.");
+const FAILURES_TOTAL: Desc =
+    Desc::counter("nkudo_heartbeat_failures_total", "Heartbeats that were not answered.");
+const DURATION: Desc = Desc::histogram(
+    "nkudo_heartbeat_duration_seconds",
+    "From sending a heartbeat to its answer or failure, in seconds.",
+    SECONDS,
+)
+.unit("seconds");
+
+pub(crate) fn descs() -> Vec<Desc> {
+    vec![SENT_TOTAL, FAILURES_TOTAL, DURATION]
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Heartbeats {
+    sent: Counter,
+    failures: Counter,
+    duration: Histogram,
+}
+
+impl Heartbeats {
+    pub(crate) fn register(registry: &Registry) -> Self {
+        Self {
+            sent: registry.counter(&SENT_TOTAL),
+            failures: registry.counter(&FAILURES_TOTAL),
+            duration: registry.histogram(&DURATION),
+        }
+    }
+
+    pub(crate) fn sent(&self, duration: Duration, answered: bool) {
+        self.sent.inc();
+        self.duration.observe(duration.as_secs_f64());
+        if !answered {
+            self.failures.inc();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Every metric that nkudo exposes, declared once: its own, and the sets of the toolkit crates under nkudo's prefix.
+//!
+//! The principal type is [`AgentMetrics`], the typed handles that the agent's parts write to. [`agent()`] lists what
+//! the agent exposes, and [`markdown()`] is docs/metrics.md.
+//!
+//! **Invariant:** a name is written here and nowhere else: what is registered is what is listed.
+//!
+//! **Invariant:** a deleted VM has no series, whoever still measures it.
+
+mod actions;
+mod agent;
+mod certificate;
+mod health;
+mod heartbeats;
+mod host;
+mod journal;
+mod markdown;
+mod providers;
+mod vms;
+
+use nkudo_metrics_core::Desc;
+
+pub use agent::AgentMetrics;
+pub use journal::JournalMetrics;
+pub use markdown::markdown;
+pub use vms::VmReading;
+
+/// What the names of all metrics begin with, save those of the process that every program has.
+pub const PREFIX: &str = "nkudo_";
+
+/// A metric and the program that exposes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub program: &'static str,
+    pub desc: Desc,
+}
+
+/// Every metric of the agent, by name.
+pub fn agent() -> Vec<Entry> {
+    let sets = [
+        agent::descs(),
+        nkudo_exporter::descs(PREFIX),
+        nkudo_logging::descs(PREFIX),
+        nkudo_supervision::metrics::descs(PREFIX),
+    ];
+    let mut descs = sets.concat();
+    descs.sort_by(|a, b| a.name.cmp(&b.name));
+    descs.into_iter().map(|desc| Entry { program: "edge-agent", desc }).collect()
+}

@@ -1,0 +1,88 @@
+//! What each path answers.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::Full;
+use nkudo_metrics_core::{Format, Registry};
+
+use crate::negotiation;
+use crate::probes::{ProbeAnswer, Probes};
+
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const PATHS: &str = "there are /metrics, /healthz and /readyz\n";
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// What answers are made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Answers {
+    pub(crate) registry: Registry,
+    pub(crate) probes: Probes,
+}
+
+impl Answers {
+    pub(crate) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
+        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            return plain(StatusCode::NOT_FOUND, PATHS.to_owned());
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n".to_owned());
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
+        }
+        match path {
+            "/healthz" => probe((self.probes.health)()),
+            "/readyz" => probe((self.probes.ready)()),
+            _ => self.metrics(negotiation::format(headers), negotiation::gzip(headers)).await,
+        }
+    }
+
+    async fn metrics(&self, format: Format, gzip: bool) -> Answer {
+        let registry = self.registry.clone();
+        match tokio::task::spawn_blocking(move || encode(&registry, format, gzip)).await {
+            Ok(body) => {
+                let mut answer = Response::new(Full::new(Bytes::from(body)));
+                let headers = answer.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+                headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+                if gzip {
+                    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                }
+                answer
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the metrics could not be read");
+                plain(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the metrics could not be read: see the log\n".to_owned(),
+                )
+            }
+        }
+    }
+}
+
+fn encode(registry: &Registry, format: Format, gzip: bool) -> Vec<u8> {
+    let mut text = Vec::new();
+    registry.encode(format, &mut text);
+    if !gzip {
+        return text;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&text).and_then(|()| encoder.finish()).expect("a Vec takes whatever is written")
+}
+
+fn probe(answer: ProbeAnswer) -> Answer {
+    plain(if answer.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, answer.body)
+}
+
+fn plain(status: StatusCode, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, PLAIN);
+    answer
+}
