@@ -1,0 +1,22 @@
+//! `log-level`.
+
+use nkudo_agent::config::Settings;
+use nkudo_api::view::LogLevelView;
+
+use super::{client, client_failure};
+use crate::cli::Output;
+use crate::failure::Failure;
+use crate::print;
+
+pub(crate) async fn run(settings: &Settings, level: Option<String>, output: Output) -> Result<(), Failure> {
+    let client = client(settings);
+    let now: LogLevelView = match level {
+        None => client.get("/v1/log-level").await,
+        Some(level) => client.put("/v1/log-level", &LogLevelView { level }).await,
+    }
+    .map_err(client_failure)?;
+    match output {
+        Output::Json => print::json(&now),
+        Output::Text => print::line(&now.level),
+    }
+}

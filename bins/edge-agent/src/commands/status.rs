@@ -1,0 +1,48 @@
+//! `status`.
+
+use nkudo_agent::config::Settings;
+use nkudo_api::view::StatusView;
+
+use super::view;
+use crate::cli::Output;
+use crate::failure::Failure;
+use crate::print::{self, or_dash};
+
+pub(crate) async fn run(settings: &Settings, output: Output) -> Result<(), Failure> {
+    let status: StatusView = view(settings, "/v1/status", |offline| Ok(offline.status())).await?;
+    match output {
+        Output::Json => print::json(&status)?,
+        Output::Text => print::line(&text(&status))?,
+    }
+    if status.enrolled && status.certificate.valid { Ok(()) } else { Err(Failure::NotFine) }
+}
+
+fn text(status: &StatusView) -> String {
+    let certificate = &status.certificate;
+    let connection = &status.connection;
+    let expires = match (certificate.expires_at, certificate.days_remaining) {
+        (Some(at), Some(days)) => format!("{at} ({days} days remaining)"),
+        (_, _) => "-".to_owned(),
+    };
+    let heartbeat = match (connection.last_heartbeat_at, connection.age_seconds) {
+        (Some(at), Some(age)) => format!("{at} UTC ({age}s ago)"),
+        (_, _) => "never".to_owned(),
+    };
+    let mut lines = vec![
+        format!("Agent Status:     {}", if status.enrolled { "enrolled" } else { "not enrolled" }),
+        format!("Daemon:           {}", if status.daemon_running { "running" } else { "not running" }),
+        format!("Tenant ID:        {}", or_dash(status.tenant_id.as_deref())),
+        format!("Site ID:          {}", or_dash(status.site_id.as_deref())),
+        format!("Agent ID:         {}", or_dash(status.agent_id.as_deref())),
+        "Certificate:".to_owned(),
+        format!("  Expires:        {expires}"),
+        format!("  Valid:          {}", if certificate.valid { "yes" } else { "no" }),
+        "Connection:".to_owned(),
+        format!("  Last Heartbeat: {heartbeat}"),
+        format!("  Status:         {}", connection.state.as_str()),
+        "VMs:".to_owned(),
+    ];
+    lines.extend(status.vms.iter().map(|(state, count)| format!("  {:<15} {count}", format!("{state}:"))));
+    lines.push(format!("Queue Depth:      {}", status.queue_depth));
+    lines.join("\n")
+}

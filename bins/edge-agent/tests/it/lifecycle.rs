@@ -1,0 +1,136 @@
+//! A microVM's life on real QEMU, through the daemon and without it.
+
+use serde_json::json;
+
+use crate::harness::{Host, alive, on, until, vm_id};
+
+#[test]
+fn a_vm_is_created_paused_resumed_stopped_started_and_deleted() {
+    let host = Host::running("");
+    let id = vm_id(1);
+    let created = host.succeed(&host.create(&id, "web-1"));
+    assert_eq!(created["changed"], true);
+    until("READY", || host.console(&id).contains("READY pm web-1").then_some(()));
+    let pid = host.vmm_pid(&id).unwrap();
+    let vm = host.vm(&id);
+    assert_eq!((&vm["state"], &vm["provider"], &vm["pid"]), (&json!("running"), &json!("qemu"), &json!(pid)));
+
+    assert_eq!(host.succeed(&on("MicroVMPause", &id))["changed"], true);
+    assert_eq!(host.vm(&id)["state"], "paused");
+    let ticks = host.console(&id);
+    assert_eq!(host.succeed(&on("MicroVMPause", &id))["changed"], false);
+    assert_eq!(host.fail(&on("MicroVMStart", &id)), "cannot start vm web-1: it is paused");
+    assert_eq!(host.console(&id), ticks, "a paused guest does not tick");
+    assert_eq!(host.succeed(&on("MicroVMResume", &id))["changed"], true);
+    until("a tick after resume", || (host.console(&id).len() > ticks.len()).then_some(()));
+
+    // The guest obeys the power button, so the grace time is not waited out.
+    let stopped = host.succeed(&on("MicroVMStop", &id));
+    assert!(stopped["duration_ms"].as_u64().unwrap() < 25_000, "{stopped}");
+    assert!(host.console(&id).contains("POWERBTN"));
+    assert_eq!(host.vm(&id)["state"], "stopped");
+    assert!(!alive(pid));
+    assert_eq!(host.fail(&on("MicroVMPause", &id)), "cannot pause vm web-1: it is stopped");
+    assert_eq!(host.succeed(&host.create(&id, "web-1"))["changed"], false, "an unchanged create");
+    assert_eq!(host.vm(&id)["state"], "stopped", "an unchanged create boots nothing");
+
+    assert_eq!(host.succeed(&on("MicroVMStart", &id))["changed"], true);
+    assert_eq!(host.vm(&id)["state"], "running");
+    assert_eq!(host.succeed(&on("MicroVMDelete", &id))["changed"], true);
+    assert_eq!(host.succeed(&on("MicroVMDelete", &id))["changed"], false);
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_guest_that_does_not_listen_is_forced_after_its_grace() {
+    let host = Host::running("");
+    let id = vm_id(2);
+    let mut create = host.create(&id, "deaf");
+    create["params"]["cmdline"] = json!("deaf");
+    host.succeed(&create);
+    let stop = json!({"action_type": "MicroVMStop", "params": {"vm_id": id, "grace_seconds": 1}});
+    let stopped = host.succeed(&stop);
+    assert!(stopped["duration_ms"].as_u64().unwrap() >= 1_000, "{stopped}");
+    assert_eq!(host.vm(&id)["state"], "stopped");
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_vm_made_without_autostart_has_no_process() {
+    let host = Host::running("");
+    let id = vm_id(3);
+    let mut create = host.create(&id, "idle");
+    create["params"]["autostart"] = json!(false);
+    host.succeed(&create);
+    assert_eq!(host.vm(&id)["state"], "stopped");
+    assert_eq!(host.vmm_pid(&id), None);
+    host.succeed(&on("MicroVMStart", &id));
+    until("READY", || host.console(&id).contains("READY").then_some(()));
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_vmm_that_dies_is_noticed_and_its_reason_told() {
+    let host = Host::running("");
+    let id = vm_id(4);
+    host.succeed(&host.create(&id, "web-4"));
+    let pid = host.vmm_pid(&id).unwrap();
+    let began = std::time::Instant::now();
+    crate::harness::send_signal(pid, "KILL");
+    let vm = host.wait_for_vm(&id, "failed");
+    assert!(began.elapsed().as_millis() < 1_000, "noticed after {:?}", began.elapsed());
+    assert!(vm["reason"].as_str().unwrap().contains("killed by signal 9"), "{vm}");
+    assert_eq!(host.sample("nkudo_vms_total{state=\"failed\"}"), Some(1.0));
+    host.succeed(&on("MicroVMStart", &id));
+    assert_eq!(host.vm(&id)["state"], "running");
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_restart_policy_brings_a_dead_vm_back() {
+    let host = Host::running("");
+    let id = vm_id(5);
+    let mut create = host.create(&id, "phoenix");
+    create["params"]["restart_policy"] = json!("on-failure");
+    host.succeed(&create);
+    let pid = host.vmm_pid(&id).unwrap();
+    crate::harness::send_signal(pid, "KILL");
+    let vm = until("its restart", || {
+        let vm = host.vm(&id);
+        (vm["state"] == "running" && vm["restarts"] == 1).then_some(vm)
+    });
+    assert_ne!(vm["pid"], json!(pid));
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn apply_works_without_a_daemon_and_the_vm_lives_on() {
+    let host = Host::new();
+    let id = vm_id(6);
+    let (code, lines) = host.apply(&json!([host.create(&id, "solo"), on("MicroVMPause", &id)]));
+    assert_eq!(code, 0, "{lines:?}");
+    assert_eq!(lines.len(), 2);
+    assert!(alive(host.vmm_pid(&id).unwrap()));
+    let vms = host.run(&["vms", "--output", "json"]).json();
+    assert_eq!(vms["items"][0]["state"], "paused", "{vms}");
+    let executions = host.run(&["executions", "--output", "json"]).json();
+    assert_eq!(executions["items"][0]["action_type"], "MicroVMPause", "the newest first: {executions}");
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn apply_stops_at_the_first_failure_unless_told_to_go_on() {
+    let host = Host::running("");
+    let unknown = on("MicroVMStart", &vm_id(77));
+    let (code, lines) = host.apply(&json!([unknown, unknown]));
+    assert_eq!((code, lines.len()), (1, 1), "{lines:?}");
+    assert!(lines[0]["error"].as_str().unwrap().contains("no such vm on this host"), "{lines:?}");
+    let file = host.path("apply.json");
+    let ran = host.run(&["apply", "--keep-going", "--output", "json", "-f", file.to_str().unwrap()]);
+    assert_eq!((ran.code(), ran.stdout().lines().count()), (1, 2));
+}

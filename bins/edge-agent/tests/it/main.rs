@@ -1,0 +1,12 @@
+//! The built program, from outside: real sockets, real QEMU, real signals.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod adoption;
+mod bad_input;
+mod commands;
+mod harness;
+mod lifecycle;
+mod many;
+mod metrics;
+mod simulated;

@@ -1,0 +1,298 @@
+//! The daemon: its parts, in the order in which they start and end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nkudo_catalogue::AgentMetrics;
+use nkudo_executor::{Command, Executor, Handle, Providers};
+use nkudo_exporter::{Bound, ExporterError, ProbeAnswer, Probes};
+use nkudo_host::clock;
+use nkudo_journal::{JournalError, RealDisk, atomic_replace};
+use nkudo_logging::{LogConfig, LogError, LogHandle};
+use nkudo_metrics_core::Registry;
+use nkudo_supervision::{ComponentSpec, Receiver, Supervisor};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
+
+use crate::config::{Settings, Sources};
+use crate::local::{self, Local};
+use crate::offline::executor_config;
+use crate::providers::providers;
+use crate::reload::Reloader;
+use crate::sampler::Sampler;
+use crate::state_dir::{StateDir, StateDirError};
+
+/// Messages that wait for the executor; more make their senders wait.
+pub(crate) const EXECUTOR_MAILBOX_MAX: usize = 256;
+/// How long a part may take to end beyond the wait for running actions.
+const STOP_EXTRA: Duration = Duration::from_secs(5);
+/// The prefix of every metric.
+const PREFIX: &str = "nkudo_";
+/// Fields that an event takes from the spans around it.
+const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
+/// Tells where the metrics are served.
+const ADDR_FILE: &str = "edge-agent.addr.json";
+
+/// What is running, for `build_info`.
+#[derive(Debug, Clone, Copy)]
+pub struct Version {
+    pub version: &'static str,
+    pub commit: &'static str,
+    pub profile: &'static str,
+}
+
+/// Why the daemon does not run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error(transparent)]
+    Logging(#[from] LogError),
+    #[error(transparent)]
+    Exporter(#[from] ExporterError),
+    #[error("cannot open {}", path.display())]
+    Socket { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}", path.display())]
+    AddrFile { path: PathBuf, source: JournalError },
+    #[error("cannot listen to signals")]
+    Signals { source: std::io::Error },
+    #[error("{component} failed for good: {cause}")]
+    Component { component: String, cause: String },
+    #[error("these parts did not end in time: {0}")]
+    Hung(String),
+}
+
+/// Runs until SIGTERM or SIGINT, or until a part fails for good. VMs run on.
+pub async fn run(sources: Sources, settings: Settings, version: Version) -> Result<(), DaemonError> {
+    let log = nkudo_logging::init(&log_config(&settings))?;
+    let dir = StateDir::exclusive(&settings.state_dir)?;
+    let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
+    let socket = local::bind(dir.path())
+        .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
+    let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
+    let daemon = Daemon::assemble(settings, log.clone(), version);
+    let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
+    daemon.start(bound, socket);
+    let ended = daemon.until_end(&reloader).await;
+    let stopped = daemon.stop().await;
+    drop(addr_file);
+    ended.and(stopped)
+}
+
+fn log_config(settings: &Settings) -> LogConfig {
+    LogConfig {
+        format: settings.log_format,
+        level: settings.log_level,
+        components: settings.log_components.clone(),
+        target_prefix: "nkudo_",
+        context_fields: CONTEXT_FIELDS,
+        ..LogConfig::default()
+    }
+}
+
+struct Daemon {
+    settings: watch::Sender<Settings>,
+    registry: Registry,
+    metrics: AgentMetrics,
+    supervisor: Supervisor,
+    providers: Providers,
+    executor: Arc<Executor<RealDisk>>,
+    /// Locked by the executor while it runs; a restarted one takes it over.
+    mailbox: Arc<Mutex<Receiver<Command>>>,
+    handle: Handle,
+    log: LogHandle,
+    ready: Arc<AtomicBool>,
+}
+
+impl Daemon {
+    fn assemble(settings: Settings, log: LogHandle, version: Version) -> Self {
+        let registry = Registry::new();
+        let metrics = AgentMetrics::register(&registry);
+        log.register(&registry, PREFIX);
+        nkudo_exporter::collectors::register(
+            &registry,
+            PREFIX,
+            &[("version", version.version), ("commit", version.commit), ("profile", version.profile)],
+        );
+        let supervisor = Supervisor::new(&registry, PREFIX, clock::wall_ms);
+        let providers = providers(&settings);
+        let (commands, mailbox) = supervisor.mailbox("executor", EXECUTOR_MAILBOX_MAX);
+        let (executor, handle) =
+            Executor::new(executor_config(&settings), providers.clone(), RealDisk, metrics.clone(), commands);
+        Self {
+            settings: watch::Sender::new(settings),
+            registry,
+            metrics,
+            supervisor,
+            providers,
+            executor: Arc::new(executor),
+            mailbox: Arc::new(Mutex::new(mailbox)),
+            handle,
+            log,
+            ready: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Starts the parts. They end in the reverse order, so that the executor's last words are still heard.
+    fn start(&self, bound: Bound, socket: UnixListener) {
+        tracing::info!(addr = %bound.local_addr(), "listening");
+        self.start_exporter(bound);
+        self.start_executor();
+        self.start_local(socket);
+        self.start_sampler();
+    }
+}
+
+impl Daemon {
+    fn start_exporter(&self, bound: Bound) {
+        let bound = Arc::new(bound);
+        let registry = self.registry.clone();
+        let probes = self.probes();
+        self.supervisor.start(ComponentSpec::new("exporter"), move |context| {
+            let (bound, registry, probes) = (Arc::clone(&bound), registry.clone(), probes.clone());
+            async move {
+                bound.serve(registry, probes, context.shutdown.clone()).await;
+                Ok(())
+            }
+        });
+    }
+
+    fn probes(&self) -> Probes {
+        let (supervisor, ready) = (self.supervisor.clone(), Arc::clone(&self.ready));
+        let health = move || {
+            let overall = supervisor.health().overall;
+            ProbeAnswer { ok: !overall.is_unhealthy(), body: format!("{}\n", overall.as_str()) }
+        };
+        let ready = move || {
+            let ready = ready.load(Ordering::Acquire);
+            let body = if ready { "ready\n" } else { "not ready: vms are being adopted\n" };
+            ProbeAnswer { ok: ready, body: body.to_owned() }
+        };
+        Probes { health: Arc::new(health), ready: Arc::new(ready) }
+    }
+
+    fn start_executor(&self) {
+        let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&self.mailbox));
+        let ready = Arc::clone(&self.ready);
+        self.supervisor.start(ComponentSpec::new("executor"), move |context| {
+            let (executor, mailbox, ready) =
+                (Arc::clone(&executor), Arc::clone(&mailbox), Arc::clone(&ready));
+            async move {
+                let mut mailbox = mailbox.lock().await;
+                let tell_ready = || {
+                    ready.store(true, Ordering::Release);
+                    tell_systemd(&[sd_notify::NotifyState::Ready]);
+                    tracing::info!("ready");
+                };
+                Box::pin(executor.run(&mut mailbox, context.shutdown.clone(), tell_ready)).await?;
+                Ok(())
+            }
+        });
+    }
+
+    fn start_local(&self, socket: UnixListener) {
+        let socket = Arc::new(Mutex::new(Some(socket)));
+        let local = Local {
+            executor: self.handle.clone(),
+            supervisor: self.supervisor.clone(),
+            providers: self.providers.clone(),
+            registry: self.registry.clone(),
+            log: self.log.clone(),
+        };
+        let path = self.settings.borrow().state_dir.clone();
+        self.supervisor.start(ComponentSpec::new("local"), move |context| {
+            let (socket, local, path) = (Arc::clone(&socket), local.clone(), path.clone());
+            async move {
+                // The first start has the socket that was opened before anything began; a restart opens its own.
+                let listener = match socket.lock().await.take() {
+                    Some(listener) => listener,
+                    None => local::bind(&path)?,
+                };
+                local::serve(listener, local, context.shutdown.clone()).await?;
+                Ok(())
+            }
+        });
+    }
+
+    fn start_sampler(&self) {
+        let sampler = Arc::new(Sampler {
+            settings: self.settings.subscribe(),
+            executor: self.handle.clone(),
+            providers: self.providers.clone(),
+            supervisor: self.supervisor.clone(),
+            metrics: self.metrics.clone(),
+        });
+        self.supervisor.start(ComponentSpec::new("sampler"), move |context| {
+            let sampler = Arc::clone(&sampler);
+            async move {
+                sampler.run(&context).await;
+                Ok(())
+            }
+        });
+    }
+
+    /// Waits for a signal to end, or for a part that fails for good. SIGHUP reloads the configuration.
+    async fn until_end(&self, reloader: &Reloader) -> Result<(), DaemonError> {
+        let listen = |kind| signal(kind).map_err(|source| DaemonError::Signals { source });
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut hup = listen(SignalKind::hangup())?;
+        loop {
+            // Signals that come while another branch runs are kept by their streams.
+            tokio::select! {
+                _ = term.recv() => break tracing::info!(signal = "SIGTERM", "stopping; vms run on"),
+                _ = int.recv() => break tracing::info!(signal = "SIGINT", "stopping; vms run on"),
+                _ = hup.recv() => reloader.reload(),
+                failed = self.supervisor.failed() => {
+                    let (component, cause) = (failed.component.to_owned(), failed.cause);
+                    tracing::error!(failed = component, cause, "a part failed for good; stopping");
+                    return Err(DaemonError::Component { component, cause });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&self) -> Result<(), DaemonError> {
+        tell_systemd(&[sd_notify::NotifyState::Stopping]);
+        let wait = self.settings.borrow().stop_wait + STOP_EXTRA;
+        let hung = self.supervisor.shutdown(wait).await;
+        let socket = self.settings.borrow().state_dir.join(local::SOCKET_NAME);
+        if let Err(error) = std::fs::remove_file(&socket) {
+            tracing::debug!(path = %socket.display(), %error, "socket not removed");
+        }
+        tracing::info!("stopped");
+        if hung.is_empty() { Ok(()) } else { Err(DaemonError::Hung(hung.join(", "))) }
+    }
+}
+
+/// Without systemd there is nobody to tell.
+fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// `edge-agent.addr.json`, there while the metrics are served.
+struct AddrFile(PathBuf);
+
+impl AddrFile {
+    fn write(state_dir: &Path, metrics_addr: SocketAddr) -> Result<Self, DaemonError> {
+        let path = state_dir.join(ADDR_FILE);
+        let body = serde_json::json!({ "metrics_addr": metrics_addr }).to_string();
+        atomic_replace(&RealDisk, &path, body.as_bytes())
+            .map_err(|source| DaemonError::AddrFile { path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for AddrFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "address file not removed");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The local socket: the REST paths that make sense on one host, for its own command line.
+
+mod actions;
+mod answer;
+mod events;
+mod paging;
+mod views;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post, put};
+use nkudo_executor::{Handle, Providers};
+use nkudo_logging::LogHandle;
+use nkudo_metrics_core::Registry;
+use nkudo_supervision::Supervisor;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+/// The name of the socket in the state directory.
+pub const SOCKET_NAME: &str = "agent.sock";
+
+/// What the socket's answers are made from.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) executor: Handle,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) providers: Providers,
+    pub(crate) registry: Registry,
+    pub(crate) log: LogHandle,
+}
+
+/// Opens the socket, for its owner only. What an agent that was killed left behind is replaced.
+pub(crate) fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
+    nkudo_host::unix::bind(&state_dir.join(SOCKET_NAME))
+}
+
+/// Serves until `shutdown`, then lets open requests end.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    local: Local,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(local)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+fn router(local: Local) -> Router {
+    Router::new()
+        .route("/v1/actions", post(actions::submit).get(actions::list))
+        .route("/v1/actions/{action_id}", get(actions::show))
+        .route("/v1/actions/{action_id}/cancel", post(actions::cancel))
+        .route("/v1/actions/{action_id}/events", get(events::of_action))
+        .route("/v1/vms", get(views::vms))
+        .route("/v1/vms/{vm_id}", get(views::vm))
+        .route("/v1/executions", get(views::executions))
+        .route("/v1/status", get(views::status))
+        .route("/v1/health", get(views::health))
+        .route("/v1/health/history", get(views::health_history))
+        .route("/v1/metrics", get(views::metrics))
+        .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .with_state(Arc::new(local))
+}

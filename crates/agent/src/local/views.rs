@@ -1,0 +1,140 @@
+//! VMs, executions, status, health, metrics and the log's level.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use nkudo_api::time::WallTime;
+use nkudo_api::view::{
+    ComponentView, ExecutionView, HealthChangeView, HealthView, List, LogLevelView, StatusView, VmView,
+};
+use nkudo_domain::{ActionType, ExecutionStatus, VmId, VmState};
+use nkudo_executor::projection::vm_view;
+use nkudo_supervision::Health;
+use nkudo_tracker::Tracker;
+
+use super::Local;
+use super::answer::{self, Refused};
+use super::paging::ListQuery;
+use crate::status::status as status_of;
+
+pub(crate) async fn vms(
+    State(local): State<Arc<Local>>,
+    query: Query<BTreeMap<String, String>>,
+) -> Result<Json<List<VmView>>, Refused> {
+    let query = ListQuery::read(query, &["state"])?;
+    let state: Option<VmState> = query.get("state")?;
+    let views = all_vms(&local).await?;
+    Ok(Json(
+        query.page(views.into_iter().filter(|vm| state.is_none_or(|wanted| vm.state == wanted)).collect()),
+    ))
+}
+
+pub(crate) async fn vm(
+    State(local): State<Arc<Local>>,
+    Path(vm_id): Path<String>,
+) -> Result<Json<VmView>, Refused> {
+    let vm_id: VmId = vm_id
+        .parse()
+        .map_err(|error: nkudo_domain::InvalidId| Refused::invalid("vm_id", error.to_string()))?;
+    let found = all_vms(&local).await?.into_iter().find(|vm| vm.vm_id == vm_id);
+    found.map(Json).ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("no vm {vm_id} on this host")))
+}
+
+async fn all_vms(local: &Local) -> Result<Vec<VmView>, Refused> {
+    let providers = local.providers.clone();
+    let look = move |tracker: &Tracker| {
+        let pid = |vm_id, provider| {
+            let provider = providers.0.get(&provider)?;
+            provider.identity(vm_id).map(|identity| identity.pid)
+        };
+        tracker.vms().map(|(vm_id, vm)| vm_view(vm, pid(vm_id, vm.provider))).collect()
+    };
+    Ok(local.executor.look(look).await?)
+}
+
+pub(crate) async fn executions(
+    State(local): State<Arc<Local>>,
+    query: Query<BTreeMap<String, String>>,
+) -> Result<Json<List<ExecutionView>>, Refused> {
+    let query = ListQuery::read(query, &["status", "action_type", "vm_id", "since", "until"])?;
+    let status: Option<ExecutionStatus> = query.get("status")?;
+    let action_type: Option<ActionType> = query.get("action_type")?;
+    let vm_id: Option<VmId> = query.get("vm_id")?;
+    let (since, until) = (query.time("since")?, query.time("until")?);
+    let look = move |tracker: &Tracker| -> Vec<ExecutionView> {
+        let all: Vec<ExecutionView> = tracker.executions().map(ExecutionView::from).collect();
+        all.into_iter()
+            .rev()
+            .filter(|view| {
+                status.is_none_or(|wanted| view.status == wanted)
+                    && action_type.is_none_or(|wanted| view.action_type == wanted)
+                    && vm_id.is_none_or(|wanted| view.vm_id == wanted)
+                    && since.is_none_or(|since| view.started_at >= since)
+                    && until.is_none_or(|until| view.started_at <= until)
+            })
+            .collect()
+    };
+    let views = local.executor.look(look).await?;
+    Ok(Json(query.page(views)))
+}
+
+pub(crate) async fn status(State(local): State<Arc<Local>>) -> Result<Json<StatusView>, Refused> {
+    Ok(Json(local.executor.look(|tracker| status_of(tracker, true)).await?))
+}
+
+pub(crate) async fn health(State(local): State<Arc<Local>>) -> Json<HealthView> {
+    let report = local.supervisor.health();
+    let components = report
+        .components
+        .into_iter()
+        .map(|component| ComponentView {
+            component: component.name.to_owned(),
+            health: component.health.as_str().to_owned(),
+            reason: component.health.reason().map(str::to_owned),
+            since: WallTime(component.since_ms),
+            restarts: component.restarts,
+        })
+        .collect();
+    Json(HealthView { health: report.overall.as_str().to_owned(), components })
+}
+
+pub(crate) async fn health_history(
+    State(local): State<Arc<Local>>,
+    query: Query<BTreeMap<String, String>>,
+) -> Result<Json<List<HealthChangeView>>, Refused> {
+    let query = ListQuery::read(query, &["since"])?;
+    let since_ms = query.time("since")?.map_or(i64::MIN, |since| since.0);
+    let changes = local.supervisor.history(since_ms).into_iter().map(|change| HealthChangeView {
+        at: WallTime(change.at_ms),
+        component: change.component.to_owned(),
+        health: Health::as_str(&change.health).to_owned(),
+        reason: change.health.reason().map(str::to_owned),
+    });
+    Ok(Json(query.page(changes.collect())))
+}
+
+pub(crate) async fn metrics(State(local): State<Arc<Local>>) -> Json<List<nkudo_api::view::SampleView>> {
+    Json(List::whole(crate::samples::views(&local.registry)))
+}
+
+pub(crate) async fn log_level(State(local): State<Arc<Local>>) -> Json<LogLevelView> {
+    Json(LogLevelView { level: local.log.level().as_str().to_owned() })
+}
+
+pub(crate) async fn set_log_level(
+    State(local): State<Arc<Local>>,
+    body: Body,
+) -> Result<Json<LogLevelView>, Refused> {
+    let wanted: LogLevelView = answer::json(&answer::body(body).await?)?;
+    let level: nkudo_logging::LogLevel = wanted
+        .level
+        .parse()
+        .map_err(|error: nkudo_logging::InvalidLevel| Refused::invalid("level", error.to_string()))?;
+    local.log.set_level(level);
+    tracing::info!(level = level.as_str(), "log level changed");
+    Ok(Json(LogLevelView { level: level.as_str().to_owned() }))
+}

@@ -1,0 +1,112 @@
+//! Measures the host and the VMs every few seconds, and keeps what VMs write on the host within its bounds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nkudo_catalogue::AgentMetrics;
+use nkudo_domain::{ProviderKind, VmId, VmName};
+use nkudo_executor::{Handle, Providers};
+use nkudo_host::{cpu, disk, memory};
+use nkudo_providers::Provider;
+use nkudo_supervision::{Context, Supervisor};
+use nkudo_tracker::Tracker;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Settings;
+
+pub(crate) struct Sampler {
+    pub(crate) settings: watch::Receiver<Settings>,
+    pub(crate) executor: Handle,
+    pub(crate) providers: Providers,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) metrics: AgentMetrics,
+}
+
+/// A VM that has a process.
+struct Alive {
+    vm_id: VmId,
+    vm_name: VmName,
+    provider: ProviderKind,
+}
+
+impl Sampler {
+    /// Samples until shutdown.
+    pub(crate) async fn run(&self, context: &Context) {
+        let mut before = cpu::read().ok();
+        loop {
+            let interval = self.settings.borrow().sample_interval;
+            self.metrics.health(self.supervisor.health().overall.as_str());
+            self.host(&mut before);
+            self.vms().await;
+            context.health.progress();
+            // Nothing is lost when the sleep is dropped.
+            tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    fn host(&self, before: &mut Option<cpu::CpuTimes>) {
+        if let Ok(now) = cpu::read() {
+            if let Some(before) = before {
+                self.metrics.host_cpu_usage_percent(cpu::usage_percent(before, &now));
+            }
+            *before = Some(now);
+        }
+        if let Ok(memory) = memory::read() {
+            self.metrics.host_memory_usage_bytes(memory.used_bytes());
+        }
+        let settings = self.settings.borrow();
+        for path in settings.disk_paths.iter().chain([&settings.state_dir]) {
+            self.disk(path);
+        }
+    }
+
+    fn disk(&self, path: &Path) {
+        match disk::space(path) {
+            Ok(space) => self.metrics.disk(path, space.used_bytes, space.total_bytes),
+            Err(error) => tracing::debug!(path = %path.display(), %error, "disk space is not known"),
+        }
+    }
+
+    async fn vms(&self) {
+        let look = |tracker: &Tracker| -> Vec<Alive> {
+            let alive = tracker.vms().filter(|(_, vm)| vm.is_alive());
+            alive
+                .map(|(vm_id, vm)| Alive { vm_id, vm_name: vm.spec.vm_name.clone(), provider: vm.provider })
+                .collect()
+        };
+        // While the executor restarts there is nothing to measure.
+        let Ok(alive) = self.executor.look(look).await else { return };
+        let mut tasks = JoinSet::new();
+        for vm in alive {
+            if let Some(provider) = self.providers.0.get(&vm.provider) {
+                tasks.spawn(sample_vm(Arc::clone(provider), vm, self.metrics.clone()));
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn sample_vm(provider: Arc<dyn Provider>, vm: Alive, metrics: AgentMetrics) {
+    if let Err(error) = provider.rotate(vm.vm_id).await {
+        tracing::warn!(vm_id = %vm.vm_id, %error, "what a vm writes on the host could not be bounded");
+    }
+    if let Some(counters) = provider.counters(vm.vm_id).await {
+        metrics.vm_counters(
+            vm.vm_id,
+            &vm.vm_name,
+            &nkudo_catalogue::VmReading {
+                cpu: counters.cpu,
+                resident_bytes: counters.resident_bytes,
+                block_read_bytes: counters.block_read_bytes,
+                block_write_bytes: counters.block_write_bytes,
+                block_read_operations: counters.block_read_operations,
+                block_write_operations: counters.block_write_operations,
+                reboots: counters.reboots,
+            },
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The state directory and its lock.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nkudo_host::lock::{self, LockedFile};
+
+/// The name of the lock file in the state directory.
+const LOCK_NAME: &str = "lock";
+/// A file that is written and removed to see whether the directory takes writes.
+const PROBE_NAME: &str = ".write-probe";
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    #[error("state directory {} cannot be made; choose another with --state-dir, or run as a user who may", path.display())]
+    CannotMake { path: PathBuf, source: io::Error },
+    #[error("state directory {} is not a directory; choose another with --state-dir", path.display())]
+    NotADirectory { path: PathBuf },
+    #[error("state directory {} is not there; has this host an agent? choose it with --state-dir", path.display())]
+    Absent { path: PathBuf },
+    #[error("state directory {} is not writable; choose another with --state-dir, or run as a user who may", path.display())]
+    NotWritable { path: PathBuf, source: io::Error },
+    #[error("state directory {} is full; free some space on its disk", path.display())]
+    Full { path: PathBuf, source: io::Error },
+    #[error("state directory {} is locked by another agent ({holder}); stop it, or choose another with --state-dir", path.display())]
+    Locked { path: PathBuf, holder: String },
+    #[error("the lock of state directory {} cannot be taken", path.display())]
+    CannotLock { path: PathBuf, source: io::Error },
+}
+
+/// A state directory whose lock is held until this is dropped.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: LockedFile,
+}
+
+impl StateDir {
+    /// Takes the directory for writing: makes it when it is not there, and sees that it takes writes.
+    pub fn exclusive(path: &Path) -> Result<Self, StateDirError> {
+        make(path)?;
+        let at = || path.to_owned();
+        let locked = LockedFile::try_exclusive(&path.join(LOCK_NAME));
+        let lock = match locked {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Err(locked_by_another(path)),
+            Err(source) => return Err(refused_write(at(), source)),
+        };
+        probe(path).map_err(|source| refused_write(at(), source))?;
+        lock.write_note(&format!("pid {}", std::process::id()))
+            .map_err(|source| refused_write(at(), source))?;
+        Ok(Self { path: at(), _lock: lock })
+    }
+
+    /// Takes the directory for reading, beside other readers.
+    pub fn shared(path: &Path) -> Result<Self, StateDirError> {
+        let at = || path.to_owned();
+        if !path.exists() {
+            return Err(StateDirError::Absent { path: at() });
+        }
+        if !path.is_dir() {
+            return Err(StateDirError::NotADirectory { path: at() });
+        }
+        match LockedFile::try_shared(&path.join(LOCK_NAME)) {
+            Ok(Some(lock)) => Ok(Self { path: at(), _lock: lock }),
+            Ok(None) => Err(locked_by_another(path)),
+            Err(source) => Err(StateDirError::CannotLock { path: at(), source }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn make(path: &Path) -> Result<(), StateDirError> {
+    if path.exists() && !path.is_dir() {
+        return Err(StateDirError::NotADirectory { path: path.to_owned() });
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StateDirError::CannotMake { path: path.to_owned(), source })
+}
+
+/// Writes a little and removes it again.
+fn probe(path: &Path) -> io::Result<()> {
+    let probe = path.join(PROBE_NAME);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&probe)?;
+    let written = io::Write::write_all(&mut file, &[0; 4096]).and_then(|()| file.sync_all());
+    std::fs::remove_file(&probe)?;
+    written
+}
+
+fn refused_write(path: PathBuf, source: io::Error) -> StateDirError {
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        StateDirError::Full { path, source }
+    } else {
+        StateDirError::NotWritable { path, source }
+    }
+}
+
+fn locked_by_another(path: &Path) -> StateDirError {
+    let note = lock::read_note(&path.join(LOCK_NAME)).unwrap_or_default();
+    let holder = if note.trim().is_empty() { "of unknown pid".to_owned() } else { note.trim().to_owned() };
+    StateDirError::Locked { path: path.to_owned(), holder }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_writer_or_many_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = StateDir::exclusive(dir.path()).unwrap();
+        let refusal = StateDir::exclusive(dir.path()).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("pid {}", std::process::id())), "{refusal}");
+        assert!(matches!(StateDir::shared(dir.path()), Err(StateDirError::Locked { .. })));
+        drop(writer);
+        let _readers = [StateDir::shared(dir.path()).unwrap(), StateDir::shared(dir.path()).unwrap()];
+        assert!(matches!(StateDir::exclusive(dir.path()), Err(StateDirError::Locked { .. })));
+    }
+
+    #[test]
+    fn a_file_is_no_directory_and_nothing_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(StateDir::exclusive(&file), Err(StateDirError::NotADirectory { .. })));
+        assert!(matches!(StateDir::shared(&dir.path().join("none")), Err(StateDirError::Absent { .. })));
+        assert!(matches!(StateDir::exclusive(&file.join("below")), Err(StateDirError::CannotMake { .. })));
+    }
+}

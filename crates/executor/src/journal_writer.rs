@@ -1,0 +1,97 @@
+//! The journal's own thread: appends what has come, one fsync for all of it, then tells how far it is durable.
+
+use nkudo_catalogue::JournalMetrics;
+use nkudo_journal::{Disk, Journal, JournalError};
+use nkudo_tracker::Seq;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Most records of one fsync.
+const GROUP_MAX: usize = 512;
+/// Records on their way to the journal.
+const QUEUE_MAX: usize = 1_024;
+
+/// Something to be made durable.
+pub(crate) enum Write {
+    Append {
+        seq: Seq,
+        record: Vec<u8>,
+    },
+    /// Starts the journal over with these records, which hold all that was appended before.
+    Compact(Vec<Vec<u8>>),
+}
+
+/// How far the journal is durable, or why it never will be.
+pub(crate) type Progress = Result<Seq, JournalError>;
+
+/// The ends of the writer's two queues.
+pub(crate) struct JournalWriter {
+    pub(crate) writes: mpsc::Sender<Write>,
+    pub(crate) progress: mpsc::Receiver<Progress>,
+}
+
+/// Starts the writer on a thread of its own in `tasks`. It ends when its queue is closed and empty.
+pub(crate) fn start<D: Disk, T: Send + 'static>(
+    tasks: &mut tokio::task::JoinSet<T>,
+    journal: Journal<D>,
+    metrics: JournalMetrics,
+    done: T,
+) -> JournalWriter {
+    let (writes, queue) = mpsc::channel(QUEUE_MAX);
+    let (told, progress) = mpsc::channel(QUEUE_MAX);
+    tasks.spawn_blocking(move || {
+        write_all(journal, queue, &told, &metrics);
+        done
+    });
+    JournalWriter { writes, progress }
+}
+
+fn write_all<D: Disk>(
+    mut journal: Journal<D>,
+    mut queue: mpsc::Receiver<Write>,
+    told: &mpsc::Sender<Progress>,
+    metrics: &JournalMetrics,
+) {
+    let mut durable: Seq = 0;
+    while let Some(first) = queue.blocking_recv() {
+        let progress = write_group(&mut journal, first, &mut queue, &mut durable, metrics);
+        let failed = progress.is_err();
+        if told.blocking_send(progress).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Appends `first` and whatever else waits, and makes it durable.
+fn write_group<D: Disk>(
+    journal: &mut Journal<D>,
+    first: Write,
+    queue: &mut mpsc::Receiver<Write>,
+    durable: &mut Seq,
+    metrics: &JournalMetrics,
+) -> Progress {
+    let mut last = *durable;
+    let mut next = Some(first);
+    let mut taken = 0;
+    while let Some(write) = next {
+        match write {
+            Write::Append { seq, record } => {
+                journal.append(&record)?;
+                metrics.appends.inc();
+                metrics.appended_bytes.inc_by(record.len() as u64);
+                last = seq;
+            }
+            Write::Compact(records) => {
+                journal.compact(records)?;
+            }
+        }
+        taken += 1;
+        next = if taken < GROUP_MAX { queue.try_recv().ok() } else { None };
+    }
+    let began = Instant::now();
+    journal.sync()?;
+    metrics.syncs.inc();
+    metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
+    *durable = last;
+    Ok(last)
+}

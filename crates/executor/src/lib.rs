@@ -1,0 +1,31 @@
+//! The only loop that performs the tracker's effects.
+//!
+//! [`Executor::run`] replays the journal, looks the host over, and from then on feeds the tracker with what happens
+//! (requests, durable records, ended deeds, dead processes, time) and does what it decides, in its order. It owns the
+//! action journal, `edge-state.json`, the calls to providers and the one timer. The rest of the program talks to it
+//! through a [`Handle`].
+//!
+//! **Invariant:** it decides nothing about actions; where it waits, it does not choose.
+//! **Invariant:** the tracker hears that a record is durable only after the journal's fsync returned.
+//! **Invariant:** there is one executor on a state directory: its caller holds the directory's lock.
+
+mod command;
+mod deed;
+mod error;
+mod executor;
+mod handle;
+mod journal_writer;
+mod look_over;
+mod meter;
+mod observer;
+pub mod projection;
+mod recovery;
+mod running;
+mod state_file;
+
+pub use command::{Command, Event};
+pub use error::ExecutorError;
+pub use executor::{Executor, ExecutorConfig, Providers};
+pub use handle::{Handle, NoAnswer};
+pub use look_over::replay_view;
+pub use recovery::decode;

@@ -1,0 +1,40 @@
+//! Looking the host over: every VM of which there is anything, asked how it is, all at once.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use nkudo_domain::{ProviderKind, VmId};
+use nkudo_tracker::{Config, Found, Input, Now, Record, Tracker};
+
+use crate::deed::look;
+use crate::error::chain;
+use crate::executor::Providers;
+
+/// What is found of the VMs that the tracker knows, and of those that only their run directories tell of.
+pub(crate) async fn look_over(tracker: &Tracker, providers: &Providers) -> Vec<Found> {
+    let mut wanted: BTreeSet<(ProviderKind, VmId)> =
+        tracker.vms().map(|(vm_id, vm)| (vm.provider, vm_id)).collect();
+    for (kind, provider) in &providers.0 {
+        match provider.list().await {
+            Ok(vm_ids) => wanted.extend(vm_ids.into_iter().map(|vm_id| (*kind, vm_id))),
+            Err(error) => tracing::error!(provider = %kind, error = chain(&error), "vms cannot be listed"),
+        }
+    }
+    let looks = wanted.into_iter().filter_map(|(kind, vm_id)| {
+        let provider = providers.0.get(&kind)?;
+        Some(async move {
+            let observation = look(&**provider, vm_id).await;
+            Found { vm_id, provider: kind, spec: provider.spec(vm_id).await, observation }
+        })
+    });
+    join_all(looks).await
+}
+
+/// The state of a host whose agent is down: its records and what is found now, brought together as the agent would,
+/// but nothing is done or written.
+pub async fn replay_view(config: Config, records: Vec<Record>, providers: &Providers, now: Now) -> Tracker {
+    let mut tracker = Tracker::replay(config, records);
+    let found = look_over(&tracker, providers).await;
+    drop(tracker.step(Input::Recovered { found }, now));
+    tracker
+}

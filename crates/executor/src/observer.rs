@@ -1,0 +1,121 @@
+//! What others see of the tracker's decisions: metrics, log lines, events.
+
+use nkudo_api::view::VmView;
+use nkudo_catalogue::AgentMetrics;
+use nkudo_domain::{Action, Execution, ExecutionStatus, Outcome, VmId, VmName, VmState};
+use nkudo_tracker::{Tracker, Vm};
+use tokio::sync::broadcast;
+
+use crate::command::Event;
+use crate::projection::{action_view, vm_view, vms_by_state};
+
+/// Tells about what happened, each thing in one method, so that log, metrics and events cannot drift apart.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    pub(crate) metrics: AgentMetrics,
+    pub(crate) events: broadcast::Sender<Event>,
+}
+
+impl Observer {
+    pub(crate) fn started(&self, tracker: &Tracker, execution: &Execution) {
+        tracing::info!(
+            action_id = %execution.action_id,
+            action_type = %execution.action_type,
+            vm_id = %execution.vm_id,
+            trace_id = execution.trace_id.map(tracing::field::display),
+            "action started"
+        );
+        self.tell_action(tracker, &execution.action_id);
+    }
+
+    pub(crate) fn ended(
+        &self,
+        tracker: &Tracker,
+        action: &Action,
+        outcome: &Outcome,
+        execution: Option<&Execution>,
+    ) {
+        let action_type = action.request.action_type();
+        match execution {
+            Some(execution) => {
+                let status = if outcome.status() == ExecutionStatus::Success { "success" } else { "failure" };
+                self.metrics.action_executed(action_type, status);
+                self.metrics.action_duration(action_type, execution.duration_ms.unwrap_or(0));
+                self.metrics.action_retries(action_type, execution.retries);
+            }
+            None => {
+                let status = if *outcome == Outcome::Cancelled { "cancelled" } else { "timed_out" };
+                self.metrics.action_ended(action_type, status);
+            }
+        }
+        let duration_ms = execution.and_then(|execution| execution.duration_ms);
+        let (action_id, vm_id) = (&action.action_id, action.request.vm_id());
+        let trace_id = action.trace_id.map(tracing::field::display);
+        let correlation_id = action.correlation_id.as_deref();
+        match outcome {
+            Outcome::Success { changed } => tracing::info!(
+                %action_id, %action_type, %vm_id, changed, duration_ms, trace_id, correlation_id, "action succeeded"
+            ),
+            Outcome::Failure { error } => tracing::warn!(
+                %action_id, %action_type, %vm_id, error, duration_ms, trace_id, correlation_id, "action failed"
+            ),
+            Outcome::Cancelled => tracing::info!(
+                %action_id, %action_type, %vm_id, duration_ms, trace_id, correlation_id, "action cancelled"
+            ),
+        }
+        self.tell_action(tracker, action_id);
+    }
+
+    fn tell_action(&self, tracker: &Tracker, action_id: &nkudo_domain::ActionId) {
+        if let Some(tracked) = tracker.action(action_id) {
+            self.tell(Event::Action(Box::new(action_view(tracked))));
+        }
+    }
+
+    pub(crate) fn vm_changed(&self, tracker: &Tracker, vm: &Vm, pid: Option<u32>) {
+        let (vm_id, vm_name) = (vm.spec.vm_id, &vm.spec.vm_name);
+        let reason = vm.reason.as_deref();
+        if vm.state == VmState::Failed {
+            tracing::error!(%vm_id, %vm_name, state = %vm.state, reason, "vm changed state");
+        } else {
+            tracing::info!(%vm_id, %vm_name, state = %vm.state, reason, "vm changed state");
+        }
+        self.show_vm(vm);
+        if !vm.is_alive() {
+            self.metrics.vm_process_ended(vm_id, vm_name);
+        }
+        self.count_vms(tracker);
+        let view: VmView = vm_view(vm, pid);
+        self.tell(Event::Vm(Box::new(view)));
+    }
+
+    pub(crate) fn show_vm(&self, vm: &Vm) {
+        let (vm_id, vm_name) = (vm.spec.vm_id, &vm.spec.vm_name);
+        self.metrics.vm_configured(vm_id, vm_name, vm.spec.vcpus, vm.spec.memory_bytes);
+        self.metrics.vm_restarts(vm_id, vm_name, vm.restarts);
+    }
+
+    pub(crate) fn vm_gone(&self, tracker: &Tracker, vm_id: VmId, vm_name: &VmName) {
+        tracing::info!(%vm_id, %vm_name, "vm is gone");
+        self.metrics.forget_vm(vm_id, vm_name);
+        self.count_vms(tracker);
+        self.tell(Event::VmGone(vm_id));
+    }
+
+    pub(crate) fn adopted(&self, vm: &Vm, pid: Option<u32>) {
+        tracing::info!(
+            vm_id = %vm.spec.vm_id, vm_name = %vm.spec.vm_name, state = %vm.state, pid, "vm adopted"
+        );
+    }
+
+    pub(crate) fn count_vms(&self, tracker: &Tracker) {
+        for (state, count) in vms_by_state(tracker) {
+            self.metrics.vms(state, count);
+        }
+    }
+
+    /// Nobody listening is fine.
+    fn tell(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+}

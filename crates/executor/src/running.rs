@@ -1,0 +1,384 @@
+//! The loop: one input at a time into the tracker, its effects done in their order.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nkudo_domain::{ActionId, ActionType, Exit, Observation, ProviderKind, VmId};
+use nkudo_host::{clock, disk};
+use nkudo_journal::Disk;
+use nkudo_providers::Provider;
+use nkudo_supervision::Receiver;
+use nkudo_tracker::{Admission, CancelAnswer, DeedReport, Effect, Input, Now, Tracker};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{Command, Kind};
+use crate::deed;
+use crate::error::ExecutorError;
+use crate::executor::Executor;
+use crate::journal_writer::{JournalWriter, Progress, Write};
+use crate::projection;
+use crate::state_file;
+
+/// How long changes gather before `edge-state.json` is written.
+const STATE_FILE_DELAY: Duration = Duration::from_millis(300);
+/// The journal starts over once it has grown past this, in bytes.
+const COMPACT_ABOVE_BYTES: u64 = 16 << 20;
+/// Longest sleep; deadlines on the boot-time clock are looked at again at least this often.
+const WAKE_MAX: Duration = Duration::from_secs(30);
+
+/// What a task of the executor came back with.
+pub(crate) enum Done {
+    Deed { action_id: ActionId, attempt: u32, report: Box<DeedReport> },
+    Exited { vm_id: VmId, incarnation: u64, exit: Exit },
+    Observed { vm_id: VmId, observation: Observation },
+    StateFileWritten,
+    JournalClosed,
+}
+
+/// Whether the state file has to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StateFileTurn {
+    Clean,
+    Dirty,
+    /// A write is under way; `again` when something changed since it began.
+    Writing {
+        again: bool,
+    },
+}
+
+/// An executor at work.
+pub(crate) struct Running<'e, D: Disk + Clone> {
+    executor: &'e Executor<D>,
+    pub(crate) tracker: Tracker,
+    writer: JournalWriter,
+    tasks: JoinSet<Done>,
+    deeds: HashMap<ActionId, CancellationToken>,
+    submits: HashMap<u64, oneshot::Sender<Admission>>,
+    cancels: HashMap<u64, oneshot::Sender<CancelAnswer>>,
+    next_ticket: u64,
+    journal_bytes: u64,
+    state_file: StateFileTurn,
+    random: RandomState,
+}
+
+impl<'e, D: Disk + Clone> Running<'e, D> {
+    pub(crate) fn new(
+        executor: &'e Executor<D>,
+        tracker: Tracker,
+        writer: JournalWriter,
+        tasks: JoinSet<Done>,
+        journal_bytes: u64,
+    ) -> Self {
+        Self {
+            executor,
+            tracker,
+            writer,
+            tasks,
+            deeds: HashMap::new(),
+            submits: HashMap::new(),
+            cancels: HashMap::new(),
+            next_ticket: 0,
+            journal_bytes,
+            state_file: StateFileTurn::Dirty,
+            random: RandomState::new(),
+        }
+    }
+
+    pub(crate) async fn work(
+        &mut self,
+        mailbox: &mut Receiver<Command>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ExecutorError> {
+        let mut stop_at = None;
+        let mut write_at = tokio::time::Instant::now() + STATE_FILE_DELAY;
+        loop {
+            if stop_at.is_some() && self.tracker.is_idle() {
+                return Ok(());
+            }
+            let was_dirty = self.state_file == StateFileTurn::Dirty;
+            let wake = self.next_wake();
+            // Every branch is cancel safe: channels and the set keep what was not taken, sleeps hold nothing.
+            tokio::select! {
+                biased;
+                progress = self.writer.progress.recv() => self.persisted(progress).await?,
+                Some(done) = self.tasks.join_next() => {
+                    self.done(done.map_err(|source| ExecutorError::TaskPanicked { source })?).await?;
+                }
+                () = shutdown.cancelled(), if stop_at.is_none() => {
+                    stop_at = Some(tokio::time::Instant::now() + self.executor.config.stop_wait);
+                    self.step(Input::Stop).await?;
+                }
+                () = tokio::time::sleep_until(stop_at.unwrap_or(write_at)), if stop_at.is_some() => {
+                    let handed_on = self.tracker.performing().count();
+                    tracing::warn!(actions = handed_on, "actions still run; the next start goes on with them");
+                    return Ok(());
+                }
+                () = tokio::time::sleep_until(write_at), if was_dirty => self.write_state_file(),
+                () = tokio::time::sleep(wake) => self.step(Input::Tick).await?,
+                command = mailbox.recv() => match command {
+                    Some(command) => self.command(command).await?,
+                    None => return Ok(()),
+                },
+            }
+            if !was_dirty && self.state_file == StateFileTurn::Dirty {
+                write_at = tokio::time::Instant::now() + STATE_FILE_DELAY;
+            }
+            self.compact_if_large().await?;
+        }
+    }
+
+    fn next_wake(&self) -> Duration {
+        let wait = |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(clock::boottime_ms()));
+        self.tracker.next_wake().map_or(WAKE_MAX, |at_ms| wait(at_ms).min(WAKE_MAX))
+    }
+
+    async fn persisted(&mut self, progress: Option<Progress>) -> Result<(), ExecutorError> {
+        match progress {
+            Some(Ok(seq)) => self.step(Input::Persisted(seq)).await,
+            Some(Err(source)) => Err(ExecutorError::WriteJournal { source }),
+            None => Err(ExecutorError::JournalWriterGone),
+        }
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), ExecutorError> {
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        match command.0 {
+            Kind::Submit { action, answer } => {
+                let frees_space = action.request.action_type() == ActionType::Delete;
+                if !frees_space && self.disk_is_full() {
+                    tell(answer, Admission::DiskFull);
+                    return Ok(());
+                }
+                self.submits.insert(ticket, answer);
+                self.step(Input::Submit { ticket, action }).await
+            }
+            Kind::Cancel { action_id, answer } => {
+                self.cancels.insert(ticket, answer);
+                self.step(Input::Cancel { ticket, action_id }).await
+            }
+            Kind::Look(look) => {
+                look(&self.tracker);
+                Ok(())
+            }
+        }
+    }
+
+    /// A disk that cannot be asked is not called full; the journal will tell.
+    fn disk_is_full(&self) -> bool {
+        let config = &self.executor.config;
+        disk::space(&config.state_dir).is_ok_and(|space| space.available_bytes < config.free_bytes_min)
+    }
+
+    async fn done(&mut self, done: Done) -> Result<(), ExecutorError> {
+        match done {
+            Done::Deed { action_id, attempt, report } => {
+                self.deeds.remove(&action_id);
+                self.step(Input::DeedEnded { action_id, attempt, report: *report }).await
+            }
+            Done::Exited { vm_id, incarnation, exit } => {
+                self.step(Input::VmEnded { vm_id, incarnation, exit }).await
+            }
+            Done::Observed { vm_id, observation } => {
+                self.step(Input::VmObserved { vm_id, observation }).await
+            }
+            Done::StateFileWritten => {
+                let again = self.state_file == StateFileTurn::Writing { again: true };
+                self.state_file = if again { StateFileTurn::Dirty } else { StateFileTurn::Clean };
+                Ok(())
+            }
+            Done::JournalClosed => Ok(()),
+        }
+    }
+
+    pub(crate) async fn step(&mut self, input: Input) -> Result<(), ExecutorError> {
+        let now = Now {
+            monotonic_ms: clock::monotonic_ms(),
+            boottime_ms: clock::boottime_ms(),
+            wall_ms: clock::wall_ms(),
+        };
+        for effect in self.tracker.step(input, now) {
+            self.perform(effect).await?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<(), ExecutorError> {
+        match effect {
+            Effect::Persist { seq, record } => {
+                let record =
+                    serde_json::to_vec(&record).map_err(|source| ExecutorError::Encode { source })?;
+                self.journal_bytes += record.len() as u64;
+                self.changed();
+                let write = Write::Append { seq, record };
+                self.write(write).await?;
+            }
+            Effect::Admitted { ticket, admission } => {
+                if let Some(answer) = self.submits.remove(&ticket) {
+                    tell(answer, admission);
+                }
+            }
+            Effect::Cancelling { ticket, answer } => {
+                if let Some(asked) = self.cancels.remove(&ticket) {
+                    tell(asked, answer);
+                }
+            }
+            Effect::Perform { action_id, attempt, work } => self.start_deed(action_id, attempt, work),
+            Effect::Interrupt { action_id } => {
+                if let Some(interrupt) = self.deeds.get(&action_id) {
+                    interrupt.cancel();
+                }
+            }
+            Effect::Watch { vm_id, incarnation, provider } => {
+                if let Some(provider) = self.provider(provider) {
+                    self.tasks.spawn(async move {
+                        let exit = provider.exited(vm_id).await;
+                        Done::Exited { vm_id, incarnation, exit }
+                    });
+                }
+            }
+            Effect::Observe { vm_id, provider } => {
+                if let Some(provider) = self.provider(provider) {
+                    self.tasks.spawn(async move {
+                        let observation = deed::look(&*provider, vm_id).await;
+                        Done::Observed { vm_id, observation }
+                    });
+                }
+            }
+            Effect::Started { execution } => self.executor.observer.started(&self.tracker, &execution),
+            Effect::Ended { action, outcome, execution } => {
+                self.executor.observer.ended(&self.tracker, &action, &outcome, execution.as_deref());
+                self.changed();
+            }
+            Effect::VmChanged { vm_id } => self.vm_changed(vm_id),
+            Effect::VmGone { vm_id, vm_name } => {
+                self.executor.observer.vm_gone(&self.tracker, vm_id, &vm_name);
+                self.changed();
+            }
+            Effect::Adopted { vm_id } => {
+                if let Some(vm) = self.tracker.vm(vm_id) {
+                    self.executor.observer.adopted(vm, self.pid(vm_id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands something to the journal's writer. One that is gone has told why.
+    async fn write(&mut self, write: Write) -> Result<(), ExecutorError> {
+        if self.writer.writes.send(write).await.is_ok() {
+            return Ok(());
+        }
+        while let Some(progress) = self.writer.progress.recv().await {
+            if let Err(source) = progress {
+                return Err(ExecutorError::WriteJournal { source });
+            }
+        }
+        Err(ExecutorError::JournalWriterGone)
+    }
+
+    fn start_deed(&mut self, action_id: ActionId, attempt: u32, work: Box<nkudo_tracker::Work>) {
+        let Some(provider) = self.provider(work.provider) else {
+            // The tracker chooses among the providers it was told of; one that is gone since a restart of the
+            // program is an error of the deed.
+            let error = format!("provider {} cannot be used on this host", work.provider);
+            let report = DeedReport {
+                result: Err(nkudo_tracker::DeedFailure::Failed { error, transient: false }),
+                observation: Observation::Unresponsive,
+                usage: nkudo_domain::ResourceUsage::default(),
+                jitter_permille: 0,
+            };
+            self.tasks.spawn(async move { Done::Deed { action_id, attempt, report: Box::new(report) } });
+            return;
+        };
+        let interrupt = CancellationToken::new();
+        self.deeds.insert(action_id.clone(), interrupt.clone());
+        let jitter_permille = self.jitter_permille(&action_id, attempt);
+        let metrics = self.executor.observer.metrics.clone();
+        self.tasks.spawn(async move {
+            let report = deed::perform(provider, work, interrupt, jitter_permille, metrics).await;
+            Done::Deed { action_id, attempt, report: Box::new(report) }
+        });
+    }
+
+    /// The standard library seeds its hasher from the system's randomness, which is all that jitter needs.
+    fn jitter_permille(&self, action_id: &ActionId, attempt: u32) -> u16 {
+        u16::try_from(self.random.hash_one((action_id, attempt)) % 1_000).unwrap_or(0)
+    }
+
+    fn provider(&self, kind: ProviderKind) -> Option<Arc<dyn Provider>> {
+        self.executor.providers.0.get(&kind).cloned()
+    }
+
+    fn pid(&self, vm_id: VmId) -> Option<u32> {
+        let vm = self.tracker.vm(vm_id)?;
+        let provider = self.executor.providers.0.get(&vm.provider)?;
+        provider.identity(vm_id).map(|identity| identity.pid)
+    }
+
+    fn vm_changed(&mut self, vm_id: VmId) {
+        if let Some(vm) = self.tracker.vm(vm_id) {
+            self.executor.observer.vm_changed(&self.tracker, vm, self.pid(vm_id));
+        }
+        self.changed();
+    }
+
+    /// Has the metrics show a VM that did not change.
+    pub(crate) fn show_vm(&self, vm_id: VmId) {
+        if let Some(vm) = self.tracker.vm(vm_id) {
+            self.executor.observer.show_vm(vm);
+        }
+    }
+
+    fn changed(&mut self) {
+        self.state_file = match self.state_file {
+            StateFileTurn::Clean | StateFileTurn::Dirty => StateFileTurn::Dirty,
+            StateFileTurn::Writing { .. } => StateFileTurn::Writing { again: true },
+        };
+    }
+
+    fn state_file_content(&self) -> nkudo_api::view::StateFile {
+        projection::state_file(&self.tracker, |vm_id, _| self.pid(vm_id), clock::wall_ms())
+    }
+
+    fn write_state_file(&mut self) {
+        self.state_file = StateFileTurn::Writing { again: false };
+        let content = self.state_file_content();
+        let path = self.executor.config.state_dir.join(state_file::FILE_NAME);
+        let disk = self.executor.disk.clone();
+        self.tasks.spawn_blocking(move || {
+            state_file::write(&disk, &path, &content);
+            Done::StateFileWritten
+        });
+    }
+
+    pub(crate) fn write_state_file_now(&self) {
+        let path = self.executor.config.state_dir.join(state_file::FILE_NAME);
+        state_file::write(&self.executor.disk, &path, &self.state_file_content());
+    }
+
+    /// Starts the journal over with what is still needed, in a moment when nothing is under way.
+    async fn compact_if_large(&mut self) -> Result<(), ExecutorError> {
+        if self.journal_bytes < COMPACT_ABOVE_BYTES || !self.tracker.is_idle() {
+            return Ok(());
+        }
+        let encode = |record| serde_json::to_vec(&record).map_err(|source| ExecutorError::Encode { source });
+        let records: Vec<Vec<u8>> =
+            self.tracker.snapshot().into_iter().map(encode).collect::<Result<_, _>>()?;
+        let kept: u64 = records.iter().map(|record| record.len() as u64).sum();
+        // What cannot be let go of counts against the next time, or a large history would be written again and again.
+        self.journal_bytes = kept.min(COMPACT_ABOVE_BYTES / 2);
+        self.write(Write::Compact(records)).await
+    }
+}
+
+/// Answers whoever asked. One who has gone does not need the answer; what was asked for stays.
+fn tell<T: std::fmt::Debug>(answer: oneshot::Sender<T>, value: T) {
+    if let Err(value) = answer.send(value) {
+        tracing::debug!(?value, "nobody waits for this answer any more");
+    }
+}

@@ -1,0 +1,40 @@
+//! `edge-state.json`: written when something changed, at most a second behind, replaced as a whole.
+
+use std::path::Path;
+
+use nkudo_api::view::StateFile;
+use nkudo_host::clock;
+use nkudo_journal::{Disk, atomic_replace};
+
+use crate::error::chain;
+
+/// The name of the file in the state directory.
+pub(crate) const FILE_NAME: &str = "edge-state.json";
+
+/// Sets a file that is not readable aside; the agent goes on from its journal and writes a new one.
+pub(crate) fn set_aside_if_broken(state_dir: &Path) {
+    let path = state_dir.join(FILE_NAME);
+    let Ok(bytes) = std::fs::read(&path) else { return };
+    let Err(error) = serde_json::from_slice::<StateFile>(&bytes) else { return };
+    let aside = state_dir.join(format!("edge-state.corrupt-{}.json", clock::wall_ms()));
+    match std::fs::rename(&path, &aside) {
+        Ok(()) => tracing::warn!(
+            path = %path.display(), kept_as = %aside.display(), error = chain(&error),
+            "state file is not readable; it is kept aside and written anew from the journal"
+        ),
+        Err(rename) => tracing::error!(
+            path = %path.display(), error = chain(&rename), "state file is not readable and cannot be kept aside"
+        ),
+    }
+}
+
+/// Replaces the file. A failure is told and leaves the one before.
+pub(crate) fn write<D: Disk>(disk: &D, path: &Path, content: &StateFile) {
+    let result = serde_json::to_vec(content).map_err(|error| chain(&error)).and_then(|mut bytes| {
+        bytes.push(b'\n');
+        atomic_replace(disk, path, &bytes).map_err(|error| chain(&error))
+    });
+    if let Err(error) = result {
+        tracing::error!(path = %path.display(), error, "state file cannot be written");
+    }
+}

@@ -1,0 +1,93 @@
+//! An executor with simulated VMs on a simulated disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nkudo_catalogue::AgentMetrics;
+use nkudo_domain::{Action, ProviderKind};
+use nkudo_executor::{Executor, ExecutorConfig, ExecutorError, Handle, Providers};
+use nkudo_journal::{Disk, SimulatedDisk, replay_read_only};
+use nkudo_metrics_core::Registry;
+use nkudo_providers::simulated::{Simulated, SimulatedConfig};
+use nkudo_supervision::Supervisor;
+use nkudo_tracker::{Config, Record, Tracker};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct World {
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) handle: Handle,
+    pub(crate) stop: CancellationToken,
+    pub(crate) run: JoinSet<Result<(), ExecutorError>>,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    /// An executor that is ready, on this disk.
+    pub(crate) async fn on(disk: SimulatedDisk) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ExecutorConfig {
+            state_dir: dir.path().to_owned(),
+            tracker: Config { providers: vec![ProviderKind::Simulated], ..Config::default() },
+            stop_wait: Duration::from_secs(5),
+            free_bytes_min: 0,
+        };
+        let file = dir.path().join("simulated.jsonl");
+        let simulated = Simulated::new(SimulatedConfig { file, memory_only: true });
+        let providers = Providers(BTreeMap::from([(ProviderKind::Simulated, Arc::new(simulated) as _)]));
+        let registry = Registry::new();
+        let supervisor = Supervisor::new(&registry, "nkudo_", nkudo_host::clock::wall_ms);
+        let (commands, mut mailbox) = supervisor.mailbox("executor", 16);
+        let metrics = AgentMetrics::register(&registry);
+        let (executor, handle) = Executor::new(config, providers, disk.clone(), metrics, commands);
+        let stop = CancellationToken::new();
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let shutdown = stop.clone();
+        let mut run = JoinSet::new();
+        run.spawn(async move { executor.run(&mut mailbox, shutdown, move || ready.send(()).unwrap()).await });
+        is_ready.await.unwrap();
+        let world = Self { disk, handle, stop, run, dir };
+        world.wait_for_state_file().await;
+        world
+    }
+
+    /// From here on the disk is asked for nothing that a test did not cause.
+    async fn wait_for_state_file(&self) {
+        loop {
+            let files = self.disk.list(self.dir.path()).unwrap_or_default();
+            let before = self.disk.operations();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if files.iter().any(|file| file == "edge-state.json") && before == self.disk.operations() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.dir.path().join("journal")
+    }
+}
+
+/// What the tracker would know after this disk lost power now.
+pub(crate) fn after_power_loss(disk: &SimulatedDisk, journal: &Path) -> Tracker {
+    let replay = replay_read_only(&disk.crash(), journal).unwrap();
+    let records: Vec<Record> =
+        replay.records.iter().map(|(_, bytes)| serde_json::from_slice(bytes).unwrap()).collect();
+    Tracker::replay(Config::default(), records)
+}
+
+/// An action on a simulated VM of its own.
+pub(crate) fn create(number: u32) -> Action {
+    let body = json!({"action_id": format!("create-{number}"), "action_type": "MicroVMCreate", "params": {
+        "vm_id": format!("01890a5d-ac96-774b-bcce-{number:012}"), "vm_name": format!("vm-{number}"), "vcpus": 1,
+        "memory_bytes": 1 << 20, "kernel": "/dev/null", "provider": "simulated"}});
+    let origin = nkudo_api::action::Origin {
+        action_id: "none".parse().unwrap(),
+        trace_id: None,
+        correlation_id: None,
+    };
+    nkudo_api::action::parse(&body, "", origin).unwrap()
+}

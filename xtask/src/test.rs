@@ -1,0 +1,25 @@
+//! `cargo xtask test`: every test, on a machine that has nothing yet.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, QEMU};
+use crate::shell::{self, cargo};
+
+/// Installs what is missing and runs every test: documentation's first, so that the runner's summary comes last.
+pub fn run() -> Result<()> {
+    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER])?;
+    shell::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
+    if has_nextest() {
+        shell::run(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))
+    } else {
+        println!("cargo-nextest is not installed; running with cargo test");
+        shell::run(cargo().args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]))
+    }
+}
+
+fn has_nextest() -> bool {
+    let mut version: Command = cargo();
+    version.args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,6 @@
+//! The house, as it stands.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod house;
+mod layers;
