@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::interrupt;
 use crate::shell::{cargo, root, run};
 
 /// How long a state is waited for.
@@ -39,6 +41,16 @@ pub fn until_finely<T>(what: &str, look: impl FnMut() -> Option<T>) -> Result<T>
     poll(what, PATIENCE, Duration::from_micros(200), look)
 }
 
+/// Looks all the while whether `what` holds.
+pub fn holds(what: &str, duration: Duration, holds: impl Fn() -> bool) -> Result<()> {
+    let began = Instant::now();
+    until(what, || {
+        let broken = !holds();
+        (broken || began.elapsed() >= duration).then_some(broken)
+    })
+    .and_then(|broken| if broken { bail!("it does not hold that {what}") } else { Ok(()) })
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "another program's state can only be looked at again and again"
@@ -54,6 +66,7 @@ fn poll<T>(
         if let Some(found) = look() {
             return Ok(found);
         }
+        interrupt::check()?;
         if began.elapsed() > patience {
             bail!("waited {} s for {what}", patience.as_secs());
         }
@@ -80,6 +93,11 @@ impl Host {
         self.dir.path().join("tiny.elf")
     }
 
+    /// Everything of this host is in here.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.dir.path().join("state")
     }
@@ -92,13 +110,14 @@ impl Host {
         self.daemon.as_ref().map_or(0, Child::id)
     }
 
-    /// Starts the agent; does not wait for it.
+    /// Starts the agent; does not wait for it. Ctrl-C is not for it: who started it ends it.
     pub fn spawn(&mut self) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let child = self
             .command(&["run", "--metrics-addr", "127.0.0.1:0", "--log-format", "json"])
             .stdout(Stdio::null())
             .stderr(log)
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", self.program.display()))?;
         self.daemon = Some(child);
@@ -190,10 +209,15 @@ impl Host {
         http_get(address["metrics_addr"].as_str()?, path)
     }
 
+    pub fn vms(&self) -> Result<Vec<Value>> {
+        Ok(self.json(&["vms"])?["items"].as_array().cloned().unwrap_or_default())
+    }
+
     pub fn vm(&self, vm_id: &str) -> Result<Value> {
-        let vms = self.json(&["vms"])?;
-        let items = vms["items"].as_array().cloned().unwrap_or_default();
-        items.into_iter().find(|vm| vm["vm_id"] == vm_id).with_context(|| format!("vm {vm_id} is not there"))
+        self.vms()?
+            .into_iter()
+            .find(|vm| vm["vm_id"] == vm_id)
+            .with_context(|| format!("vm {vm_id} is not there"))
     }
 
     pub fn vm_dir(&self, vm_id: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::agent::build;
+use crate::interrupt;
 use crate::setup::{self, NODE_EXPORTER, QEMU};
 
 /// VMs of the idle and the adoption measurement.
@@ -60,6 +61,7 @@ fn round(value: f64) -> f64 {
 /// The agent: what it costs at rest, what it adds to a boot, how long it takes to adopt.
 pub fn agent(json: Option<&Path>) -> Result<()> {
     setup::ensure(&[QEMU, NODE_EXPORTER])?;
+    interrupt::watch()?;
     let program = build(true)?;
     let mut rows = idle::measure(&program)?;
     rows.extend(overhead::measure(&program)?);

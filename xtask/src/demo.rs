@@ -1,24 +1,33 @@
 //! `cargo xtask demo`: everything that stands, shown on this machine, each step checked.
 
-use std::time::Instant;
+use std::io::stdin;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::agent::{Host, alive, build, on, until, vm_id};
+use crate::agent::{Host, alive, build, holds, on, until, vm_id};
+use crate::interrupt;
 use crate::setup::{self, QEMU};
 
-/// Shows everything; ends then with `once`, else when Enter is pressed.
+/// A paused guest is watched for this long; running, it would tick meanwhile.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// Shows everything; ends then with `once`, else when Enter or Ctrl-C is pressed. Whatever happens, it cleans up.
 pub fn run(once: bool) -> Result<()> {
     setup::ensure(&[QEMU])?;
+    interrupt::watch()?;
     let program = build(false)?;
     let mut host = Host::new(&program)?;
     let show = Show { began: Instant::now() };
     let shown = show.everything(&mut host, once);
     let left = host.leftovers();
+    let dir = host.dir().to_owned();
     drop(host);
     shown?;
     ensure!(left.is_empty(), "processes are left: {left:?}");
+    ensure!(!dir.exists(), "{} is left", dir.display());
     show.step("everything is cleaned up: no process, no directory is left");
     Ok(())
 }
@@ -54,15 +63,17 @@ impl Show {
         if !once {
             self.wait_for_enter(host)?;
         }
-        host.apply(&on("MicroVMDelete", &web))?;
-        ensure!(!host.vm_dir(&web).exists(), "the run directory of web-1 is left");
+        self.delete_all(host)?;
         host.stop()?;
-        self.step("web-1 deleted, the agent stopped");
+        self.step("the agent stopped");
         Ok(())
     }
 
     fn boot(&self, host: &Host, id: &str, name: &str) -> Result<()> {
         let outcome = host.apply(&host.create(id, name))?;
+        expect_state(host, id, "running")?;
+        let pid = pid_of(&host.vm(id)?)?;
+        ensure!(alive(pid), "process {pid} of {name} is not there");
         let ready = until("READY on the console", || {
             host.console(id).lines().find(|line| line.starts_with("READY")).map(str::to_owned)
         })?;
@@ -74,6 +85,7 @@ impl Show {
         host.apply(&on("MicroVMPause", id))?;
         expect_state(host, id, "paused")?;
         let ticks = host.console(id).len();
+        holds("the console of web-1 is silent", SILENCE, || host.console(id).len() == ticks)?;
         self.step("web-1 paused: its console is silent");
         host.apply(&on("MicroVMResume", id))?;
         expect_state(host, id, "running")?;
@@ -144,8 +156,27 @@ impl Show {
         for example in ["vms", "status", "executions", "health", "metrics --name nkudo_vm", "check"] {
             self.indented(&format!("{} {example}", words.join(" ")));
         }
-        println!("Press Enter to end the demo and clean up.");
-        std::io::stdin().read_line(&mut String::new())?;
+        println!("Press Enter or Ctrl-C to end the demo and clean up.");
+        let (pressed, enter) = sync_channel(1);
+        // Nothing interrupts a read of the terminal; the thread ends with the program.
+        std::thread::spawn(move || pressed.send(stdin().read_line(&mut String::new())));
+        loop {
+            match enter.recv_timeout(Duration::from_millis(50)) {
+                Ok(read) => return Ok(read.map(drop)?),
+                Err(RecvTimeoutError::Timeout) if !interrupt::asked() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Also what was created in another terminal.
+    fn delete_all(&self, host: &Host) -> Result<()> {
+        for vm in host.vms()? {
+            let id = vm["vm_id"].as_str().context("a vm has an id")?;
+            host.apply(&on("MicroVMDelete", id))?;
+            ensure!(!host.vm_dir(id).exists(), "the run directory of {} is left", vm["vm_name"]);
+            self.step(&format!("{} deleted", vm["vm_name"].as_str().unwrap_or(id)));
+        }
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide without I/O, clock or chance.
-const PURE: &[&str] = &["nkudo-domain", "nkudo-tracker", "nkudo-fleet", "nkudo-slo"];
+pub const PURE: &[&str] = &["nkudo-domain", "nkudo-tracker", "nkudo-fleet", "nkudo-slo"];
 /// What a pure crate may not see.
 const IMPURE: &[&str] = &["tokio", "serde_json", "jiff", "rand", "getrandom", "fastrand", "nkudo-host"];
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::layers::PURE;
 use crate::shell::{self, cargo, root};
 
 /// A file of more lines has more than one subject.
@@ -39,7 +40,27 @@ pub fn house_rules(root: &Path) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(root.join(file))?;
         faults.extend(faults_of(file, &text).into_iter().map(|fault| format!("{}: {fault}", file.display())));
     }
+    let rules = std::fs::read_to_string(root.join("clippy.toml"))?;
+    for name in PURE {
+        let dir = root.join("crates").join(name.trim_start_matches("nkudo-"));
+        if dir.exists() {
+            let config = std::fs::read_to_string(dir.join("clippy.toml")).unwrap_or_default();
+            faults.extend(pure_faults(&rules, &config).into_iter().map(|fault| format!("{name}: {fault}")));
+        }
+    }
     Ok(faults)
+}
+
+/// What a pure crate's clippy.toml lacks. It takes the place of the root's and does not add to it, so it repeats it.
+pub fn pure_faults(rules: &str, config: &str) -> Vec<String> {
+    let lacks = |line: &&str| !config.contains(line.trim());
+    let clock = std::iter::once("std::time::Instant::now");
+    rules
+        .lines()
+        .chain(clock)
+        .filter(lacks)
+        .map(|line| format!("its clippy.toml lacks `{}`", line.trim()))
+        .collect()
 }
 
 /// The rules that one file breaks.

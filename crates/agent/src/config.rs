@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nkudo_logging::{LogFormat, LogLevel};
+pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
 pub use error::{ConfigError, Source};

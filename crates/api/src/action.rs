@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, ActionType, Console, CreateVm, DeleteVm, Disk, Machine, Nic, Request, RestartPolicy,
-    StopVm, TraceId, VmId, VmSpec,
+    Action, ActionId, ActionType, Console, CreateVm, DeleteVm, Disk, DiskFormat, Machine, Nic, Request,
+    RestartPolicy, StopVm, TraceId, VmId, VmSpec,
 };
 use serde_json::{Value, json};
 
@@ -165,10 +165,9 @@ fn disks(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Disk> {
             let file = disk.text("path", faults);
             let file = disk.require("path", file, faults).map(PathBuf::from);
             let readonly = disk.flag("readonly", faults).unwrap_or(false);
-            let format = disk.parsed("format", faults);
-            let format = disk.require("format", format, faults);
+            let format = disk.parsed("format", faults).unwrap_or(DiskFormat::Raw);
             disk.finish(faults);
-            Some(Disk { path: file?, readonly, format: format? })
+            Some(Disk { path: file?, readonly, format })
         })
         .collect()
 }
@@ -292,7 +291,7 @@ mod tests {
         );
         check(&with("/params/vcpu", json!(1)), "params.vcpu", "did you mean `vcpus`?");
         check(&with("/params/machine", json!("pc")), "params.machine", "one of: q35, microvm");
-        check(&with("/params/disks", json!([{"path": "/d"}])), "params.disks[0].format", "is required");
+        check(&with("/params/disks", json!([{"format": "raw"}])), "params.disks[0].path", "is required");
         check(&with("/params/labels", json!({"a": 1})), "params.labels.a", "must be a string");
         check(&with("/action_type", json!("MicroVMCraete")), "action_type", "did you mean `MicroVMCreate`?");
         check(&with("/action_type", json!("Reboot")), "action_type", "it is one of");

@@ -17,17 +17,25 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    /// By the file's extension; other names and standard input by what the text begins with.
+    /// By the file's extension; other names and standard input by what the text looks like: TOML has a line with a
+    /// table's head or a key's `=` first, everything else is taken for JSON.
     pub fn detect(extension: Option<&str>, text: &str) -> Self {
-        match (extension, text.trim_start().chars().next()) {
+        let text = text.trim_start_matches(BYTE_ORDER_MARK);
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        match (extension, first) {
             (Some("toml"), _) => Self::Toml,
-            (Some("json"), _) | (_, Some('{')) => Self::Json,
-            // `[` opens a JSON list and a TOML table; only `[[actions]]` or `[name]` on a line of its own is TOML.
-            (_, Some('[')) if !text.trim_start().starts_with("[[actions]]") => Self::Json,
-            (_, _) => Self::Toml,
+            (Some("json"), _) | (_, None) => Self::Json,
+            (_, Some(line)) if line.starts_with("[[") && line.ends_with("]]") => Self::Toml,
+            (_, Some(line)) if line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.contains('=') => {
+                Self::Toml
+            }
+            (_, Some(_)) => Self::Json,
         }
     }
 }
+
+/// What some editors put before a text, and what means nothing.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Why a file is refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +58,7 @@ pub fn parse(
     format: FileFormat,
     mut origin: impl FnMut() -> Origin,
 ) -> Result<Vec<Action>, FileError> {
+    let text = text.trim_start_matches(BYTE_ORDER_MARK);
     let value: Value = match format {
         FileFormat::Json => {
             serde_json::from_str(text).map_err(|error| FileError::NotJson(error.to_string()))?
@@ -125,6 +134,11 @@ mod tests {
         assert_eq!(read(&format!("{{\"actions\":[{START}]}}"), None), Ok(1));
         assert_eq!(read(TOML, Some("toml")), Ok(1));
         assert_eq!(read(TOML, None), Ok(1));
+        assert_eq!(read(&format!("# a comment\n\n{TOML}"), None), Ok(1));
+        assert_eq!(read(&format!("\u{feff}{START}"), None), Ok(1));
+        assert!(matches!(read("null", None), Err(FileError::Invalid(_))));
+        assert!(matches!(read("nonsense", None), Err(FileError::NotJson(_))));
+        assert!(matches!(read("", None), Err(FileError::NotJson(_))));
     }
 
     #[test]

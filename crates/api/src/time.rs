@@ -16,6 +16,20 @@ impl std::fmt::Display for WallTime {
     }
 }
 
+/// A text is not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a time; write it like 2026-01-02T03:04:05Z")]
+pub struct InvalidTime(String);
+
+impl std::str::FromStr for WallTime {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let time: Timestamp = text.parse().map_err(|_| InvalidTime(text.chars().take(64).collect()))?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
 impl Serialize for WallTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -25,8 +39,7 @@ impl Serialize for WallTime {
 impl<'de> Deserialize<'de> for WallTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let time: Timestamp = text.parse().map_err(serde::de::Error::custom)?;
-        Ok(Self(time.as_millisecond()))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -103,9 +103,10 @@ impl<D: Disk + Clone> Executor<D> {
         );
         let found = look_over(&tracker, &self.providers).await;
         let mut running = Running::new(self, tracker, writer, tasks, journal_bytes);
-        running.step(Input::Recovered { found }).await?;
+        // What the journal says is not news; what the look at the host changes is told.
         let all: Vec<VmId> = running.tracker.vms().map(|(vm_id, _)| vm_id).collect();
         all.into_iter().for_each(|vm_id| running.show_vm(vm_id));
+        running.step(Input::Recovered { found }).await?;
         self.observer.count_vms(&running.tracker);
         Ok(running)
     }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nkudo_domain::{ActionId, ActionType, Exit, Observation, ProviderKind, VmId};
+use nkudo_domain::{ActionId, ActionType, Exit, Observation, ProviderKind, VmId, VmState};
 use nkudo_host::{clock, disk};
 use nkudo_journal::Disk;
 use nkudo_providers::Provider;
@@ -63,6 +63,8 @@ pub(crate) struct Running<'e, D: Disk + Clone> {
     journal_bytes: u64,
     state_file: StateFileTurn,
     random: RandomState,
+    /// What was last told of each VM.
+    told: HashMap<VmId, (VmState, Option<String>)>,
 }
 
 impl<'e, D: Disk + Clone> Running<'e, D> {
@@ -85,6 +87,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             journal_bytes,
             state_file: StateFileTurn::Dirty,
             random: RandomState::new(),
+            told: HashMap::new(),
         }
     }
 
@@ -256,6 +259,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             }
             Effect::VmChanged { vm_id } => self.vm_changed(vm_id),
             Effect::VmGone { vm_id, vm_name } => {
+                self.told.remove(&vm_id);
                 self.executor.observer.vm_gone(&self.tracker, vm_id, &vm_name);
                 self.changed();
             }
@@ -320,17 +324,22 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         provider.identity(vm_id).map(|identity| identity.pid)
     }
 
+    /// Tells of a VM's state when it is another one than was told last.
     fn vm_changed(&mut self, vm_id: VmId) {
-        if let Some(vm) = self.tracker.vm(vm_id) {
-            self.executor.observer.vm_changed(&self.tracker, vm, self.pid(vm_id));
-        }
         self.changed();
+        let Some(vm) = self.tracker.vm(vm_id) else { return };
+        let now = (vm.state, vm.reason.clone());
+        if self.told.get(&vm_id) != Some(&now) {
+            self.executor.observer.vm_changed(&self.tracker, vm, self.pid(vm_id));
+            self.told.insert(vm_id, now);
+        }
     }
 
-    /// Has the metrics show a VM that did not change.
-    pub(crate) fn show_vm(&self, vm_id: VmId) {
+    /// Has the metrics show a VM that is as it was before the program started.
+    pub(crate) fn show_vm(&mut self, vm_id: VmId) {
         if let Some(vm) = self.tracker.vm(vm_id) {
             self.executor.observer.show_vm(vm);
+            self.told.insert(vm_id, (vm.state, vm.reason.clone()));
         }
     }
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::pidfd::{PidFd, PidFdError};
 use crate::process::{self, Identity};
 
-/// What to start. The child gets its own process group, these three descriptors, exactly this environment, and
+/// What to start. The child gets a session of its own, these three descriptors, exactly this environment, and
 /// nothing that this process opened; only what the process was itself started with open (beyond the standard three,
 /// without close-on-exec) goes on to the child.
 #[derive(Debug)]
@@ -82,17 +82,17 @@ pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
     if !cwd.is_dir() {
         return Err(SpawnError::Directory { program: program.to_owned(), cwd: cwd.to_owned() });
     }
-    let mut process = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(args)
         .env_clear()
         .envs(env.iter().map(|(name, value)| (name, value)))
         .current_dir(cwd)
-        .process_group(0)
         .stdin(stdin)
         .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .map_err(|source| spawn_error(program, source))?;
+        .stderr(stderr);
+    in_a_session_of_its_own(&mut command);
+    let mut process = command.spawn().map_err(|source| spawn_error(program, source))?;
     match watch(process.id()) {
         Ok(pidfd) => Ok(Child { process, pidfd, exit: None }),
         Err(source) => {
@@ -104,6 +104,17 @@ pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
                 Err(source) => SpawnError::Failed { program, source },
             })
         }
+    }
+}
+
+/// A process group whose last parent outside of it ends is sent SIGHUP when one of its members is stopped. A group of
+/// its own is not enough against that; a session of its own is.
+#[expect(unsafe_code, reason = "std has no safe way into a new session; see docs/adr/0004")]
+fn in_a_session_of_its_own(command: &mut Command) {
+    // SAFETY: between fork and exec only setsid is called, which is async-signal-safe and allocates nothing; making an
+    // `io::Error` of an errno does not allocate either.
+    unsafe {
+        command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from));
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `simulated.fail_times` | that deed, or any when none is named, fails transiently so many times, then no more |
 //! | `simulated.hang` | a deed that never ends |
 //! | `simulated.exit_after_ms` | so long after each boot the VM dies by itself |
+//! | `simulated.silent_after_ms` | so long after each boot it does not say any more how it is |
 //! | `simulated.lie` | a deed that answers well without being done |
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::check::Check;
 use crate::health::HealthReporter;
 use crate::restart::RestartBudget;
 
@@ -14,11 +15,13 @@ pub struct ComponentSpec {
     pub(crate) name: &'static str,
     pub(crate) restart: RestartBudget,
     pub(crate) progress_within: Option<Duration>,
+    pub(crate) checks: Vec<Check>,
 }
 
 impl ComponentSpec {
+    /// A component with this name, which is its label in metrics and health: one of a few, written in the program.
     pub fn new(name: &'static str) -> Self {
-        Self { name, restart: RestartBudget::default(), progress_within: None }
+        Self { name, restart: RestartBudget::default(), progress_within: None, checks: Vec::new() }
     }
 
     #[must_use]
@@ -31,6 +34,13 @@ impl ComponentSpec {
     #[must_use]
     pub fn with_progress_within(mut self, within: Duration) -> Self {
         self.progress_within = Some(within);
+        self
+    }
+
+    /// One more check, besides those that every component gets.
+    #[must_use]
+    pub fn with_check(mut self, check: Check) -> Self {
+        self.checks.push(check);
         self
     }
 }

@@ -1,11 +1,11 @@
 //! How components do, and how that changed.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
-
-use crate::metrics::{ByHealth, Metrics};
+use crate::metrics::{ByCause, ByHealth, Metrics};
+use crate::watch::Pulse;
 
 /// Changes of health that are remembered.
 const HISTORY_MAX: usize = 1_000;
@@ -100,7 +100,6 @@ struct Entry {
     shown: Health,
     since_ms: i64,
     restarts: u64,
-    progress: Instant,
 }
 
 impl Board {
@@ -112,20 +111,26 @@ impl Board {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A component starts; one that was there before starts over.
     pub(crate) fn add(&self, name: &'static str) {
         let since_ms = (self.clock)();
+        let (own, checked, shown) = (Health::Healthy, Health::Healthy, Health::Healthy);
+        let entry = Entry { name, own, checked, shown, since_ms, restarts: 0 };
         self.with(|state| {
-            state.components.push(Entry {
-                name,
-                own: Health::Healthy,
-                checked: Health::Healthy,
-                shown: Health::Healthy,
-                since_ms,
-                restarts: 0,
-                progress: Instant::now(),
-            });
+            state.components.retain(|entry| entry.name != name);
+            state.components.push(entry);
+            self.show(name, &Health::Healthy);
         });
-        self.show(name, &Health::Healthy);
+    }
+
+    /// A component was stopped on purpose: how it does is no question any more.
+    pub(crate) fn remove(&self, name: &'static str) {
+        self.with(|state| {
+            state.components.retain(|entry| entry.name != name);
+            for health in Health::STATES {
+                self.metrics.health.remove(&ByHealth { component: name, health });
+            }
+        });
     }
 
     fn show(&self, name: &'static str, health: &Health) {
@@ -152,15 +157,15 @@ impl Board {
             if state.history.len() > HISTORY_MAX {
                 state.history.pop_front();
             }
+            // Still under the lock, so that of two changes the later is shown.
+            self.show(name, &health);
             Some(health)
         });
-        if let Some(health) = shown {
-            self.show(name, &health);
-            match &health {
-                Health::Healthy => tracing::info!(part = name, health = health.as_str(), "health changed"),
-                Health::Degraded(reason) | Health::Unhealthy(reason) => {
-                    tracing::warn!(part = name, health = health.as_str(), reason, "health changed");
-                }
+        match &shown {
+            None => {}
+            Some(Health::Healthy) => tracing::info!(part = name, health = "healthy", "health changed"),
+            Some(health @ (Health::Degraded(reason) | Health::Unhealthy(reason))) => {
+                tracing::warn!(part = name, health = health.as_str(), reason, "health changed");
             }
         }
     }
@@ -175,20 +180,6 @@ impl Board {
 
     pub(crate) fn restarted(&self, name: &'static str) {
         self.change(name, |entry| entry.restarts += 1);
-    }
-
-    pub(crate) fn progressed(&self, name: &'static str) {
-        self.with(|state| {
-            if let Some(entry) = state.components.iter_mut().find(|entry| entry.name == name) {
-                entry.progress = Instant::now();
-            }
-        });
-    }
-
-    pub(crate) fn last_progress(&self, name: &'static str) -> Option<Instant> {
-        self.with(|state| {
-            state.components.iter().find(|entry| entry.name == name).map(|entry| entry.progress)
-        })
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -219,6 +210,7 @@ impl Board {
 pub struct HealthReporter {
     pub(crate) name: &'static str,
     pub(crate) board: Arc<Board>,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl HealthReporter {
@@ -227,8 +219,14 @@ impl HealthReporter {
         self.board.set_own(self.name, health);
     }
 
-    /// Tells that work goes on, for components that said within which time it must.
+    /// Tells that work goes on, for components that said within which time it must. Takes no lock.
     pub fn progress(&self) {
-        self.board.progressed(self.name);
+        self.pulse.progress();
+    }
+
+    /// Counts something that went wrong, by its cause: one of a few words. Many within a minute degrade the component.
+    pub fn error(&self, cause: &'static str) {
+        self.pulse.errors.fetch_add(1, Ordering::Relaxed);
+        self.board.metrics.errors.get(&ByCause { component: self.name, cause }).inc();
     }
 }

@@ -3,7 +3,8 @@
 //! The principal type is [`Supervisor`]. [`Supervisor::start`] runs a component, starts it again when it fails or
 //! panics, with a growing delay and within a budget, and gives up loudly when the budget is spent
 //! ([`Supervisor::failed`]). [`Supervisor::mailbox`] makes a bounded queue whose depth, waiting time and handling time
-//! are measured without hand-work. [`Supervisor::health`] tells how every part does, and since when.
+//! are measured without hand-work. [`Supervisor::health`] tells how every part does, and since when: what each says of
+//! itself, and what the checks find: a stuck or full mailbox, errors, no progress, and a component's own [`Check`]s.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,7 +28,9 @@
 //! **Invariant:** a component that ends is started again or its end is told; it never just stays away.
 //! **Invariant:** components end in the reverse order of their start, each within the deadline, or are named.
 
+mod check;
 mod component;
+mod handle;
 mod health;
 mod mailbox;
 pub mod metrics;
@@ -35,7 +38,9 @@ mod restart;
 mod supervisor;
 mod watch;
 
+pub use check::Check;
 pub use component::{ComponentError, ComponentSpec, Context};
+pub use handle::ComponentHandle;
 pub use health::{ComponentReport, Health, HealthChange, HealthReporter, Report};
 pub use mailbox::{Closed, Receiver, Sender, TrySendError};
 pub use restart::RestartBudget;

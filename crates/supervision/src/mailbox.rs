@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nkudo_metrics_core::Counter;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -29,10 +30,22 @@ struct Envelope<T> {
 }
 
 /// How far a mailbox is, for the check whether it is stuck.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) sent: AtomicU64,
     pub(crate) taken: AtomicU64,
+    /// Whether the message that was taken last is being handled.
+    in_hand: AtomicBool,
+    abandoned: Counter,
+}
+
+impl Progress {
+    /// The component failed; what it had in hand is abandoned.
+    pub(crate) fn interrupted(&self) {
+        if self.in_hand.swap(false, Ordering::Relaxed) {
+            self.abandoned.inc();
+        }
+    }
 }
 
 /// The end that messages are put into. Cheap to clone.
@@ -62,29 +75,30 @@ impl<T> Sender<T> {
     /// Puts a message in, and waits while the mailbox is full. Dropped while it waits, it puts nothing in.
     pub async fn send(&self, message: T) -> Result<(), Closed> {
         let place = self.queue.reserve().await.map_err(|_| Closed)?;
-        place.send(Envelope { message, sent: Instant::now() });
-        self.sent();
+        self.put(place, message);
         Ok(())
     }
 
     /// Puts a message in if there is room; one that is refused for want of room is counted.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError> {
-        match self.queue.try_send(Envelope { message, sent: Instant::now() }) {
-            Ok(()) => {
-                self.sent();
+        match self.queue.try_reserve() {
+            Ok(place) => {
+                self.put(place, message);
                 Ok(())
             }
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(mpsc::error::TrySendError::Full(())) => {
                 self.metrics.rejected.inc();
                 Err(TrySendError::Full)
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(TrySendError::Closed),
+            Err(mpsc::error::TrySendError::Closed(())) => Err(TrySendError::Closed),
         }
     }
 
-    fn sent(&self) {
+    /// Counts first, so that the depth is never below zero.
+    fn put(&self, place: mpsc::Permit<'_, Envelope<T>>, message: T) {
         self.progress.sent.fetch_add(1, Ordering::Relaxed);
         self.metrics.depth.inc();
+        place.send(Envelope { message, sent: Instant::now() });
     }
 }
 
@@ -109,19 +123,45 @@ impl<T> Receiver<T> {
     pub async fn recv(&mut self) -> Option<T> {
         self.handled();
         let envelope = self.queue.recv().await?;
-        self.progress.taken.fetch_add(1, Ordering::Relaxed);
-        self.metrics.depth.dec();
+        self.taken();
         self.metrics.wait.observe(envelope.sent.elapsed().as_secs_f64());
         self.handling_since = Some(Instant::now());
+        self.progress.in_hand.store(true, Ordering::Relaxed);
         Some(envelope.message)
     }
 
-    fn handled(&mut self) {
-        if let Some(since) = self.handling_since.take() {
+    /// The message that was taken last is handled, for a component that does something else before it takes the next.
+    /// One that was in hand when the component failed is not, and was counted as abandoned.
+    pub fn handled(&mut self) {
+        let since = self.handling_since.take();
+        let in_hand = self.progress.in_hand.swap(false, Ordering::Relaxed);
+        if let (Some(since), true) = (since, in_hand) {
             self.metrics.processed.inc();
             self.metrics.latency.observe(since.elapsed().as_secs_f64());
         }
     }
+
+    fn taken(&self) {
+        self.progress.taken.fetch_add(1, Ordering::Relaxed);
+        self.metrics.depth.dec();
+    }
+}
+
+/// What still waits goes with the mailbox, counted.
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.queue.close();
+        while self.queue.try_recv().is_ok() {
+            self.taken();
+            self.metrics.abandoned.inc();
+        }
+        self.metrics.capacity.add(-as_gauge(self.queue.max_capacity()));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no mailbox holds 2^53 messages")]
+fn as_gauge(capacity: usize) -> f64 {
+    capacity as f64
 }
 
 pub(crate) fn mailbox<T>(
@@ -129,7 +169,13 @@ pub(crate) fn mailbox<T>(
     metrics: MailboxMetrics,
 ) -> (Sender<T>, Receiver<T>, Arc<Progress>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let progress = Arc::new(Progress::default());
+    metrics.capacity.add(as_gauge(capacity));
+    let progress = Arc::new(Progress {
+        sent: AtomicU64::new(0),
+        taken: AtomicU64::new(0),
+        in_hand: AtomicBool::new(false),
+        abandoned: metrics.abandoned.clone(),
+    });
     let sender = Sender { queue: sender, metrics: metrics.clone(), progress: Arc::clone(&progress) };
     let receiver =
         Receiver { queue: receiver, metrics, progress: Arc::clone(&progress), handling_since: None };

@@ -7,7 +7,7 @@ label_set! {
     pub struct ByComponent { component: &'static str }
 }
 label_set! {
-    /// By the name of a component and why it was started again: `error`, `panic` or `ended`.
+    /// By the name of a component and why it was started again (`error`, `panic` or `ended`) or what went wrong in it.
     pub struct ByCause { component: &'static str, cause: &'static str }
 }
 label_set! {
@@ -37,14 +37,24 @@ const CAPACITY: Desc = Desc::gauge("component_mailbox_capacity", "Messages that 
 const REJECTED: Desc =
     Desc::counter("component_messages_rejected_total", "Messages refused because the mailbox was full.")
         .labels(&["component"]);
+const ABANDONED: Desc = Desc::counter(
+    "component_messages_abandoned_total",
+    "Messages in hand when a component failed, or still waiting when their mailbox went.",
+)
+.labels(&["component"]);
+const ERRORS: Desc =
+    Desc::counter("component_errors_total", "Errors that a component told of, by their cause.")
+        .labels(&["component", "cause"]);
 const STARTS: Desc = Desc::counter("component_starts_total", "Starts of a component.").labels(&["component"]);
 const RESTARTS: Desc = Desc::counter("component_restarts_total", "Restarts of a component, by their cause.")
     .labels(&["component", "cause"]);
 const HEALTH: Desc = Desc::gauge("component_health_status", "1 for the current health of a component.")
     .labels(&["component", "health"]);
 
-const ALL: [&Desc; 9] =
-    [&PROCESSED, &LATENCY, &WAIT, &DEPTH, &CAPACITY, &REJECTED, &STARTS, &RESTARTS, &HEALTH];
+const ALL: [&Desc; 11] = [
+    &PROCESSED, &LATENCY, &WAIT, &DEPTH, &CAPACITY, &REJECTED, &ABANDONED, &ERRORS, &STARTS, &RESTARTS,
+    &HEALTH,
+];
 
 /// Every metric of this crate.
 pub fn descs(prefix: &str) -> Vec<Desc> {
@@ -60,6 +70,8 @@ pub(crate) struct Metrics {
     depth: Family<ByComponent, Gauge>,
     capacity: Family<ByComponent, Gauge>,
     rejected: Family<ByComponent, Counter>,
+    abandoned: Family<ByComponent, Counter>,
+    pub(crate) errors: Family<ByCause, Counter>,
     pub(crate) starts: Family<ByComponent, Counter>,
     pub(crate) restarts: Family<ByCause, Counter>,
     pub(crate) health: Family<ByHealth, Gauge>,
@@ -72,7 +84,9 @@ pub(crate) struct MailboxMetrics {
     pub(crate) latency: Histogram,
     pub(crate) wait: Histogram,
     pub(crate) depth: Gauge,
+    pub(crate) capacity: Gauge,
     pub(crate) rejected: Counter,
+    pub(crate) abandoned: Counter,
 }
 
 impl Metrics {
@@ -84,22 +98,32 @@ impl Metrics {
             depth: registry.gauge_family(&DEPTH.with_prefix(prefix)),
             capacity: registry.gauge_family(&CAPACITY.with_prefix(prefix)),
             rejected: registry.counter_family(&REJECTED.with_prefix(prefix)),
+            abandoned: registry.counter_family(&ABANDONED.with_prefix(prefix)),
+            errors: registry.counter_family(&ERRORS.with_prefix(prefix)),
             starts: registry.counter_family(&STARTS.with_prefix(prefix)),
             restarts: registry.counter_family(&RESTARTS.with_prefix(prefix)),
             health: registry.gauge_family(&HEALTH.with_prefix(prefix)),
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "no mailbox holds 2^53 messages")]
-    pub(crate) fn mailbox(&self, component: &'static str, capacity: usize) -> MailboxMetrics {
+    /// The counters of a component start at zero, so that the first of a kind is an increase too.
+    pub(crate) fn begin(&self, component: &'static str) {
+        self.starts.get(&ByComponent { component });
+        for cause in ["error", "panic", "ended"] {
+            self.restarts.get(&ByCause { component, cause });
+        }
+    }
+
+    pub(crate) fn mailbox(&self, component: &'static str) -> MailboxMetrics {
         let by = ByComponent { component };
-        self.capacity.get(&by).set(capacity as f64);
         MailboxMetrics {
             processed: self.processed.get(&by),
             latency: self.latency.get(&by),
             wait: self.wait.get(&by),
             depth: self.depth.get(&by),
+            capacity: self.capacity.get(&by),
             rejected: self.rejected.get(&by),
+            abandoned: self.abandoned.get(&by),
         }
     }
 }

@@ -13,6 +13,7 @@ pub struct RestartBudget {
     pub within: Duration,
     /// Delay before the first restart; doubles with each one within the time.
     pub backoff_min: Duration,
+    /// The delay grows no further than this; chance adds up to a half of it.
     pub backoff_max: Duration,
 }
 

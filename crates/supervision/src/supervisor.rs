@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use nkudo_metrics_core::Registry;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{ComponentError, ComponentSpec, Context};
+use crate::handle::ComponentHandle;
 use crate::health::{Board, Health, HealthChange, HealthReporter, Report};
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::{ByCause, ByComponent, Metrics};
-use crate::restart::Restarts;
+use crate::restart::{RestartBudget, Restarts};
 use crate::watch::{CHECK_INTERVAL, Watched, WatchedMailbox};
 
 /// A component that was given up.
@@ -43,6 +44,8 @@ struct State {
     components: Vec<Running>,
     watched: Vec<Watched>,
     checker: Option<JoinHandle<()>>,
+    /// The end was asked for; nothing starts any more.
+    ending: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,34 @@ struct Running {
     name: &'static str,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn watched(&mut self, name: &'static str) -> &mut Watched {
+        let index = self.watched.iter().position(|watched| watched.name == name).unwrap_or_else(|| {
+            self.watched.push(Watched::new(name));
+            self.watched.len() - 1
+        });
+        &mut self.watched[index]
+    }
+}
+
+impl Running {
+    /// Answers whether the component ended by then; else it is dropped.
+    async fn end(mut self, by: Instant) -> bool {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout_at(by, &mut self.task).await.is_ok();
+        if !ended {
+            self.task.abort();
+        }
+        ended
+    }
 }
 
 impl Supervisor {
@@ -60,44 +91,62 @@ impl Supervisor {
         Self(Arc::new(Inner { metrics, board, failed: watch::Sender::new(None), state: Mutex::default() }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A bounded queue for messages to the component of this name.
+    /// A bounded queue for messages to the component of this name, of at least one place.
     pub fn mailbox<T>(&self, component: &'static str, capacity: usize) -> (Sender<T>, Receiver<T>) {
-        let (sender, receiver, progress) = mailbox(capacity, self.0.metrics.mailbox(component, capacity));
-        self.watched(component, |watched| watched.mailboxes.push(WatchedMailbox::new(progress)));
+        let capacity = capacity.max(1);
+        let (sender, receiver, progress) = mailbox(capacity, self.0.metrics.mailbox(component));
+        let watched = WatchedMailbox::new(progress, capacity);
+        self.0.state().watched(component).mailboxes.push(watched);
         (sender, receiver)
     }
 
-    fn watched(&self, name: &'static str, change: impl FnOnce(&mut Watched)) {
-        let mut state = self.state();
-        let index = state.watched.iter().position(|watched| watched.name == name).unwrap_or_else(|| {
-            state.watched.push(Watched::new(name));
-            state.watched.len() - 1
-        });
-        change(&mut state.watched[index]);
-    }
-
-    /// Starts a component. `factory` makes its future, anew for each restart.
-    pub fn start<F, Fut>(&self, spec: ComponentSpec, factory: F)
+    /// Starts a component. `factory` makes its future, anew for each restart. Once [`Supervisor::shutdown`] was asked
+    /// for, nothing is started any more.
+    ///
+    /// # Panics
+    /// When a component of this name runs: names are written in the program, one for each.
+    pub fn start<F, Fut>(&self, spec: ComponentSpec, factory: F) -> ComponentHandle
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), ComponentError>> + Send + 'static,
     {
         let name = spec.name;
+        let handle = ComponentHandle { name, supervisor: self.clone() };
+        let mut state = self.0.state();
+        if state.ending {
+            tracing::warn!(part = name, "component is not started: the end was asked for");
+            return handle;
+        }
+        state.components.retain(|running| !running.task.is_finished());
+        assert!(state.components.iter().all(|running| running.name != name), "{name} is started twice");
         self.0.board.add(name);
-        self.watched(name, |watched| watched.progress_within = spec.progress_within);
+        self.0.metrics.begin(name);
+        let watched = state.watched(name);
+        watched.begin(spec.progress_within, spec.checks);
+        let (board, pulse) = (Arc::clone(&self.0.board), Arc::clone(&watched.pulse));
         let shutdown = CancellationToken::new();
-        let health = HealthReporter { name, board: Arc::clone(&self.0.board) };
-        let context = Context { name, shutdown: shutdown.clone(), health };
-        let task = spawn(keep_running(Arc::clone(&self.0), spec, context, factory));
-        let mut state = self.state();
+        let context =
+            Context { name, shutdown: shutdown.clone(), health: HealthReporter { name, board, pulse } };
+        let task = spawn(keep_running(Arc::clone(&self.0), spec.restart, context, Arc::new(factory)));
         state.components.push(Running { name, shutdown, task });
         if state.checker.is_none() {
             state.checker = Some(spawn(check_all(self.clone())));
         }
+        handle
+    }
+
+    /// Ends the component of this name. Answers whether it ended in time; else it was dropped.
+    pub(crate) async fn stop(&self, name: &'static str, deadline: Duration) -> bool {
+        let running = {
+            let mut state = self.0.state();
+            let index = state.components.iter().position(|running| running.name == name);
+            index.map(|index| state.components.remove(index))
+        };
+        let Some(running) = running else { return true };
+        let ended = running.end(Instant::now() + deadline).await;
+        self.0.state().watched(name).begin(None, Vec::new());
+        self.0.board.remove(name);
+        ended
     }
 
     /// Ends once a component was given up, and says which and why. Cancel safe.
@@ -126,15 +175,15 @@ impl Supervisor {
     pub async fn shutdown(&self, deadline: Duration) -> Vec<String> {
         let end_at = Instant::now() + deadline;
         let (components, checker) = {
-            let mut state = self.state();
+            let mut state = self.0.state();
+            state.ending = true;
             (std::mem::take(&mut state.components), state.checker.take())
         };
         let mut hung = Vec::new();
-        for mut component in components.into_iter().rev() {
-            component.shutdown.cancel();
-            if tokio::time::timeout_at(end_at, &mut component.task).await.is_err() {
-                component.task.abort();
-                hung.push(component.name.to_owned());
+        for component in components.into_iter().rev() {
+            let name = component.name;
+            if !component.end(end_at).await {
+                hung.push(name.to_owned());
             }
         }
         if let Some(checker) = checker {
@@ -145,43 +194,53 @@ impl Supervisor {
 }
 
 /// Runs a component until it is to end or is given up.
-async fn keep_running<F, Fut>(supervisor: Arc<Inner>, spec: ComponentSpec, context: Context, factory: F)
-where
+async fn keep_running<F, Fut>(
+    supervisor: Arc<Inner>,
+    budget: RestartBudget,
+    context: Context,
+    factory: Arc<F>,
+) where
     F: Fn(Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), ComponentError>> + Send + 'static,
 {
+    let name = context.name;
     let mut restarts = Restarts::default();
     let random = RandomState::new();
     loop {
-        supervisor.metrics.starts.get(&ByComponent { component: spec.name }).inc();
-        let mut task = AbortOnDrop(spawn(factory(context.clone())));
+        supervisor.metrics.starts.get(&ByComponent { component: name }).inc();
+        let (factory, given) = (Arc::clone(&factory), context.clone());
+        // The factory is called in the task, so that its panic is the component's.
+        let mut task = AbortOnDrop(spawn(async move { factory(given).await }));
         let ended = (&mut task.0).await;
         if context.shutdown.is_cancelled() {
-            return tell_end(spec.name, ended);
+            return tell_end(name, ended);
         }
+        supervisor.state().watched(name).interrupted();
         let (cause, detail) = why(ended);
         let jitter = f64::from(u16::try_from(random.hash_one(Instant::now()) % 1_000).unwrap_or(0)) / 1_000.0;
-        let Some(delay) = restarts.next(&spec.restart, Instant::now(), jitter) else {
-            tracing::error!(part = spec.name, cause, detail, "component is given up");
-            supervisor.board.set_own(spec.name, Health::Unhealthy(format!("given up: {detail}")));
+        let Some(delay) = restarts.next(&budget, Instant::now(), jitter) else {
+            tracing::error!(part = name, cause, detail, "component is given up");
+            supervisor.board.set_own(name, Health::Unhealthy(format!("given up: {detail}")));
             supervisor.failed.send_if_modified(|failed| {
                 let first = failed.is_none();
-                failed.get_or_insert(Failed { component: spec.name, cause: detail });
+                failed.get_or_insert(Failed { component: name, cause: detail });
                 first
             });
             return;
         };
-        supervisor.metrics.restarts.get(&ByCause { component: spec.name, cause }).inc();
+        supervisor.metrics.restarts.get(&ByCause { component: name, cause }).inc();
         let delay_ms = delay.as_millis();
-        tracing::error!(part = spec.name, cause, detail, delay_ms, "component failed and is started again");
-        supervisor.board.set_own(spec.name, Health::Unhealthy(detail));
+        tracing::error!(part = name, cause, detail, delay_ms, "component failed and is started again");
+        supervisor.board.set_own(name, Health::Unhealthy(detail));
         // Nothing is lost when the sleep is dropped.
         tokio::select! {
             () = context.shutdown.cancelled() => return,
             () = tokio::time::sleep(delay) => {}
         }
-        supervisor.board.restarted(spec.name);
-        supervisor.board.set_own(spec.name, Health::Healthy);
+        // The wait was no lack of progress.
+        context.health.progress();
+        supervisor.board.restarted(name);
+        supervisor.board.set_own(name, Health::Healthy);
     }
 }
 
@@ -212,12 +271,31 @@ fn why(ended: Result<Result<(), ComponentError>, JoinError>) -> (&'static str, S
 }
 
 async fn check_all(supervisor: Supervisor) {
+    let inner = &supervisor.0;
     let mut interval = tokio::time::interval(CHECK_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut asking = JoinSet::new();
     loop {
-        let now = interval.tick().await;
-        let board = Arc::clone(&supervisor.0.board);
-        supervisor.state().watched.iter_mut().for_each(|watched| watched.check(&board, now));
+        // Both are cancel safe: a tick and an answer that are not taken now are taken the next time.
+        tokio::select! {
+            now = interval.tick() => {
+                inner.state().watched.iter_mut().for_each(|watched| watched.check(now, &mut asking));
+            }
+            Some(answered) = asking.join_next_with_id() => {
+                let (task, answer) = match answered {
+                    Ok(answered) => answered,
+                    Err(error) => (error.id(), Err("the check panicked".to_owned())),
+                };
+                // A component that started anew meanwhile has no use for the answer.
+                inner.state().watched.iter_mut().any(|watched| watched.answered(task, &answer));
+            }
+        }
+        let told: Vec<_> = {
+            let state = inner.state();
+            let started = |watched: &&Watched| state.components.iter().any(|it| it.name == watched.name);
+            state.watched.iter().filter(started).map(|watched| (watched.name, watched.health())).collect()
+        };
+        told.into_iter().for_each(|(name, health)| inner.board.set_checked(name, health));
     }
 }
 

@@ -1,91 +1,189 @@
-//! The checks that every component gets: is its mailbox stuck, does its work go on.
+//! The checks that every component gets: is its mailbox stuck or full, do its errors pile up, does its work go on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use crate::health::{Board, Health};
+use crate::check::{Check, Finding, Standing};
+use crate::health::Health;
 use crate::mailbox::Progress;
 
 /// How often the checks are made.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// A mailbox from which nothing was taken for this long while messages wait is stuck.
+/// A mailbox from which nothing was taken for this long while messages wait is stuck; one that was full at every check
+/// for this long gets more than its component can do.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-/// Failed checks in a row until a component counts as unhealthy; before that it is degraded.
-const FAILURES_UNTIL_UNHEALTHY: u32 = 3;
-/// Good checks in a row until it counts as healthy again.
-const SUCCESSES_UNTIL_HEALTHY: u32 = 2;
+/// Checks over which errors are counted: a minute of them.
+const ERROR_WINDOW_CHECKS: usize = 60;
+/// Fewer errors within the window are no matter.
+const ERRORS_MIN: u64 = 10;
+
+/// What a component tells without a lock: that it goes on, and what went wrong.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    made: Instant,
+    /// When work last went on, in milliseconds after `made`.
+    progress_ms: AtomicU64,
+    pub(crate) errors: AtomicU64,
+}
+
+impl Pulse {
+    pub(crate) fn new() -> Self {
+        Self { made: Instant::now(), progress_ms: AtomicU64::new(0), errors: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn progress(&self) {
+        let now_ms = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.progress_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    fn idle_for(&self, now: Instant) -> Duration {
+        let at = Duration::from_millis(self.progress_ms.load(Ordering::Relaxed));
+        now.duration_since(self.made).saturating_sub(at)
+    }
+}
 
 /// What is checked of one component.
 #[derive(Debug)]
 pub(crate) struct Watched {
     pub(crate) name: &'static str,
     pub(crate) mailboxes: Vec<WatchedMailbox>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) progress_within: Option<Duration>,
-    failures: u32,
-    successes: u32,
+    own: Vec<OwnCheck>,
+    standing: Standing,
+    /// Errors and messages taken so far, as of each check of the window.
+    counts: VecDeque<(u64, u64)>,
+}
+
+/// A check that the component brought along.
+#[derive(Debug)]
+struct OwnCheck {
+    check: Check,
+    standing: Standing,
+    /// The task that asks now.
+    asking: Option<Id>,
 }
 
 /// What is remembered of one mailbox between checks.
 #[derive(Debug)]
 pub(crate) struct WatchedMailbox {
-    progress: Arc<Progress>,
+    pub(crate) progress: Arc<Progress>,
+    capacity: u64,
     taken: u64,
     moved_at: Instant,
+    had_room_at: Instant,
 }
 
 impl WatchedMailbox {
-    pub(crate) fn new(progress: Arc<Progress>) -> Self {
-        Self { progress, taken: 0, moved_at: Instant::now() }
+    pub(crate) fn new(progress: Arc<Progress>, capacity: usize) -> Self {
+        let now = Instant::now();
+        let capacity = u64::try_from(capacity).unwrap_or(u64::MAX);
+        Self { progress, capacity, taken: 0, moved_at: now, had_room_at: now }
     }
 
-    fn is_stuck(&mut self, now: Instant) -> bool {
+    fn look(&mut self, now: Instant) -> Option<Finding> {
         let taken = self.progress.taken.load(Ordering::Relaxed);
-        let waiting = self.progress.sent.load(Ordering::Relaxed) > taken;
-        if taken != self.taken || !waiting {
+        let waiting = self.progress.sent.load(Ordering::Relaxed).saturating_sub(taken);
+        if taken != self.taken || waiting == 0 {
             self.taken = taken;
             self.moved_at = now;
         }
-        waiting && now.duration_since(self.moved_at) >= STUCK_AFTER
+        if waiting < self.capacity {
+            self.had_room_at = now;
+        }
+        let finding = |reason: &str, works| Some(Finding { reason: reason.to_owned(), works });
+        if now.duration_since(self.moved_at) >= STUCK_AFTER {
+            finding("messages wait and none is taken", false)
+        } else if now.duration_since(self.had_room_at) >= STUCK_AFTER {
+            finding("the mailbox stays full", true)
+        } else {
+            None
+        }
     }
 }
 
 impl Watched {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, mailboxes: Vec::new(), progress_within: None, failures: 0, successes: 0 }
+        Self {
+            name,
+            mailboxes: Vec::new(),
+            pulse: Arc::new(Pulse::new()),
+            progress_within: None,
+            own: Vec::new(),
+            standing: Standing::new(),
+            counts: VecDeque::new(),
+        }
     }
 
-    /// Checks once and tells the board when that changes anything.
-    pub(crate) fn check(&mut self, board: &Board, now: Instant) {
-        let stuck = self.mailboxes.iter_mut().any(|mailbox| mailbox.is_stuck(now));
-        let idle = self.progress_within.is_some_and(|within| {
-            board.last_progress(self.name).is_some_and(|at| now.duration_since(at) > within)
-        });
-        let reason = match (stuck, idle) {
-            (true, _) => Some("messages wait and none is taken"),
-            (false, true) => Some("no progress for too long"),
-            (false, false) => None,
-        };
-        match reason {
-            None => {
-                self.failures = 0;
-                self.successes = self.successes.saturating_add(1);
-                if self.successes == SUCCESSES_UNTIL_HEALTHY {
-                    board.set_checked(self.name, Health::Healthy);
-                }
-            }
-            Some(reason) => {
-                self.successes = 0;
-                self.failures = self.failures.saturating_add(1);
-                let health = if self.failures < FAILURES_UNTIL_UNHEALTHY {
-                    Health::Degraded
-                } else {
-                    Health::Unhealthy
-                };
-                board.set_checked(self.name, health(reason.to_owned()));
-            }
+    /// The component starts: what was checked before is forgotten, its mailboxes stay.
+    pub(crate) fn begin(&mut self, progress_within: Option<Duration>, checks: Vec<Check>) {
+        self.pulse.progress();
+        self.progress_within = progress_within;
+        let own = |check| OwnCheck { check, standing: Standing::new(), asking: None };
+        self.own = checks.into_iter().map(own).collect();
+        self.standing = Standing::new();
+        self.counts.clear();
+    }
+
+    /// The component failed: what it was handling is not handled.
+    pub(crate) fn interrupted(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.progress.interrupted());
+        self.pulse.progress();
+    }
+
+    /// Makes the checks that every component gets, and asks those of its own that are not being asked.
+    pub(crate) fn check(&mut self, now: Instant, asking: &mut JoinSet<Result<(), String>>) {
+        // A mailbox with neither end is gone.
+        self.mailboxes.retain(|mailbox| Arc::strong_count(&mailbox.progress) > 1);
+        let found = self.find(now);
+        self.standing.note(found);
+        for own in self.own.iter_mut().filter(|own| own.asking.is_none()) {
+            own.asking = Some(asking.spawn(own.check.clone().answer()).id());
         }
+    }
+
+    /// Takes the answer of a check of its own. Answers whether the check is of this component.
+    pub(crate) fn answered(&mut self, task: Id, answer: &Result<(), String>) -> bool {
+        let Some(own) = self.own.iter_mut().find(|own| own.asking == Some(task)) else { return false };
+        own.asking = None;
+        let found = answer.as_ref().err();
+        let name = own.check.name;
+        own.standing.note(found.map(|why| Finding { reason: format!("{name}: {why}"), works: false }));
+        true
+    }
+
+    /// The worst that any check says.
+    pub(crate) fn health(&self) -> Health {
+        let own = self.own.iter().map(|own| &own.standing.health);
+        own.fold(&self.standing.health, |worst, health| worst.max(health)).clone()
+    }
+
+    fn find(&mut self, now: Instant) -> Option<Finding> {
+        // Each mailbox is looked at, so that each remembers.
+        let mailboxes: Vec<Finding> =
+            self.mailboxes.iter_mut().filter_map(|mailbox| mailbox.look(now)).collect();
+        let idle = self.progress_within.is_some_and(|within| self.pulse.idle_for(now) > within);
+        let idle = idle.then(|| Finding { reason: "no progress for too long".to_owned(), works: false });
+        let all = mailboxes.into_iter().chain(idle).chain(self.errors());
+        all.min_by_key(|finding| finding.works)
+    }
+
+    /// Errors that are many, and more than half as many as messages.
+    fn errors(&mut self) -> Option<Finding> {
+        let taken = self.mailboxes.iter().map(|mailbox| mailbox.progress.taken.load(Ordering::Relaxed)).sum();
+        let errors = self.pulse.errors.load(Ordering::Relaxed);
+        self.counts.push_back((errors, taken));
+        if self.counts.len() > ERROR_WINDOW_CHECKS + 1 {
+            self.counts.pop_front();
+        }
+        let &(errors_before, taken_before) = self.counts.front()?;
+        let (errors, taken) = (errors - errors_before, taken.saturating_sub(taken_before));
+        let many = errors >= ERRORS_MIN && errors.saturating_mul(2) > taken;
+        many.then(|| Finding { reason: format!("{errors} errors in the last minute"), works: true })
     }
 }

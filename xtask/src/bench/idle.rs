@@ -1,5 +1,6 @@
 //! What the agent costs at rest with its VMs, beside Prometheus's node exporter, both scraped at the same interval.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,13 +9,12 @@ use anyhow::{Context, Result};
 
 use super::{Row, VMS};
 use crate::agent::{Host, http_get, until, vm_id};
+use crate::interrupt;
 
 /// How long both are watched.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How often both are scraped.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
-/// Where node exporter listens.
-const PEER_ADDRESS: &str = "127.0.0.1:19100";
 /// The bars: resident memory in MiB and per cent of a core.
 const RESIDENT_MIB_MAX: f64 = 20.0;
 const CPU_PERCENT_MAX: f64 = 0.5;
@@ -27,12 +27,13 @@ pub(crate) fn measure(program: &Path) -> Result<Vec<Row>> {
     }
     let peer = Peer::start()?;
     println!("watching the agent with {VMS} VMs and node exporter for {} s", WINDOW.as_secs());
-    let (agent_pid, peer_pid) = (host.pid(), peer.0.id());
+    let (agent_pid, peer_pid) = (host.pid(), peer.child.id());
     let before = (cpu_seconds(agent_pid)?, cpu_seconds(peer_pid)?, Instant::now());
     while before.2.elapsed() < WINDOW {
         host.scrape("/metrics").context("the agent answers")?;
-        http_get(PEER_ADDRESS, "/metrics").context("node exporter answers")?;
+        http_get(&peer.address, "/metrics").context("node exporter answers")?;
         pause(SCRAPE_INTERVAL);
+        interrupt::check()?;
     }
     let elapsed = before.2.elapsed().as_secs_f64();
     let percent = |seconds: f64| 100.0 * seconds / elapsed;
@@ -64,25 +65,28 @@ fn pause(duration: Duration) {
 }
 
 /// Node exporter, ended with this.
-struct Peer(Child);
+struct Peer {
+    child: Child,
+    address: String,
+}
 
 impl Peer {
     fn start() -> Result<Self> {
+        // A port that is free now: one that this host already runs is not measured in its place.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut command = Command::new("prometheus-node-exporter");
-        command
-            .arg(format!("--web.listen-address={PEER_ADDRESS}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let peer = Self(command.spawn().context("cannot start prometheus-node-exporter")?);
-        until("node exporter", || http_get(PEER_ADDRESS, "/"))?;
+        command.arg(format!("--web.listen-address={address}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().context("cannot start prometheus-node-exporter")?;
+        let peer = Self { child, address };
+        until("node exporter", || http_get(&peer.address, "/"))?;
         Ok(peer)
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

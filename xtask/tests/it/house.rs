@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use xtask::codegen::stale;
-use xtask::lint::{faults_of, house_rules};
+use xtask::lint::{faults_of, house_rules, pure_faults};
 use xtask::shell::root;
 
 #[test]
@@ -28,4 +28,13 @@ fn breaches_of_the_rules_are_found() {
     check("crates/x/src/x.rs", concat!("//! X.\n// TO", "DO later\n"), "line 2: something is left to do");
     check("crates/x/src/x.rs", concat!("//! X.\n#[al", "low(dead_code)]\n"), "an `expect` with its reason");
     assert_eq!(faults_of(Path::new("crates/x/src/x.rs"), "//! X.\n"), Vec::<String>::new());
+}
+
+#[test]
+fn a_pure_crate_repeats_the_rules_and_bans_the_clock() {
+    let check =
+        |config: &str, faults: &[&str]| assert_eq!(pure_faults("a = 1\n", config), faults, "{config}");
+    check("a = 1\nstd::time::Instant::now", &[]);
+    check("std::time::Instant::now", &["its clippy.toml lacks `a = 1`"]);
+    check("", &["its clippy.toml lacks `a = 1`", "its clippy.toml lacks `std::time::Instant::now`"]);
 }

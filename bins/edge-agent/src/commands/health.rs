@@ -1,6 +1,7 @@
 //! `health`.
 
 use nkudo_agent::config::Settings;
+use nkudo_api::time::WallTime;
 use nkudo_api::view::{HealthChangeView, HealthView, List};
 
 use super::{client, client_failure};
@@ -37,6 +38,7 @@ async fn now(settings: &Settings, output: Output) -> Result<(), Failure> {
 }
 
 async fn changes(settings: &Settings, since: &str, output: Output) -> Result<(), Failure> {
+    since.parse::<WallTime>().map_err(|error| Failure::Refused(format!("--since: {error}")))?;
     let path = format!("/v1/health/history?limit=1000&since={}", since.replace('+', "%2B"));
     let list: List<HealthChangeView> = client(settings).get(&path).await.map_err(client_failure)?;
     match output {

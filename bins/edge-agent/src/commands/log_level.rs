@@ -1,5 +1,6 @@
 //! `log-level`.
 
+use nkudo_agent::config::LogLevel;
 use nkudo_agent::config::Settings;
 use nkudo_api::view::LogLevelView;
 
@@ -9,6 +10,9 @@ use crate::failure::Failure;
 use crate::print;
 
 pub(crate) async fn run(settings: &Settings, level: Option<String>, output: Output) -> Result<(), Failure> {
+    if let Some(level) = &level {
+        level.parse::<LogLevel>().map_err(Failure::refused)?;
+    }
     let client = client(settings);
     let now: LogLevelView = match level {
         None => client.get("/v1/log-level").await,

@@ -10,3 +10,4 @@ mod lifecycle;
 mod many;
 mod metrics;
 mod simulated;
+mod table;

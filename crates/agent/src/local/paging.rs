@@ -58,12 +58,7 @@ impl ListQuery {
 
     /// A point in time, RFC 3339.
     pub(crate) fn time(&self, name: &str) -> Result<Option<WallTime>, Refused> {
-        let parse = |text: &String| {
-            serde_json::from_value(serde_json::Value::String(text.clone())).map_err(|_| {
-                Refused::invalid(name, format!("`{text}` is not a time; write it like 2026-01-02T03:04:05Z"))
-            })
-        };
-        self.values.get(name).map(parse).transpose()
+        self.get(name)
     }
 
     /// The page that was asked for.

@@ -59,7 +59,8 @@ fn the_child_leads_its_own_process_group() {
     let child = idle();
     let pid = child.identity().pid;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("its stat");
-    assert_eq!(stat.split(' ').nth(4), Some(pid.to_string().as_str()));
+    let (group, session) = (stat.split(' ').nth(4), stat.split(' ').nth(5));
+    assert_eq!((group, session), (Some(pid.to_string().as_str()), Some(pid.to_string().as_str())));
 }
 
 #[tokio::test]
@@ -84,7 +85,6 @@ fn what_cannot_be_started_is_named() {
     };
     let plain = file("plain", 0o644, "#!/bin/sh\n");
     let no_interpreter = file("script", 0o755, "#!/absent/interpreter\n");
-    let no_program = file("noise", 0o755, "\u{1}\u{2}noise");
     let check = |path: &Path, cwd: &str, expected: fn(&SpawnError) -> bool| {
         let mut what = program(path.to_str().expect("text"), &[]);
         what.cwd = Path::new(cwd);
@@ -95,7 +95,6 @@ fn what_cannot_be_started_is_named() {
     check(Path::new("/absent/program"), "/", |error| matches!(error, SpawnError::Missing(_)));
     check(Path::new("no-such-program-on-any-path"), "/", |error| matches!(error, SpawnError::Missing(_)));
     check(&plain, "/", |error| matches!(error, SpawnError::NotExecutable(_)));
-    check(&no_program, "/", |error| matches!(error, SpawnError::NotExecutable(_)));
     check(&no_interpreter, "/", |error| matches!(error, SpawnError::Failed { .. }));
     check(Path::new("/bin/true"), "/absent", |error| matches!(error, SpawnError::Directory { .. }));
 }

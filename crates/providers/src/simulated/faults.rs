@@ -16,6 +16,7 @@ pub(super) struct Faults {
     fail_times: Option<u32>,
     hang: Option<Deed>,
     exit_after: Option<Duration>,
+    silent_after: Option<Duration>,
     lie: Option<Deed>,
 }
 
@@ -39,6 +40,7 @@ impl Faults {
                 "fail_times" => faults.fail_times = Some(number(key, value)?),
                 "hang" => faults.hang = Some(deed()?),
                 "exit_after_ms" => faults.exit_after = Some(Duration::from_millis(number(key, value)?)),
+                "silent_after_ms" => faults.silent_after = Some(Duration::from_millis(number(key, value)?)),
                 "lie" => faults.lie = Some(deed()?),
                 _ => return Err(format!("label {key}: there is no such fault")),
             }
@@ -60,6 +62,11 @@ impl Faults {
 
     pub(super) fn exit_after(&self) -> Option<Duration> {
         self.exit_after
+    }
+
+    /// How long after its boot the VM does not say any more how it is.
+    pub(super) fn silent_after(&self) -> Option<Duration> {
+        self.silent_after
     }
 
     /// Whether the deed fails, after so many failures before.

@@ -56,14 +56,23 @@ impl Vm {
     /// How long until it dies by itself, zero when it has; none when it will not.
     pub(super) fn dies_in(&self, now_ms: i64) -> Option<Duration> {
         let after = Faults::of(&self.spec).ok()?.exit_after()?;
-        let age = Duration::from_millis(u64::try_from(now_ms - self.booted_at_ms).unwrap_or(0));
-        Some(after.saturating_sub(age))
+        Some(after.saturating_sub(self.age(now_ms)))
+    }
+
+    fn age(&self, now_ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(now_ms - self.booted_at_ms).unwrap_or(0))
+    }
+
+    fn is_silent(&self, now_ms: i64) -> bool {
+        let after = Faults::of(&self.spec).ok().and_then(|faults| faults.silent_after());
+        after.is_some_and(|after| self.age(now_ms) >= after)
     }
 
     pub(super) fn observation(&self, now_ms: i64) -> Observation {
         match (self.state, self.living(now_ms)) {
             (State::Deleted, _) => Observation::Absent,
             (State::Stopped, _) => Observation::Stopped(self.exit.clone()),
+            (State::Running | State::Paused, Some(_)) if self.is_silent(now_ms) => Observation::Unresponsive,
             (State::Running, Some(_)) => Observation::Running,
             (State::Paused, Some(_)) => Observation::Paused,
             (State::Running | State::Paused, None) => {
