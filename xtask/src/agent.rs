@@ -261,6 +261,8 @@ impl Drop for Host {
         for pid in self.leftovers() {
             drop(signal(pid, "KILL"));
         }
+        // Before its directory goes: a process that dies may still write there.
+        drop(until("what is left to die", || self.leftovers().is_empty().then_some(())));
     }
 }
 

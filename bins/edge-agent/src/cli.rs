@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use nkudo_agent::config::{ENVIRONMENT_PREFIX, Raw, RawValue, Source, Sources, read_environment};
+use nkudo_agent::config::{
+    ENVIRONMENT_PREFIX, Raw, RawValue, Source, Sources, read_environment, unknown_variables,
+};
 
 /// Runs microVMs on this host and tells how they do.
 #[derive(Debug, Parser)]
@@ -157,7 +159,9 @@ impl Cli {
             .collect();
         let named = environment.iter().find(|(name, _)| name == "NKUDO_EDGE_CONFIG");
         let file = self.config.clone().or_else(|| named.map(|(_, value)| PathBuf::from(value)));
+        let names = environment.iter().map(|(name, _)| name.as_str());
+        let unknown_variables = unknown_variables(ENVIRONMENT_PREFIX, names);
         let environment = read_environment(ENVIRONMENT_PREFIX, environment.into_iter());
-        Sources { file, environment, flags: flags.collect() }
+        Sources { file, environment, unknown_variables, flags: flags.collect() }
     }
 }

@@ -13,8 +13,8 @@ pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
 pub use error::{ConfigError, Source};
-pub use keys::KEYS;
-pub use raw::{Raw, RawValue, read_environment, read_file};
+pub use keys::{KEYS, Key};
+pub use raw::{Raw, RawValue, read_environment, read_file, unknown_variables};
 
 /// Where the file is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/nkudo/edge-agent.toml";
@@ -119,6 +119,8 @@ pub struct Sources {
     /// The file that was named; a named file must be there.
     pub file: Option<PathBuf>,
     pub environment: Vec<Raw>,
+    /// Variables with our prefix that are no key, each with the nearest that is one.
+    pub unknown_variables: Vec<(String, Option<String>)>,
     pub flags: Vec<Raw>,
 }
 

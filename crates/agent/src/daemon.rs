@@ -13,7 +13,7 @@ use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
-use nkudo_supervision::{ComponentSpec, Receiver, Supervisor};
+use nkudo_supervision::{ComponentError, ComponentSpec, Receiver, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
@@ -69,6 +69,9 @@ pub enum DaemonError {
 /// Runs until SIGTERM or SIGINT, or until a part fails for good. VMs run on.
 pub async fn run(sources: Sources, settings: Settings, version: Version) -> Result<(), DaemonError> {
     let log = nkudo_logging::init(&log_config(&settings))?;
+    for (variable, near) in &sources.unknown_variables {
+        tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
+    }
     let dir = StateDir::exclusive(&settings.state_dir)?;
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
@@ -137,12 +140,13 @@ impl Daemon {
         }
     }
 
-    /// Starts the parts. They end in the reverse order, so that the executor's last words are still heard.
+    /// Starts the parts. They end in the reverse order: the executor before the socket, so that whoever waits for the
+    /// outcome of an action still hears it, and the metrics last.
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
         self.start_exporter(bound);
-        self.start_executor();
         self.start_local(socket);
+        self.start_executor();
         self.start_sampler();
     }
 }
@@ -181,6 +185,7 @@ impl Daemon {
         self.supervisor.start(ComponentSpec::new("executor"), move |context| {
             let (executor, mailbox, ready) =
                 (Arc::clone(&executor), Arc::clone(&mailbox), Arc::clone(&ready));
+            let readiness = Arc::clone(&ready);
             async move {
                 let mut mailbox = mailbox.lock().await;
                 let tell_ready = || {
@@ -188,8 +193,10 @@ impl Daemon {
                     tell_systemd(&[sd_notify::NotifyState::Ready]);
                     tracing::info!("ready");
                 };
-                Box::pin(executor.run(&mut mailbox, context.shutdown.clone(), tell_ready)).await?;
-                Ok(())
+                let ran = Box::pin(executor.run(&mut mailbox, context.shutdown.clone(), tell_ready)).await;
+                // What keeps it from starting the first time is not mended by trying again.
+                let was_ready = readiness.load(Ordering::Acquire);
+                ran.map_err(|error| if was_ready { error.into() } else { ComponentError::hopeless(error) })
             }
         });
     }

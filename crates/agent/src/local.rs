@@ -6,8 +6,10 @@ mod events;
 mod paging;
 mod views;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -31,21 +33,48 @@ pub(crate) struct Local {
     pub(crate) log: LogHandle,
 }
 
+/// What handlers are given: what answers are made from, and when to let go.
+pub(crate) struct Served {
+    pub(crate) local: Local,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Deref for Served {
+    type Target = Local;
+
+    fn deref(&self) -> &Local {
+        &self.local
+    }
+}
+
 /// Opens the socket, for its owner only. What an agent that was killed left behind is replaced.
 pub(crate) fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
     nkudo_host::unix::bind(&state_dir.join(SOCKET_NAME))
 }
 
-/// Serves until `shutdown`, then lets open requests end.
+/// How long requests that are open at the end may take to be answered.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Serves until `shutdown`, then lets open requests be answered within a bound.
 pub(crate) async fn serve(
     listener: UnixListener,
     local: Local,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(local)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let last_answers = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    let router = router(local, shutdown.clone());
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // What is still open after the bound is cut; a client asks again with the same action_id.
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = last_answers => Ok(()),
+    }
 }
 
-fn router(local: Local) -> Router {
+fn router(local: Local, shutdown: CancellationToken) -> Router {
     Router::new()
         .route("/v1/actions", post(actions::submit).get(actions::list))
         .route("/v1/actions/{action_id}", get(actions::show))
@@ -61,5 +90,5 @@ fn router(local: Local) -> Router {
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
-        .with_state(Arc::new(local))
+        .with_state(Arc::new(Served { local, shutdown }))
 }

@@ -155,7 +155,9 @@ pub(crate) fn refusal(admission: Admission) -> &'static str {
         Admission::Conflict => "this action_id was used for another action; use a new one",
         Admission::QueueFull => "too many actions are waiting; try again later",
         Admission::ResultsFull => "too many results must be kept for seven days; try again later",
-        Admission::DiskFull => "the disk of the state directory is full; free some space, or delete a vm",
+        Admission::DiskFull => {
+            "the disk of the state directory is full but for its reserve; free some space, or delete a vm"
+        }
         Admission::Stopping => "the agent is about to stop; try again when it runs",
     }
 }
@@ -171,7 +173,7 @@ pub(crate) fn executor_config(settings: &Settings) -> ExecutorConfig {
 }
 
 /// Free space that is kept for the journal; below it only deletes are taken in, in bytes.
-const FREE_BYTES_MIN: u64 = 16 << 20;
+pub(crate) const FREE_BYTES_MIN: u64 = 16 << 20;
 
 /// The socket of the daemon of a state directory.
 pub fn socket_path(state_dir: &Path) -> std::path::PathBuf {

@@ -8,12 +8,13 @@ use nkudo_domain::{ProviderKind, VmId, VmName};
 use nkudo_executor::{Handle, Providers};
 use nkudo_host::{cpu, disk, memory};
 use nkudo_providers::Provider;
-use nkudo_supervision::{Context, Supervisor};
+use nkudo_supervision::{Context, Health, Supervisor};
 use nkudo_tracker::Tracker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
+use crate::offline::FREE_BYTES_MIN;
 
 pub(crate) struct Sampler {
     pub(crate) settings: watch::Receiver<Settings>,
@@ -35,17 +36,25 @@ impl Sampler {
     pub(crate) async fn run(&self, context: &Context) {
         let mut before = cpu::read().ok();
         loop {
-            let interval = self.settings.borrow().sample_interval;
-            self.metrics.health(self.supervisor.health().overall.as_str());
-            self.host(&mut before);
-            self.vms().await;
+            // A sample that is dropped half-way, or a sleep, loses nothing.
+            tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                () = self.sample(&mut before) => {}
+            }
+            context.health.set(self.storage_health());
             context.health.progress();
-            // Nothing is lost when the sleep is dropped.
+            let interval = self.settings.borrow().sample_interval;
             tokio::select! {
                 () = context.shutdown.cancelled() => return,
                 () = tokio::time::sleep(interval) => {}
             }
         }
+    }
+
+    async fn sample(&self, before: &mut Option<cpu::CpuTimes>) {
+        self.metrics.health(self.supervisor.health().overall.as_str());
+        self.host(before);
+        self.vms().await;
     }
 
     fn host(&self, before: &mut Option<cpu::CpuTimes>) {
@@ -61,6 +70,22 @@ impl Sampler {
         let settings = self.settings.borrow();
         for path in settings.disk_paths.iter().chain([&settings.state_dir]) {
             self.disk(path);
+        }
+    }
+
+    /// Without room for records only deletes are taken.
+    fn storage_health(&self) -> Health {
+        let state_dir = self.settings.borrow().state_dir.clone();
+        match disk::space(&state_dir) {
+            Ok(space) if space.available_bytes < FREE_BYTES_MIN => Health::Degraded(format!(
+                "{} bytes are free on the disk of {} and {FREE_BYTES_MIN} are kept in reserve: only deletes are taken",
+                space.available_bytes,
+                state_dir.display()
+            )),
+            Ok(_) => Health::Healthy,
+            Err(error) => {
+                Health::Degraded(format!("the disk of {} is not known: {error}", state_dir.display()))
+            }
         }
     }
 

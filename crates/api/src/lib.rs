@@ -10,6 +10,7 @@
 pub mod action;
 mod fields;
 pub mod file;
+pub mod log_level;
 mod nearest;
 mod problem;
 pub mod time;

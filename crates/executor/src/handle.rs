@@ -1,5 +1,7 @@
 //! How the rest of the program talks to the executor.
 
+use std::time::Duration;
+
 use nkudo_api::view::ActionView;
 use nkudo_domain::{Action, ActionId};
 use nkudo_supervision::Sender;
@@ -8,6 +10,9 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::command::{Command, Event, Kind};
 use crate::projection::action_view;
+
+/// How long a look may wait for its turn, while the executor recovers for example.
+const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The executor does not answer: it is being restarted, or the program is about to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +49,11 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         // A caller that no longer waits for the answer does not need it.
         let look = move |tracker: &Tracker| drop(answer.send(look(tracker)));
-        self.send(Kind::Look(Box::new(look))).await?;
-        answered.await.map_err(|_| NoAnswer)
+        let looked = async {
+            self.send(Kind::Look(Box::new(look))).await?;
+            answered.await.map_err(|_| NoAnswer)
+        };
+        tokio::time::timeout(LOOK_DEADLINE, looked).await.unwrap_or(Err(NoAnswer))
     }
 
     /// What happens from now on. A listener that falls behind misses the oldest and is told so.

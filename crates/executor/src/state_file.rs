@@ -15,15 +15,19 @@ pub(crate) const FILE_NAME: &str = "edge-state.json";
 pub(crate) fn set_aside_if_broken(state_dir: &Path) {
     let path = state_dir.join(FILE_NAME);
     let Ok(bytes) = std::fs::read(&path) else { return };
-    let Err(error) = serde_json::from_slice::<StateFile>(&bytes) else { return };
+    let error = match serde_json::from_slice::<StateFile>(&bytes) {
+        Ok(file) if file.version == StateFile::VERSION => return,
+        Ok(file) => format!("it is of version {} and this agent writes {}", file.version, StateFile::VERSION),
+        Err(error) => error.to_string(),
+    };
     let aside = state_dir.join(format!("edge-state.corrupt-{}.json", clock::wall_ms()));
     match std::fs::rename(&path, &aside) {
         Ok(()) => tracing::warn!(
-            path = %path.display(), kept_as = %aside.display(), error = chain(&error),
+            path = %path.display(), kept_as = %aside.display(), error,
             "state file is not readable; it is kept aside and written anew from the journal"
         ),
         Err(rename) => tracing::error!(
-            path = %path.display(), error = chain(&rename), "state file is not readable and cannot be kept aside"
+            path = %path.display(), error = chain(&rename), cause = error, "state file is not readable and cannot be kept aside"
         ),
     }
 }

@@ -55,25 +55,35 @@ pub struct Context {
 }
 
 /// Why a component ended. Made from any error with `?`.
-pub struct ComponentError(Box<dyn std::error::Error + Send + Sync>);
+pub struct ComponentError {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    pub(crate) hopeless: bool,
+}
+
+impl ComponentError {
+    /// An error that no restart will mend: the component is given up at once.
+    pub fn hopeless(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { error: Box::new(error), hopeless: true }
+    }
+}
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for ComponentError {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self { error: Box::new(error), hopeless: false }
     }
 }
 
 impl fmt::Debug for ComponentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 /// The error with its causes, outermost first.
 impl fmt::Display for ComponentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
+        write!(f, "{}", self.error)?;
+        let mut source = self.error.source();
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
             source = cause.source();

@@ -216,9 +216,11 @@ async fn keep_running<F, Fut>(
             return tell_end(name, ended);
         }
         supervisor.state().watched(name).interrupted();
+        let hopeless = matches!(&ended, Ok(Err(error)) if error.hopeless);
         let (cause, detail) = why(ended);
         let jitter = f64::from(u16::try_from(random.hash_one(Instant::now()) % 1_000).unwrap_or(0)) / 1_000.0;
-        let Some(delay) = restarts.next(&budget, Instant::now(), jitter) else {
+        let delay = if hopeless { None } else { restarts.next(&budget, Instant::now(), jitter) };
+        let Some(delay) = delay else {
             tracing::error!(part = name, cause, detail, "component is given up");
             supervisor.board.set_own(name, Health::Unhealthy(format!("given up: {detail}")));
             supervisor.failed.send_if_modified(|failed| {

@@ -11,5 +11,12 @@ pub(crate) async fn run(sources: Sources, settings: Settings) -> Result<(), Fail
         commit: env!("NKUDO_COMMIT"),
         profile: env!("NKUDO_PROFILE"),
     };
-    daemon::run(sources, settings, version).await.map_err(Failure::failed)
+    let Err(error) = daemon::run(sources, settings, version).await else { return Ok(()) };
+    if tracing::dispatcher::has_been_set() {
+        // The log has its own form, and nothing else belongs between its lines.
+        tracing::error!(error = &error as &dyn std::error::Error, "the agent ends");
+        Err(Failure::NotFine)
+    } else {
+        Err(Failure::failed(error))
+    }
 }

@@ -70,6 +70,41 @@ fn a_graceful_stop_leaves_the_vms_running() {
 }
 
 #[test]
+fn a_stop_hands_back_what_does_not_end_in_time_and_the_next_start_finishes_it() {
+    let mut host = Host::running("stop_wait = \"500ms\"\n");
+    let id = vm_id(8);
+    let mut create = host.create(&id, "deaf");
+    create["params"]["cmdline"] = json!("deaf");
+    host.succeed(&create);
+    let stop = json!({"action_id": "stop-1", "action_type": "MicroVMStop",
+        "params": {"vm_id": id, "grace_seconds": 3}});
+    assert_eq!(host.request("POST", "/v1/actions", &stop.to_string()).status, 202);
+    until("its start", || (host.get("/v1/actions/stop-1")["status"] == "running").then_some(()));
+    let mut follower = host.follow("/v1/actions/stop-1/events");
+    assert_eq!(host.stop(), Some(0), "handing back is a clean end");
+    follower.ends();
+    assert!(host.log().lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", host.log());
+    host.start();
+    until("its end", || (host.get("/v1/actions/stop-1")["status"] == "success").then_some(()));
+    assert_eq!(host.vm(&id)["state"], "stopped");
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn whoever_waits_for_an_action_hears_its_end_while_the_daemon_stops() {
+    let mut host = Host::running("[providers]\nsimulated = true\n");
+    let create = host.create_simulated(&vm_id(9), "slow", &json!({"simulated.boot_ms": "700"}));
+    let file = host.path("slow.json");
+    std::fs::write(&file, create.to_string()).unwrap();
+    let mut apply = host.command();
+    let mut apply = apply.args(["apply", "-f", file.to_str().unwrap()]).spawn().unwrap();
+    until("its start", || (host.get("/v1/actions")["items"][0]["status"] == "running").then_some(()));
+    assert_eq!(host.stop(), Some(0));
+    assert!(apply.wait().unwrap().success());
+}
+
+#[test]
 fn a_repeated_action_id_is_answered_from_the_record_also_after_a_crash() {
     let mut host = Host::running("");
     let id = vm_id(6);

@@ -62,6 +62,14 @@ fn what_cannot_be_started_says_why() {
     assert_eq!(host.get("/v1/status")["daemon_running"], true, "the first agent is not disturbed");
 }
 
+#[test]
+fn a_journal_that_cannot_be_opened_ends_the_agent_at_once() {
+    let host = Host::new();
+    std::fs::create_dir_all(host.state_dir()).unwrap();
+    std::fs::write(host.state_dir().join("journal"), "not a directory").unwrap();
+    check(&host, &["run", "--metrics-addr", "127.0.0.1:0"], 1, &["cannot open the journal in", "journal"]);
+}
+
 fn check_plain(args: &[&str], code: i32, parts: &[&str]) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_edge-agent")).args(args).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

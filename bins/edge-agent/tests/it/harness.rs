@@ -197,6 +197,15 @@ impl Host {
         read_answer(socket).unwrap()
     }
 
+    /// Opens a stream and leaves it open.
+    pub(crate) fn follow(&self, path: &str) -> Follower {
+        let mut socket = UnixStream::connect(self.state_dir().join("agent.sock")).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").unwrap();
+        let mut first = [0; 1];
+        socket.read_exact(&mut first).unwrap();
+        Follower(socket)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Value {
         let answer = self.request("GET", path, "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
@@ -288,6 +297,18 @@ impl Drop for Host {
     }
 }
 
+/// A stream that is open.
+pub(crate) struct Follower(UnixStream);
+
+impl Follower {
+    /// The other side closes it.
+    pub(crate) fn ends(&mut self) {
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).unwrap();
+    }
+}
+
 /// What a command answered.
 pub(crate) struct Ran(Output);
 
@@ -332,7 +353,8 @@ pub(crate) fn http_get(address: &str, path: &str, accept: &str) -> Option<Answer
 
 fn read_answer(mut stream: impl Read) -> Option<Answer> {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    // A server that does not take the whole body closes with an error behind its answer.
+    drop(stream.read_to_end(&mut bytes));
     let text = String::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

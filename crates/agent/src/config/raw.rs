@@ -101,6 +101,23 @@ pub fn read_environment(prefix: &str, variables: impl Iterator<Item = (String, S
         .collect()
 }
 
+/// The variables with the prefix that are no key of the agent, each with the nearest that is one. They may be meant for
+/// another version of it, so they are told and not refused.
+pub fn unknown_variables<'n>(
+    prefix: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Vec<(String, Option<String>)> {
+    let known: Vec<String> = KEYS.iter().map(super::Key::variable).chain(["config".to_owned()]).collect();
+    names
+        .filter_map(|name| Some((name, name.strip_prefix(prefix)?.to_lowercase())))
+        .filter(|(_, rest)| !known.contains(rest))
+        .map(|(name, rest)| {
+            let near = nearest(&rest, known.iter().map(String::as_str));
+            (name.to_owned(), near.map(|near| format!("{prefix}{}", near.to_uppercase())))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +152,15 @@ mod tests {
         check("[check]\nmin_disk_bytes = -1", "min_disk_bytes: must be a whole number from 0");
         check("state_dir = \"here\"", "state_dir: must be an absolute path");
         check("[commands]\nallow = [1]", "must be a list of strings");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_key_is_told_with_the_nearest_that_is() {
+        let names =
+            ["NKUDO_EDGE_LOG_LEVL", "NKUDO_EDGE_CONFIG", "NKUDO_EDGE_QEMU_ACCEL", "HOME", "NKUDO_EDGE_ZEBRA"];
+        let told = unknown_variables("NKUDO_EDGE_", names.into_iter());
+        let near = Some("NKUDO_EDGE_LOG_LEVEL".to_owned());
+        assert_eq!(told, [("NKUDO_EDGE_LOG_LEVL".to_owned(), near), ("NKUDO_EDGE_ZEBRA".to_owned(), None)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use nkudo_domain::{ActionId, ActionStatus, ActionType, VmId};
 use nkudo_executor::projection::action_view;
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 
-use super::Local;
+use super::Served;
 use super::answer::{self, Refused};
 use super::paging::ListQuery;
 use crate::offline::refusal;
@@ -24,7 +24,7 @@ use crate::origin::new_origin;
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
 pub(crate) async fn submit(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Accepted>), Refused> {
@@ -57,7 +57,7 @@ fn origin(headers: &HeaderMap) -> Origin {
 }
 
 pub(crate) async fn list(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Json<List<ActionView>>, Refused> {
     let query = ListQuery::read(query, &["status", "action_type", "vm_id", "since", "until"])?;
@@ -82,7 +82,7 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn show(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     Path(action_id): Path<String>,
 ) -> Result<Json<ActionView>, Refused> {
     let action_id = known_form(&action_id)?;
@@ -92,7 +92,7 @@ pub(crate) async fn show(
 }
 
 pub(crate) async fn cancel(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     Path(action_id): Path<String>,
 ) -> Result<(StatusCode, Json<Accepted>), Refused> {
     let action_id = known_form(&action_id)?;

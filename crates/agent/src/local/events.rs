@@ -13,21 +13,28 @@ use nkudo_executor::projection::action_view;
 use nkudo_executor::{Event, Handle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
-use super::Local;
+use super::Served;
 use super::actions::{known_form, unknown};
 use super::answer::Refused;
 
 /// How the action stands now and after every change, as events named `action`; ends with its end.
 pub(crate) async fn of_action(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     Path(action_id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Refused> {
     let action_id = known_form(&action_id)?;
     let events = local.executor.events();
     let first = current(&local.executor, &action_id).await.ok_or_else(|| unknown(&action_id))?;
-    let listener =
-        Listener { handle: local.executor.clone(), events, action_id, next: Some(first), over: false };
+    let listener = Listener {
+        handle: local.executor.clone(),
+        events,
+        shutdown: local.shutdown.clone(),
+        action_id,
+        next: Some(first),
+        over: false,
+    };
     let stream = unfold(listener, |mut listener| async {
         let view = listener.next_view().await?;
         let event = SseEvent::default().event("action").json_data(&view).ok()?;
@@ -44,6 +51,8 @@ async fn current(handle: &Handle, action_id: &ActionId) -> Option<ActionView> {
 struct Listener {
     handle: Handle,
     events: Receiver<Event>,
+    /// The stream ends with the daemon; the executor has ended before.
+    shutdown: CancellationToken,
     action_id: ActionId,
     /// What is to be told without waiting.
     next: Option<ActionView>,
@@ -66,7 +75,13 @@ impl Listener {
 
     async fn wait(&mut self) -> Option<ActionView> {
         loop {
-            match self.events.recv().await {
+            // What was received is not lost: the event that ends the stream comes before the end of the daemon.
+            let event = tokio::select! {
+                biased;
+                event = self.events.recv() => event,
+                () = self.shutdown.cancelled() => return None,
+            };
+            match event {
                 Ok(Event::Action(view)) if view.action_id == self.action_id => return Some(*view),
                 Ok(Event::Action(_) | Event::Vm(_) | Event::VmGone(_)) => {}
                 // Too far behind to hear every change; the state now is what matters.

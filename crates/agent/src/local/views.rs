@@ -7,22 +7,24 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use nkudo_api::Problem;
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{
     ComponentView, ExecutionView, HealthChangeView, HealthView, List, LogLevelView, StatusView, VmView,
 };
 use nkudo_domain::{ActionType, ExecutionStatus, VmId, VmState};
 use nkudo_executor::projection::vm_view;
+use nkudo_logging::{InvalidLevel, LogLevel};
 use nkudo_supervision::Health;
 use nkudo_tracker::Tracker;
 
-use super::Local;
+use super::Served;
 use super::answer::{self, Refused};
 use super::paging::ListQuery;
 use crate::status::status as status_of;
 
 pub(crate) async fn vms(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Json<List<VmView>>, Refused> {
     let query = ListQuery::read(query, &["state"])?;
@@ -34,7 +36,7 @@ pub(crate) async fn vms(
 }
 
 pub(crate) async fn vm(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     Path(vm_id): Path<String>,
 ) -> Result<Json<VmView>, Refused> {
     let vm_id: VmId = vm_id
@@ -44,7 +46,7 @@ pub(crate) async fn vm(
     found.map(Json).ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("no vm {vm_id} on this host")))
 }
 
-async fn all_vms(local: &Local) -> Result<Vec<VmView>, Refused> {
+async fn all_vms(local: &Served) -> Result<Vec<VmView>, Refused> {
     let providers = local.providers.clone();
     let look = move |tracker: &Tracker| {
         let pid = |vm_id, provider| {
@@ -57,7 +59,7 @@ async fn all_vms(local: &Local) -> Result<Vec<VmView>, Refused> {
 }
 
 pub(crate) async fn executions(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Json<List<ExecutionView>>, Refused> {
     let query = ListQuery::read(query, &["status", "action_type", "vm_id", "since", "until"])?;
@@ -82,11 +84,11 @@ pub(crate) async fn executions(
     Ok(Json(query.page(views)))
 }
 
-pub(crate) async fn status(State(local): State<Arc<Local>>) -> Result<Json<StatusView>, Refused> {
+pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<StatusView>, Refused> {
     Ok(Json(local.executor.look(|tracker| status_of(tracker, true)).await?))
 }
 
-pub(crate) async fn health(State(local): State<Arc<Local>>) -> Json<HealthView> {
+pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView> {
     let report = local.supervisor.health();
     let components = report
         .components
@@ -103,7 +105,7 @@ pub(crate) async fn health(State(local): State<Arc<Local>>) -> Json<HealthView> 
 }
 
 pub(crate) async fn health_history(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Json<List<HealthChangeView>>, Refused> {
     let query = ListQuery::read(query, &["since"])?;
@@ -117,23 +119,22 @@ pub(crate) async fn health_history(
     Ok(Json(query.page(changes.collect())))
 }
 
-pub(crate) async fn metrics(State(local): State<Arc<Local>>) -> Json<List<nkudo_api::view::SampleView>> {
+pub(crate) async fn metrics(State(local): State<Arc<Served>>) -> Json<List<nkudo_api::view::SampleView>> {
     Json(List::whole(crate::samples::views(&local.registry)))
 }
 
-pub(crate) async fn log_level(State(local): State<Arc<Local>>) -> Json<LogLevelView> {
+pub(crate) async fn log_level(State(local): State<Arc<Served>>) -> Json<LogLevelView> {
     Json(LogLevelView { level: local.log.level().as_str().to_owned() })
 }
 
 pub(crate) async fn set_log_level(
-    State(local): State<Arc<Local>>,
+    State(local): State<Arc<Served>>,
     body: Body,
 ) -> Result<Json<LogLevelView>, Refused> {
-    let wanted: LogLevelView = answer::json(&answer::body(body).await?)?;
-    let level: nkudo_logging::LogLevel = wanted
-        .level
-        .parse()
-        .map_err(|error: nkudo_logging::InvalidLevel| Refused::invalid("level", error.to_string()))?;
+    let body: serde_json::Value = answer::json(&answer::body(body).await?)?;
+    let wanted = nkudo_api::log_level::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let level: LogLevel =
+        wanted.parse().map_err(|error: InvalidLevel| Refused::invalid("level", error.to_string()))?;
     local.log.set_level(level);
     tracing::info!(level = level.as_str(), "log level changed");
     Ok(Json(LogLevelView { level: level.as_str().to_owned() }))

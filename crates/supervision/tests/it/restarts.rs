@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nkudo_supervision::{ComponentSpec, Health, RestartBudget};
+use nkudo_supervision::{ComponentError, ComponentSpec, Health, RestartBudget};
 use tokio::time::Instant;
 
 use crate::{check, serve, supervisor};
@@ -102,4 +102,15 @@ async fn a_factory_that_panics_is_a_component_that_panics() {
     is_up.recv().await.unwrap();
     check(&registry, "app_component_restarts_total{component=\"worker\",cause=\"panic\"} 1");
     check(&registry, "app_component_restarts_total{component=\"worker\",cause=\"error\"} 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hopeless_component_is_given_up_at_once() {
+    let (registry, supervisor) = supervisor();
+    supervisor.start(ComponentSpec::new("hopeless"), |_| async {
+        Err(ComponentError::hopeless(std::io::Error::other("never")))
+    });
+    let failed = supervisor.failed().await;
+    assert_eq!((failed.component, failed.cause.as_str()), ("hopeless", "never"));
+    check(&registry, "app_component_starts_total{component=\"hopeless\"} 1");
 }
