@@ -116,6 +116,20 @@ pub fn own_stats() -> io::Result<ProcessStats> {
     })
 }
 
+/// The processes whose working directory is this one, or was before it was removed.
+pub fn working_in(directory: &Path) -> Vec<u32> {
+    let mut removed = directory.as_os_str().to_owned();
+    // How the kernel shows a directory that is gone (proc(5), /proc/pid/cwd).
+    removed.push(" (deleted)");
+    let works_there = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/cwd"))
+            .is_ok_and(|cwd| cwd == directory || cwd.as_os_str() == removed)
+    };
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(works_there).collect()
+}
+
 /// The pids, other than our own, that have a descriptor open on this very file; empty when there is no such file.
 /// It looks at every descriptor of every process that we may see: milliseconds, for rare questions.
 pub fn holders(path: &Path) -> Vec<u32> {

@@ -134,3 +134,17 @@ fn apply_stops_at_the_first_failure_unless_told_to_go_on() {
     let ran = host.run(&["apply", "--keep-going", "--output", "json", "-f", file.to_str().unwrap()]);
     assert_eq!((ran.code(), ran.stdout().lines().count()), (1, 2));
 }
+
+#[test]
+fn a_vm_whose_run_directory_is_taken_away_is_unknown_and_can_be_deleted_whole() {
+    let host = Host::running("");
+    let id = vm_id(7);
+    host.succeed(&host.create(&id, "robbed"));
+    let pid = host.vmm_pid(&id).unwrap();
+    std::fs::remove_dir_all(host.vm_dir(&id)).unwrap();
+    assert!(host.fail(&on("MicroVMPause", &id)).contains("robbed") || alive(pid));
+    assert_eq!(host.vm(&id)["state"], "unknown");
+    host.succeed(&on("MicroVMDelete", &id));
+    assert!(!alive(pid));
+    host.assert_nothing_left();
+}

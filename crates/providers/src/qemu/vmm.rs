@@ -30,8 +30,8 @@ impl Look {
 }
 
 impl Qemu {
-    /// Looks for the VM's process: the recorded one, or the holder of the lock that is named after the VM, when the
-    /// program was killed before it could record what it had started.
+    /// Looks for the VM's process: the recorded one; or the holder of the lock that is named after the VM, when the
+    /// program was killed before it could record what it had started; or what works in a directory that is gone.
     pub(super) fn look(&self, directory: &RunDirectory) -> Look {
         // A lock that cannot be looked at may be held.
         let lock_held = lock::is_held(&directory.lock()).unwrap_or(true);
@@ -42,6 +42,7 @@ impl Qemu {
         let recorded = directory.read_vmm().map(|record| record.identity).filter(is_vm);
         let process = match recorded {
             None if lock_held => adopt(directory),
+            None if !directory.exists() => orphan(directory),
             recorded => recorded,
         };
         Look { lock_held, process }
@@ -63,6 +64,12 @@ impl Qemu {
             children.remove(&vm_id);
         }
     }
+}
+
+/// Finds the process of a VM whose run directory was taken away: it still works in it.
+fn orphan(directory: &RunDirectory) -> Option<Identity> {
+    let names = |pid: &u32| process::command_line(*pid).is_some_and(|line| names_vm(&line, directory.vm_id));
+    process::working_in(&directory.path).into_iter().find(names).and_then(process::identity)
 }
 
 /// Finds the process by the lock that it holds, and records it.
