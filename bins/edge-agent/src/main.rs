@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::completions::run(shell),
         _ => with_runtime(cli),
     };
+    // Somebody who does not read the log does not keep the program from ending.
+    nkudo_logging::flush(std::time::Duration::from_secs(1));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -72,7 +72,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
-    let dir = StateDir::exclusive(&settings.state_dir)?;
+    let dir = StateDir::exclusive(&settings.state_dir).await?;
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;

@@ -2,6 +2,7 @@
 
 mod actions;
 mod answer;
+mod connections;
 mod events;
 mod paging;
 mod views;
@@ -9,7 +10,6 @@ mod views;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -52,26 +52,13 @@ pub(crate) fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
     nkudo_host::unix::bind(&state_dir.join(SOCKET_NAME))
 }
 
-/// How long requests that are open at the end may take to be answered.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
-
 /// Serves until `shutdown`, then lets open requests be answered within a bound.
 pub(crate) async fn serve(
     listener: UnixListener,
     local: Local,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let last_answers = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    let router = router(local, shutdown.clone());
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    // What is still open after the bound is cut; a client asks again with the same action_id.
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = last_answers => Ok(()),
-    }
+    connections::serve(listener, router(local, shutdown.clone()), shutdown).await
 }
 
 fn router(local: Local, shutdown: CancellationToken) -> Router {

@@ -1,10 +1,12 @@
 //! What can be done without a daemon: views from the state directory's files, and actions performed in process.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use nkudo_api::view::{ActionView, ExecutionView, StatusView, VmView};
+use nkudo_api::view::{ActionView, ExecutionView, StateFile, StatusView, VmView};
 use nkudo_catalogue::AgentMetrics;
-use nkudo_domain::Action;
+use nkudo_domain::{Action, VmId, VmState};
+use nkudo_executor::projection::vms_by_state;
 use nkudo_executor::{Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, projection, replay_view};
 use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, replay_read_only};
@@ -29,19 +31,31 @@ pub enum OfflineError {
     Executor(#[from] ExecutorError),
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
+    #[error(
+        "interrupted; what was begun and did not end goes on with the next start of the agent, or the next apply"
+    )]
+    Interrupted,
 }
 
-/// The state of a host whose daemon is down, with what is found of its VMs now.
+/// The state of a host whose daemon is down.
 #[derive(Debug)]
-pub struct OfflineView {
-    tracker: Tracker,
-    pids: std::collections::BTreeMap<nkudo_domain::VmId, u32>,
+pub enum OfflineView {
+    /// From the journal, with what is found of the VMs now.
+    Replayed { tracker: Box<Tracker>, pids: BTreeMap<VmId, u32> },
+    /// From `edge-state.json`, at most a second old: another program works on the directory and has no socket.
+    Projected(Box<StateFile>),
 }
 
 impl OfflineView {
-    /// Reads the journal and looks the host over. Alters nothing.
+    /// Reads what can be read without a daemon. Alters nothing.
     pub async fn read(settings: &Settings) -> Result<Self, OfflineError> {
-        let dir = StateDir::shared(&settings.state_dir)?;
+        let dir = match StateDir::shared(&settings.state_dir) {
+            Ok(dir) => dir,
+            Err(locked @ StateDirError::Locked { .. }) => {
+                return Self::projected(settings).ok_or(locked.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let journal = dir.path().join("journal");
         let providers = providers(settings);
         let records = if journal.exists() {
@@ -52,7 +66,7 @@ impl OfflineView {
             Vec::new()
         };
         let config: Config = tracker_config(settings, &providers);
-        let tracker = replay_view(config, records, &providers, now()).await;
+        let tracker = Box::new(replay_view(config, records, &providers, now()).await?);
         let pids = tracker
             .vms()
             .filter_map(|(vm_id, vm)| {
@@ -60,23 +74,43 @@ impl OfflineView {
                 Some((vm_id, identity.pid))
             })
             .collect();
-        Ok(Self { tracker, pids })
+        Ok(Self::Replayed { tracker, pids })
+    }
+
+    fn projected(settings: &Settings) -> Option<Self> {
+        let bytes = std::fs::read(settings.state_dir.join("edge-state.json")).ok()?;
+        serde_json::from_slice(&bytes).ok().map(|file| Self::Projected(Box::new(file)))
     }
 
     pub fn status(&self) -> StatusView {
-        status(&self.tracker, false)
+        match self {
+            Self::Replayed { tracker, .. } => {
+                status(vms_by_state(tracker), tracker.queue_depth() as u64, false)
+            }
+            Self::Projected(file) => {
+                let mut counts: BTreeMap<VmState, u64> =
+                    VmState::ALL.into_iter().map(|state| (state, 0)).collect();
+                file.vms.iter().for_each(|vm| *counts.entry(vm.state).or_default() += 1);
+                status(counts, file.queue_depth, false)
+            }
+        }
     }
 
     pub fn vms(&self) -> Vec<VmView> {
-        self.tracker
-            .vms()
-            .map(|(vm_id, vm)| projection::vm_view(vm, self.pids.get(&vm_id).copied()))
-            .collect()
+        match self {
+            Self::Replayed { tracker, pids } => {
+                tracker.vms().map(|(vm_id, vm)| projection::vm_view(vm, pids.get(&vm_id).copied())).collect()
+            }
+            Self::Projected(file) => file.vms.clone(),
+        }
     }
 
     /// Oldest first.
     pub fn executions(&self) -> Vec<ExecutionView> {
-        self.tracker.executions().map(ExecutionView::from).collect()
+        match self {
+            Self::Replayed { tracker, .. } => tracker.executions().map(ExecutionView::from).collect(),
+            Self::Projected(file) => file.executions.clone(),
+        }
     }
 }
 
@@ -93,7 +127,7 @@ pub async fn apply(
     keep_going: bool,
     mut told: impl FnMut(Applied),
 ) -> Result<bool, OfflineError> {
-    let _dir = StateDir::exclusive(&settings.state_dir)?;
+    let _dir = StateDir::exclusive(&settings.state_dir).await?;
     let registry = Registry::new();
     let supervisor = Supervisor::new(&registry, "nkudo_", clock::wall_ms);
     let (commands, mut mailbox) = supervisor.mailbox("executor", crate::daemon::EXECUTOR_MAILBOX_MAX);
@@ -103,13 +137,31 @@ pub async fn apply(
     let stop = CancellationToken::new();
     let guard = stop.clone();
     let work = async {
-        let all = apply_through(&handle, actions, keep_going, &mut told).await;
+        // A deed that an interruption reaches is handed to the next start, as at the end of the daemon.
+        let all = tokio::select! {
+            all = apply_through(&handle, actions, keep_going, &mut told) => all,
+            () = interrupted() => Err(OfflineError::Interrupted),
+        };
         guard.cancel();
         all
     };
     let (ran, all) = tokio::join!(executor.run(&mut mailbox, stop, || ()), work);
     ran?;
     all
+}
+
+/// Ends at the first signal to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    // Only the first signal matters; nothing is lost.
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
 }
 
 /// What became of one action of a file.

@@ -5,11 +5,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nkudo_host::lock::{self, LockedFile};
+use tokio::time::{Duration, Instant, sleep};
 
 /// The name of the lock file in the state directory.
 const LOCK_NAME: &str = "lock";
 /// A file that is written and removed to see whether the directory takes writes.
 const PROBE_NAME: &str = ".write-probe";
+
+/// How long readers are waited for.
+const READERS_PATIENCE: Duration = Duration::from_secs(2);
+/// How soon the lock is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +44,19 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Takes the directory for writing: makes it when it is not there, and sees that it takes writes.
-    pub fn exclusive(path: &Path) -> Result<Self, StateDirError> {
+    /// Takes the directory for writing: makes it when it is not there, and sees that it takes writes. Whoever only reads
+    /// it is given a moment to end.
+    pub async fn exclusive(path: &Path) -> Result<Self, StateDirError> {
+        let give_up_at = Instant::now() + READERS_PATIENCE;
+        loop {
+            match Self::try_exclusive(path) {
+                Err(StateDirError::Locked { .. }) if Instant::now() < give_up_at => sleep(LOOK_AGAIN).await,
+                other => return other,
+            }
+        }
+    }
+
+    fn try_exclusive(path: &Path) -> Result<Self, StateDirError> {
         make(path)?;
         let at = || path.to_owned();
         let locked = LockedFile::try_exclusive(&path.join(LOCK_NAME));
@@ -111,25 +128,30 @@ fn locked_by_another(path: &Path) -> StateDirError {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_writer_or_many_readers() {
+    #[tokio::test]
+    async fn one_writer_or_many_readers() {
         let dir = tempfile::tempdir().unwrap();
-        let writer = StateDir::exclusive(dir.path()).unwrap();
-        let refusal = StateDir::exclusive(dir.path()).unwrap_err().to_string();
+        let writer = StateDir::exclusive(dir.path()).await.unwrap();
+        let refusal = StateDir::exclusive(dir.path()).await.unwrap_err().to_string();
         assert!(refusal.contains(&format!("pid {}", std::process::id())), "{refusal}");
         assert!(matches!(StateDir::shared(dir.path()), Err(StateDirError::Locked { .. })));
         drop(writer);
-        let _readers = [StateDir::shared(dir.path()).unwrap(), StateDir::shared(dir.path()).unwrap()];
-        assert!(matches!(StateDir::exclusive(dir.path()), Err(StateDirError::Locked { .. })));
+        let readers = [StateDir::shared(dir.path()).unwrap(), StateDir::shared(dir.path()).unwrap()];
+        assert!(matches!(StateDir::exclusive(dir.path()).await, Err(StateDirError::Locked { .. })));
+        let (writer, ()) = tokio::join!(StateDir::exclusive(dir.path()), async { drop(readers) });
+        assert!(writer.is_ok(), "a reader that ends keeps no writer out");
     }
 
-    #[test]
-    fn a_file_is_no_directory_and_nothing_is_absent() {
+    #[tokio::test]
+    async fn a_file_is_no_directory_and_nothing_is_absent() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert!(matches!(StateDir::exclusive(&file), Err(StateDirError::NotADirectory { .. })));
+        assert!(matches!(StateDir::exclusive(&file).await, Err(StateDirError::NotADirectory { .. })));
         assert!(matches!(StateDir::shared(&dir.path().join("none")), Err(StateDirError::Absent { .. })));
-        assert!(matches!(StateDir::exclusive(&file.join("below")), Err(StateDirError::CannotMake { .. })));
+        assert!(matches!(
+            StateDir::exclusive(&file.join("below")).await,
+            Err(StateDirError::CannotMake { .. })
+        ));
     }
 }

@@ -1,11 +1,12 @@
-//! What the agent is and how it does, from the tracker's state.
+//! What the agent is and how it does.
+
+use std::collections::BTreeMap;
 
 use nkudo_api::view::{CertificateView, ConnectionState, ConnectionView, StatusView};
-use nkudo_executor::projection::vms_by_state;
-use nkudo_tracker::Tracker;
+use nkudo_domain::VmState;
 
 /// The status of a host that is not enrolled.
-pub(crate) fn status(tracker: &Tracker, daemon_running: bool) -> StatusView {
+pub(crate) fn status(vms: BTreeMap<VmState, u64>, queue_depth: u64, daemon_running: bool) -> StatusView {
     StatusView {
         enrolled: false,
         tenant_id: None,
@@ -17,8 +18,8 @@ pub(crate) fn status(tracker: &Tracker, daemon_running: bool) -> StatusView {
             last_heartbeat_at: None,
             age_seconds: None,
         },
-        vms: vms_by_state(tracker),
-        queue_depth: tracker.queue_depth() as u64,
+        vms,
+        queue_depth,
         daemon_running,
     }
 }

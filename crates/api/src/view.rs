@@ -151,6 +151,9 @@ pub struct AggregateView {
 pub struct StateFile {
     pub version: u32,
     pub written_at: WallTime,
+    /// Actions that have not begun.
+    #[serde(default)]
+    pub queue_depth: u64,
     pub vms: Vec<VmView>,
     /// Oldest first.
     pub executions: Vec<ExecutionView>,

@@ -1,6 +1,7 @@
 //! What an action means for a VM in a given state: the contract's table, here and nowhere else.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::action::{ActionType, Request};
 use crate::ids::VmName;
@@ -69,10 +70,26 @@ pub fn verdict(action_type: ActionType, state: VmState) -> Verdict {
 /// Why a request cannot be carried out, as its user reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    WrongState { action_type: ActionType, vm_name: VmName, state: VmState },
-    UnknownVm { request: Box<Request> },
-    OtherSpec { vm_name: VmName },
-    NameTaken { vm_name: VmName },
+    WrongState {
+        action_type: ActionType,
+        vm_name: VmName,
+        state: VmState,
+    },
+    UnknownVm {
+        request: Box<Request>,
+    },
+    OtherSpec {
+        vm_name: VmName,
+    },
+    NameTaken {
+        vm_name: VmName,
+    },
+    /// A disk to be removed with its VM belongs to another one as well.
+    SharedDisk {
+        vm_name: VmName,
+        disk: PathBuf,
+        other: String,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -92,6 +109,11 @@ impl fmt::Display for Refusal {
             Self::OtherSpec { vm_name } => write!(
                 f,
                 "cannot create vm {vm_name}: it exists with another specification; delete it first or use another vm_id"
+            ),
+            Self::SharedDisk { vm_name, disk, other } => write!(
+                f,
+                "cannot delete vm {vm_name} with its disks: {} is a disk of vm {other} too; delete it without delete_disks",
+                disk.display()
             ),
             Self::NameTaken { vm_name } => {
                 write!(f, "cannot create vm {vm_name}: another vm on this host has that name")

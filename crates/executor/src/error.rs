@@ -18,6 +18,8 @@ pub enum ExecutorError {
     Encode { source: serde_json::Error },
     #[error("the journal's writer ended")]
     JournalWriterGone,
+    #[error("the vms of provider {provider} cannot be listed")]
+    ListVms { provider: nkudo_domain::ProviderKind, source: nkudo_providers::ProviderError },
     #[error("cannot tell this boot of the host from another")]
     BootId { source: std::io::Error },
     #[error("a task ended in a panic")]

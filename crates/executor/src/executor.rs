@@ -89,6 +89,9 @@ impl<D: Disk + Clone> Executor<D> {
         state_file::set_aside_if_broken(&self.config.state_dir);
         let (journal, replay) = Journal::open(self.disk.clone(), &dir, Options::default())
             .map_err(|source| ExecutorError::OpenJournal { dir: dir.clone(), source })?;
+        if replay.records.is_empty() || replay.discarded.is_some() {
+            state_file::keep_before_loss(&self.config.state_dir);
+        }
         let records = decode(replay, &dir)?;
         let boot_id = clock::boot_id().map_err(|source| ExecutorError::BootId { source })?;
         let tracker_config = Config { boot: stable_hash(&boot_id), ..self.config.tracker.clone() };
@@ -101,7 +104,7 @@ impl<D: Disk + Clone> Executor<D> {
             self.observer.metrics.journal.clone(),
             Done::JournalClosed,
         );
-        let found = look_over(&tracker, &self.providers).await;
+        let found = look_over(&tracker, &self.providers).await?;
         let mut running = Running::new(self, tracker, writer, tasks, journal_bytes);
         // What the journal says is not news; what the look at the host changes is told.
         let all: Vec<VmId> = running.tracker.vms().map(|(vm_id, _)| vm_id).collect();

@@ -7,18 +7,18 @@ use nkudo_domain::{ProviderKind, VmId};
 use nkudo_tracker::{Config, Found, Input, Now, Record, Tracker};
 
 use crate::deed::look;
-use crate::error::chain;
+use crate::error::ExecutorError;
 use crate::executor::Providers;
 
 /// What is found of the VMs that the tracker knows, and of those that only their run directories tell of.
-pub(crate) async fn look_over(tracker: &Tracker, providers: &Providers) -> Vec<Found> {
+pub(crate) async fn look_over(tracker: &Tracker, providers: &Providers) -> Result<Vec<Found>, ExecutorError> {
     let mut wanted: BTreeSet<(ProviderKind, VmId)> =
         tracker.vms().map(|(vm_id, vm)| (vm.provider, vm_id)).collect();
     for (kind, provider) in &providers.0 {
-        match provider.list().await {
-            Ok(vm_ids) => wanted.extend(vm_ids.into_iter().map(|vm_id| (*kind, vm_id))),
-            Err(error) => tracing::error!(provider = %kind, error = chain(&error), "vms cannot be listed"),
-        }
+        // What cannot be listed is not the same as nothing: VMs would be forgotten.
+        let listed = provider.list().await;
+        let vm_ids = listed.map_err(|source| ExecutorError::ListVms { provider: *kind, source })?;
+        wanted.extend(vm_ids.into_iter().map(|vm_id| (*kind, vm_id)));
     }
     let looks = wanted.into_iter().filter_map(|(kind, vm_id)| {
         let provider = providers.0.get(&kind)?;
@@ -27,14 +27,19 @@ pub(crate) async fn look_over(tracker: &Tracker, providers: &Providers) -> Vec<F
             Found { vm_id, provider: kind, spec: provider.spec(vm_id).await, observation }
         })
     });
-    join_all(looks).await
+    Ok(join_all(looks).await)
 }
 
 /// The state of a host whose agent is down: its records and what is found now, brought together as the agent would,
 /// but nothing is done or written.
-pub async fn replay_view(config: Config, records: Vec<Record>, providers: &Providers, now: Now) -> Tracker {
+pub async fn replay_view(
+    config: Config,
+    records: Vec<Record>,
+    providers: &Providers,
+    now: Now,
+) -> Result<Tracker, ExecutorError> {
     let mut tracker = Tracker::replay(config, records);
-    let found = look_over(&tracker, providers).await;
+    let found = look_over(&tracker, providers).await?;
     drop(tracker.step(Input::Recovered { found }, now));
-    tracker
+    Ok(tracker)
 }

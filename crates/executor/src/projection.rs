@@ -109,6 +109,7 @@ pub fn state_file(tracker: &Tracker, pid: impl Fn(VmId, &Vm) -> Option<u32>, now
     StateFile {
         version: StateFile::VERSION,
         written_at: WallTime(now_ms),
+        queue_depth: tracker.queue_depth() as u64,
         vms: tracker.vms().map(|(vm_id, vm)| vm_view(vm, pid(vm_id, vm))).collect(),
         executions: tracker.executions().map(ExecutionView::from).collect(),
         aggregates: aggregate_views(&tracker.aggregates()),

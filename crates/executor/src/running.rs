@@ -27,6 +27,8 @@ use crate::state_file;
 const STATE_FILE_DELAY: Duration = Duration::from_millis(300);
 /// The journal starts over once it has grown past this, in bytes.
 const COMPACT_ABOVE_BYTES: u64 = 16 << 20;
+/// How often VMs that are taken to run are looked at.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// Longest sleep; deadlines on the boot-time clock are looked at again at least this often.
 const WAKE_MAX: Duration = Duration::from_secs(30);
 
@@ -98,6 +100,8 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
     ) -> Result<(), ExecutorError> {
         let mut stop_at = None;
         let mut write_at = tokio::time::Instant::now() + STATE_FILE_DELAY;
+        let mut probe = tokio::time::interval(PROBE_INTERVAL);
+        probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if stop_at.is_some() && self.tracker.is_idle() {
                 return Ok(());
@@ -122,6 +126,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 }
                 () = tokio::time::sleep_until(write_at), if was_dirty => self.write_state_file(),
                 () = tokio::time::sleep(wake) => self.step(Input::Tick).await?,
+                _ = probe.tick() => self.step(Input::Probe).await?,
                 command = mailbox.recv() => match command {
                     Some(command) => self.command(command).await?,
                     None => return Ok(()),

@@ -32,6 +32,28 @@ pub(crate) fn set_aside_if_broken(state_dir: &Path) {
     }
 }
 
+/// Keeps a copy of a file that tells of executions which the journal has lost, before it is written anew without them.
+pub(crate) fn keep_before_loss(state_dir: &Path) {
+    let path = state_dir.join(FILE_NAME);
+    let Ok(bytes) = std::fs::read(&path) else { return };
+    let Ok(file) = serde_json::from_slice::<StateFile>(&bytes) else { return };
+    if file.executions.is_empty() {
+        return;
+    }
+    let copy = state_dir.join(format!("edge-state.before-loss-{}.json", clock::wall_ms()));
+    match std::fs::copy(&path, &copy) {
+        Ok(_) => tracing::error!(
+            executions = file.executions.len(), kept_as = %copy.display(),
+            "the journal has lost records; what the state file told is kept aside"
+        ),
+        Err(error) => tracing::error!(
+            executions = file.executions.len(),
+            error = chain(&error),
+            "the journal has lost records, and what the state file told cannot be kept aside"
+        ),
+    }
+}
+
 /// Replaces the file. A failure is told and leaves the one before.
 pub(crate) fn write<D: Disk>(disk: &D, path: &Path, content: &StateFile) {
     let result = serde_json::to_vec(content).map_err(|error| chain(&error)).and_then(|mut bytes| {

@@ -53,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 64, request_timeout: Duration::from_secs(10) }
+        Self { connections_max: 256, request_timeout: Duration::from_secs(5) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use nkudo_spans::SpanContext;
 use tracing::Subscriber;
@@ -65,13 +67,25 @@ impl Default for LogConfig {
 pub enum LogError {
     #[error("logging was set up before")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
+    #[error("the thread that writes the log cannot be started")]
+    Thread(#[from] std::io::Error),
 }
 
-/// Has the whole program log to standard error from here on.
+/// What the program's lines wait in, once it logs.
+static STDERR: OnceLock<Stderr> = OnceLock::new();
+
+/// Has the whole program log to standard error from here on. The lines are written by a thread of its own.
 pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
-    let (subscriber, handle) = subscriber(config, Stderr);
-    tracing::subscriber::set_global_default(subscriber)?;
+    let handle = LogHandle::new(Filter::new(config));
+    let stderr = Stderr::start(handle.dropped_lines())?;
+    tracing::subscriber::set_global_default(assemble(config, handle.clone(), stderr.clone()))?;
+    STDERR.get_or_init(|| stderr);
     Ok(handle)
+}
+
+/// Waits until what was logged before is written, at most so long: for the end of a program. Says whether it was.
+pub fn flush(deadline: Duration) -> bool {
+    STDERR.get().is_none_or(|stderr| stderr.flush(deadline))
 }
 
 /// A subscriber that writes lines to `output`, and the handle to it.
@@ -80,14 +94,21 @@ pub fn subscriber(
     output: impl Output,
 ) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
     let handle = LogHandle::new(Filter::new(config));
+    (assemble(config, handle.clone(), output), handle)
+}
+
+fn assemble(
+    config: &LogConfig,
+    handle: LogHandle,
+    output: impl Output,
+) -> impl Subscriber + Send + Sync + 'static {
     let color = match config.color {
         ColorChoice::Auto => std::io::stderr().is_terminal(),
         ColorChoice::Always => true,
         ColorChoice::Never => false,
     };
     let style = Style { format: config.format, color, context_fields: config.context_fields };
-    let subscriber = tracing_subscriber::registry()
+    tracing_subscriber::registry()
         .with(SpanContext::new(config.context_fields))
-        .with(LogLayer::new(handle.clone(), style, output));
-    (subscriber, handle)
+        .with(LogLayer::new(handle, style, output))
 }

@@ -33,6 +33,11 @@ impl LogHandle {
         counter.inc();
     }
 
+    /// The count of lines that could not be written, for whoever writes them later.
+    pub(crate) fn dropped_lines(&self) -> Counter {
+        self.0.counts.dropped.clone()
+    }
+
     /// The least level that is logged.
     pub fn level(&self) -> LogLevel {
         self.0.filter.levels().level
@@ -52,7 +57,7 @@ impl LogHandle {
         });
     }
 
-    /// Lines written so far.
+    /// Lines written so far, or handed over to be.
     pub fn written(&self) -> u64 {
         LogLevel::ALL.into_iter().map(|level| self.0.counts.written(level).get()).sum()
     }

@@ -26,7 +26,8 @@
 //! around it, else the first part of the target without the configured prefix.
 //!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
-//! **Invariant:** a line is written whole, in one call, or counted as dropped; a closed standard error stops nothing.
+//! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
+//! nobody reads, stops nothing.
 
 mod config;
 mod filter;
@@ -38,7 +39,7 @@ mod metrics;
 mod output;
 mod visit;
 
-pub use config::{ColorChoice, LogConfig, LogError, LogFormat, init, subscriber};
+pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, subscriber};
 pub use handle::LogHandle;
 pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;

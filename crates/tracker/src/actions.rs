@@ -24,9 +24,11 @@ pub enum Phase {
     Waiting {
         until_ms: u64,
     },
-    /// Its outcome is written and not yet durable.
+    /// Its outcome is written and not yet durable, so that nobody may know it yet.
     Concluding {
         outcome: Outcome,
+        at_ms: i64,
+        execution: Option<Box<Execution>>,
     },
     Ended {
         outcome: Outcome,
@@ -46,6 +48,8 @@ pub enum Interruption {
 pub struct Tracked {
     pub action: Action,
     pub admitted: Stamp,
+    /// Its place in the order of admission.
+    pub(crate) ordinal: u64,
     pub phase: Phase,
     /// From its start on.
     pub execution: Option<Execution>,
@@ -62,6 +66,22 @@ pub struct Tracked {
 }
 
 impl Tracked {
+    /// An action that waits in its lane.
+    pub(crate) fn queued(action: Action, admitted: Stamp, ordinal: u64, deadline_ms: u64) -> Self {
+        Self {
+            action,
+            admitted,
+            ordinal,
+            phase: Phase::Queued,
+            execution: None,
+            deed: None,
+            attempt: 0,
+            started_monotonic_ms: 0,
+            cancel_asked: false,
+            deadline_ms,
+        }
+    }
+
     /// Whether it ended and everybody may know.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended { .. })

@@ -4,13 +4,15 @@ use nkudo_domain::{Action, ActionId, ActionType, Outcome, VmId};
 
 use crate::actions::{Interruption, Phase, Tracked};
 use crate::config::Now;
+use crate::decide::is_restart;
 use crate::message::{Admission, CancelAnswer, Effect, Ticket};
-use crate::record::Record;
+use crate::record::{Record, Stamp};
 use crate::tracker::{Gated, Tracker};
 
 impl Tracker {
     pub(crate) fn submit(&mut self, ticket: Ticket, action: Action, now: Now) {
         self.forget_old_results(now);
+        self.forget_restarts(self.config.results_max.saturating_sub(1));
         let refusal = match self.actions.get(&action.action_id) {
             Some(known) if known.action.asks_the_same(&action) => {
                 // The first one may not be durable yet, and only what is durable is answered.
@@ -36,7 +38,7 @@ impl Tracker {
 
     /// Takes an action into its lane. A delete clears the lane before it.
     pub(crate) fn admit(&mut self, action: Action, now: Now) {
-        let (action_id, vm_id) = (action.action_id.clone(), action.request.vm_id());
+        let vm_id = action.request.vm_id();
         let deletes = action.request.action_type() == ActionType::Delete;
         let admitted = self.stamp(now);
         self.write(Record::Accepted { action: Box::new(action.clone()), admitted });
@@ -44,30 +46,42 @@ impl Tracker {
             self.clear_lane(vm_id, now);
         }
         let deadline_ms = now.boottime_ms.saturating_add(millis(action.timeout));
-        let tracked = Tracked {
-            action,
-            admitted,
-            phase: Phase::Queued,
-            execution: None,
-            attempt: 0,
-            deed: None,
-            started_monotonic_ms: 0,
-            cancel_asked: false,
-            deadline_ms,
-        };
+        self.enqueue(action, admitted, deadline_ms);
+    }
+
+    /// Puts an admitted action at the end of its lane.
+    pub(crate) fn enqueue(&mut self, action: Action, admitted: Stamp, deadline_ms: u64) {
+        let (action_id, vm_id) = (action.action_id.clone(), action.request.vm_id());
+        self.admitted += 1;
+        let tracked = Tracked::queued(action, admitted, self.admitted, deadline_ms);
         self.actions.insert(action_id.clone(), tracked);
         self.lanes.entry(vm_id).or_default().push_back(action_id);
+    }
+
+    /// Has a delete that a VM's lane holds overtake what was admitted before it, as if it came just now.
+    pub(crate) fn clear_lane_again(&mut self, vm_id: VmId, now: Now) {
+        let lane = self.lanes.get(&vm_id).cloned().unwrap_or_default();
+        let before = lane.iter().rposition(|action_id| self.deletes(action_id)).unwrap_or(0);
+        self.cancel_all(lane.into_iter().take(before), now);
     }
 
     /// Cancels what waits in a VM's lane and asks what runs there to end; other deletes stay.
     fn clear_lane(&mut self, vm_id: VmId, now: Now) {
         let lane = self.lanes.get(&vm_id).cloned().unwrap_or_default();
-        for action_id in lane {
-            let deletes = |tracked: &Tracked| tracked.action.request.action_type() == ActionType::Delete;
-            if !self.actions.get(&action_id).is_some_and(deletes) {
+        self.cancel_all(lane, now);
+    }
+
+    fn cancel_all(&mut self, action_ids: impl IntoIterator<Item = ActionId>, now: Now) {
+        for action_id in action_ids {
+            if !self.deletes(&action_id) {
                 self.cancel_live(&action_id, now);
             }
         }
+    }
+
+    fn deletes(&self, action_id: &ActionId) -> bool {
+        let tracked = self.actions.get(action_id);
+        tracked.is_some_and(|tracked| tracked.action.request.action_type() == ActionType::Delete)
     }
 
     pub(crate) fn cancel(&mut self, ticket: Ticket, action_id: &ActionId, now: Now) {
@@ -113,10 +127,19 @@ impl Tracker {
                 Some(_) | None => i64::MIN,
             };
             if now.wall_ms.saturating_sub(at_ms) < keep_ms {
-                return;
+                break;
             }
             self.actions.remove(oldest);
             self.ended.pop_front();
+        }
+    }
+
+    /// Leaves at most so many results, as far as those of restarts by policy go: nobody asks for these again.
+    pub(crate) fn forget_restarts(&mut self, results_max: usize) {
+        while self.ended.len() > results_max {
+            let restart = self.ended.iter().position(is_restart);
+            let Some(action_id) = restart.and_then(|index| self.ended.remove(index)) else { return };
+            self.actions.remove(&action_id);
         }
     }
 }

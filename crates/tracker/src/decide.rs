@@ -1,16 +1,20 @@
 //! What an action comes to when its turn is there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_domain::{
-    ActionType, CreateVm, Deed, Observation, Outcome, ProviderKind, Refusal, Request, Verdict, VmId, VmSpec,
-    verdict,
+    ActionId, CreateVm, Deed, DeleteVm, Observation, Outcome, ProviderKind, Refusal, Request, Verdict, VmId,
+    VmSpec, verdict,
 };
 
 use crate::message::Work;
 use crate::tracker::Tracker;
 use crate::vms::Vm;
+
+/// What the ids of restarts by policy begin with.
+const RESTART: &str = "restart:";
 
 /// What becomes of an action that begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +30,22 @@ impl Tracker {
     pub(crate) fn decide(&self, request: &Request) -> Decision {
         let refuse = |refusal: Refusal| Decision::End(Outcome::Failure { error: refusal.to_string() });
         match (request, self.vms.get(&request.vm_id())) {
-            (Request::Create(create), Some(vm)) if *vm.spec == create.spec => {
+            (Request::Create(create), Some(vm)) if *vm.spec != create.spec => {
+                refuse(Refusal::OtherSpec { vm_name: vm.spec.vm_name.clone() })
+            }
+            (Request::Create(_), Some(vm)) if !vm.remains => {
                 Decision::End(Outcome::Success { changed: false })
             }
-            (Request::Create(_), Some(vm)) => refuse(Refusal::OtherSpec { vm_name: vm.spec.vm_name.clone() }),
-            (Request::Create(create), None) => match self.room_for(create) {
+            (Request::Create(create), Some(_) | None) => match self.room_for(create) {
                 Ok(provider) => Decision::Make(provider),
                 Err(error) => Decision::End(Outcome::Failure { error }),
             },
             (Request::Delete(_), None) => Decision::End(Outcome::Success { changed: false }),
+            (Request::Delete(delete), Some(vm)) if delete.delete_disks && self.shared_disk(vm).is_some() => {
+                let (disk, other) = self.shared_disk(vm).unwrap_or_default();
+                let vm_name = vm.spec.vm_name.clone();
+                refuse(Refusal::SharedDisk { vm_name, disk, other })
+            }
             (Request::Start(_) | Request::Stop(_) | Request::Pause(_) | Request::Resume(_), None) => {
                 refuse(Refusal::UnknownVm { request: Box::new(request.clone()) })
             }
@@ -59,10 +70,21 @@ impl Tracker {
         }
     }
 
+    /// A disk of this VM that another one has too, and the other's name.
+    fn shared_disk(&self, vm: &Vm) -> Option<(PathBuf, String)> {
+        let others = self.vms.values().filter(|other| other.spec.vm_id != vm.spec.vm_id);
+        others.into_iter().find_map(|other| {
+            let shared =
+                vm.spec.disks.iter().find(|disk| other.spec.disks.iter().any(|o| o.path == disk.path))?;
+            Some((shared.path.clone(), other.spec.vm_name.to_string()))
+        })
+    }
+
     /// The provider for a new VM, or why this host has no place for it.
     fn room_for(&self, create: &CreateVm) -> Result<ProviderKind, String> {
         let spec = &create.spec;
-        if self.vms.values().any(|vm| vm.spec.vm_name == spec.vm_name) {
+        let others = self.vms.iter().filter(|(vm_id, _)| **vm_id != spec.vm_id);
+        if others.into_iter().any(|(_, vm)| vm.spec.vm_name == spec.vm_name) {
             return Err(Refusal::NameTaken { vm_name: spec.vm_name.clone() }.to_string());
         }
         if spec.memory_bytes > self.config.memory_bytes {
@@ -103,22 +125,30 @@ impl Tracker {
 }
 
 /// The deed that a request begun before a crash still needs, when what is so now is this.
-pub(crate) fn deed_again(action_type: ActionType, observation: &Observation) -> Option<Deed> {
-    match action_type {
-        ActionType::Create => Some(Deed::Create),
-        ActionType::Start => Some(Deed::Boot),
-        ActionType::Stop => Some(match observation {
+pub(crate) fn deed_again(request: &Request, found: &Observation) -> Deed {
+    match request {
+        Request::Create(_) => Deed::Create,
+        Request::Start(_) => Deed::Boot,
+        Request::Stop(_) => match found {
             Observation::Running => Deed::PowerOff,
             Observation::Paused => Deed::ForceOff,
             Observation::Unresponsive | Observation::Stopped(_) | Observation::Absent => Deed::SettleStopped,
-        }),
-        ActionType::Delete => Some(Deed::Delete),
-        ActionType::Pause => Some(Deed::Pause),
-        ActionType::Resume => Some(Deed::Resume),
-        ActionType::Snapshot
-        | ActionType::Restore
-        | ActionType::SnapshotDelete
-        | ActionType::CommandExecute => None,
+        },
+        Request::Delete(_) => Deed::Delete,
+        Request::Pause(_) => Deed::Pause,
+        Request::Resume(_) => Deed::Resume,
+    }
+}
+
+/// Whether what an interrupted deed was to bring about is so. A stopped guest proves no boot, and an absent VM not
+/// that its disks are gone too.
+pub(crate) fn done_already(request: &Request, deed: Deed, found: &Observation) -> bool {
+    match (request, deed) {
+        (Request::Create(CreateVm { autostart: true, .. }), _) | (_, Deed::Boot) => {
+            *found == Observation::Running
+        }
+        (Request::Delete(DeleteVm { delete_disks: true, .. }), _) => false,
+        _ => keeps_promise(deed, false, found),
     }
 }
 
@@ -165,7 +195,12 @@ pub(crate) fn broken_promise(provider: ProviderKind, spec: &VmSpec, found: &Obse
     format!("{provider} said that it was done with vm {}, but {found}", spec.vm_name)
 }
 
-/// Names a VM's restart by its policy. The incarnation makes it the same after a crash and another the next time.
-pub(crate) fn restart_id(vm_id: VmId, incarnation: u64) -> String {
-    format!("restart:{vm_id}:{incarnation}")
+/// Names a VM's restarts by its policy, counted from 1.
+pub(crate) fn restart_id(vm_id: VmId, restart: u64) -> String {
+    format!("{RESTART}{vm_id}:{restart}")
+}
+
+/// Whether an action is a restart by policy.
+pub(crate) fn is_restart(action_id: &ActionId) -> bool {
+    action_id.as_str().starts_with(RESTART)
 }

@@ -87,3 +87,82 @@ impl History {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nkudo_domain::{ActionType, ResourceUsage, VmId};
+
+    use super::*;
+
+    fn execution(status: ExecutionStatus, duration_ms: u64) -> Execution {
+        let vm_id: VmId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        Execution {
+            action_id: "one".parse().unwrap(),
+            action_type: ActionType::Create,
+            vm_id,
+            started_at_ms: 0,
+            completed_at_ms: Some(0),
+            duration_ms: Some(duration_ms),
+            status,
+            error: None,
+            retries: 0,
+            usage: ResourceUsage::default(),
+            trace_id: None,
+        }
+    }
+
+    fn aggregate(durations_ms: impl IntoIterator<Item = u64>) -> Aggregate {
+        let mut aggregate = Aggregate::default();
+        durations_ms.into_iter().for_each(|ms| aggregate.add(&execution(ExecutionStatus::Success, ms)));
+        aggregate
+    }
+
+    #[test]
+    fn a_percentile_is_at_most_a_quarter_too_high() {
+        let cases: [(Vec<u64>, u64, u64); 7] = [
+            ((1..=1_000).collect(), 50, 500),
+            ((1..=1_000).collect(), 90, 900),
+            ((1..=1_000).collect(), 99, 990),
+            ((1..=1_000).collect(), 100, 1_000),
+            (vec![7], 0, 7),
+            (vec![7], 50, 7),
+            (vec![1, 7_000_000], 99, 7_000_000),
+        ];
+        for (durations_ms, percent, exact_ms) in cases {
+            let found_ms = aggregate(durations_ms).percentile_ms(percent).unwrap();
+            // The bound of a bucket is rounded up to a whole millisecond.
+            let highest_ms = exact_ms + exact_ms / 4 + 1;
+            assert!((exact_ms..=highest_ms).contains(&found_ms), "p{percent}: {found_ms} for {exact_ms}");
+        }
+        assert_eq!(aggregate([]).percentile_ms(50), None);
+    }
+
+    #[test]
+    fn durations_beyond_the_last_bucket_are_counted_in_it() {
+        let aggregate = aggregate([0, u64::MAX]);
+        assert_eq!(aggregate.count(), 2);
+        assert_eq!(aggregate.percentile_ms(1), Some(1));
+        assert_eq!(aggregate.percentile_ms(100), Some(bucket_ms(BUCKETS - 1)));
+    }
+
+    #[test]
+    fn each_end_counts_once_and_what_runs_does_not() {
+        let mut aggregate = Aggregate::default();
+        for status in ExecutionStatus::ALL {
+            aggregate.add(&execution(status, 1));
+        }
+        assert_eq!((aggregate.success, aggregate.failure, aggregate.cancelled), (1, 1, 1));
+        assert_eq!(aggregate.count(), 3);
+    }
+
+    #[test]
+    fn rolling_loses_no_execution() {
+        let mut history = History::default();
+        for duration_ms in 1..=10 {
+            history.add(execution(ExecutionStatus::Success, duration_ms), 4);
+        }
+        assert_eq!(history.executions.len(), 4);
+        assert_eq!(history.rolled[&ActionType::Create].count(), 6);
+        assert_eq!(history.aggregates()[&ActionType::Create], aggregate(1..=10));
+    }
+}

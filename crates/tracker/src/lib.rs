@@ -22,16 +22,19 @@
 
 mod actions;
 mod admission;
+mod attempts;
+mod begin;
 mod conclude;
 mod config;
 mod deadlines;
 mod decide;
 mod history;
 mod message;
-mod perform;
 mod record;
 mod recovery;
+mod replay;
 mod tracker;
+mod vm_changes;
 mod vms;
 
 pub use actions::{Phase, Tracked};

@@ -29,11 +29,13 @@ pub enum Input {
     DeedEnded { action_id: ActionId, attempt: u32, report: DeedReport },
     /// The process of a VM has ended.
     VmEnded { vm_id: VmId, incarnation: u64, exit: Exit },
+    /// VMs that are taken to run are to be looked at: a process may hang, and others may steer it.
+    Probe,
     /// The answer to [`Effect::Observe`].
     VmObserved { vm_id: VmId, observation: Observation },
     /// The host was looked over, once, after the records were replayed.
     Recovered { found: Vec<Found> },
-    /// No new deed is begun and no action admitted from here on.
+    /// No action is admitted or begun from here on. What has begun goes to its end; its failures are not retried.
     Stop,
     /// Time has passed.
     Tick,

@@ -29,12 +29,15 @@ pub enum Record {
     Accepted { action: Box<Action>, admitted: Stamp },
     /// A deed is about to be done: the intent.
     Started { execution: Box<Execution>, vm: Option<VmChange> },
-    /// An action ended. Without an execution it never started, or its execution has left the history.
+    /// An action ended. Without an execution it never started.
     Ended {
         action_id: ActionId,
         outcome: Outcome,
         at_ms: i64,
         execution: Option<Box<Execution>>,
+        /// Its execution has left the history and is in the aggregates.
+        #[serde(default)]
+        rolled: bool,
         vm: Option<VmChange>,
     },
     /// A VM changed by itself.

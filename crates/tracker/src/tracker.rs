@@ -22,6 +22,8 @@ pub struct Tracker {
     pub(crate) history: History,
     /// Actions that have ended, in the order of their end.
     pub(crate) ended: VecDeque<ActionId>,
+    /// Actions ever admitted.
+    pub(crate) admitted: u64,
     /// The last record written.
     pub(crate) written: Seq,
     /// The last record known to be durable.
@@ -57,6 +59,7 @@ impl Tracker {
             vms: BTreeMap::new(),
             history: History::default(),
             ended: VecDeque::new(),
+            admitted: 0,
             written: 0,
             durable: 0,
             gated: VecDeque::new(),
@@ -81,6 +84,7 @@ impl Tracker {
             Input::VmObserved { vm_id, observation } => self.vm_observed(vm_id, &observation, now),
             Input::Recovered { found } => self.recover(found, now),
             Input::Stop => self.stopping = true,
+            Input::Probe => self.probe_alive(),
             Input::Tick => self.tick(now),
         }
         self.release(now);
@@ -97,9 +101,9 @@ impl Tracker {
         let (begun, waiting): (Vec<&ActionId>, Vec<&ActionId>) =
             heads.partition(|id| self.actions.get(*id).is_some_and(Tracked::has_begun));
         let free = self.config.parallel_max.saturating_sub(begun.len());
-        let mut waiting: Vec<(i64, ActionId)> = waiting
+        let mut waiting: Vec<(u64, ActionId)> = waiting
             .into_iter()
-            .filter_map(|id| self.actions.get(id).map(|tracked| (tracked.admitted.wall_ms, id.clone())))
+            .filter_map(|id| self.actions.get(id).map(|tracked| (tracked.ordinal, id.clone())))
             .collect();
         waiting.sort();
         for (_, action_id) in waiting.into_iter().take(free) {
@@ -114,7 +118,7 @@ impl Tracker {
             match gated {
                 Gated::Effect(effect) => self.effects.push(effect),
                 Gated::Begin(action_id) => self.begin_deed(&action_id, now),
-                Gated::Conclude(action_id) => self.concluded(&action_id, now),
+                Gated::Conclude(action_id) => self.concluded(&action_id),
             }
         }
     }
@@ -139,7 +143,7 @@ impl Tracker {
     }
 
     pub(crate) fn vm_change(&self, vm_id: VmId) -> Option<VmChange> {
-        self.vms.get(&vm_id).map(|vm| VmChange::Is(Box::new(vm.clone())))
+        self.vms.get(&vm_id).map(|vm| VmChange::Is(vm.durable()))
     }
 
     /// Asks for the end of a living VM's process to be watched, once per process.

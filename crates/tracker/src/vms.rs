@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nkudo_domain::{Exit, Observation, ProviderKind, RestartPolicy, VmSpec, VmState};
+use nkudo_domain::{Deed, Exit, Observation, ProviderKind, RestartPolicy, VmSpec, VmState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Now;
@@ -34,6 +34,9 @@ pub struct Vm {
     pub restart_streak: u32,
     /// Its policy wants it started again and nothing else was asked since.
     pub(crate) restart_wanted: bool,
+    /// It is what a failed creation left and could not be taken back.
+    #[serde(default)]
+    pub(crate) remains: bool,
     #[serde(skip)]
     pub(crate) watched: bool,
     /// On the boot-time clock.
@@ -42,6 +45,9 @@ pub struct Vm {
     /// On the boot-time clock.
     #[serde(skip)]
     pub(crate) probe_at_ms: Option<u64>,
+    /// It is being looked at, and nothing has made that look old.
+    #[serde(skip)]
+    pub(crate) probing: bool,
 }
 
 impl Vm {
@@ -56,10 +62,23 @@ impl Vm {
             restarts: 0,
             restart_streak: 0,
             restart_wanted: false,
+            remains: false,
             watched: false,
             restart_at_ms: None,
             probe_at_ms: None,
+            probing: false,
         }
+    }
+
+    /// What of it outlives this run of the program.
+    pub(crate) fn durable(&self) -> Box<Self> {
+        Box::new(Self {
+            watched: false,
+            restart_at_ms: None,
+            probe_at_ms: None,
+            probing: false,
+            ..self.clone()
+        })
     }
 
     fn enter(&mut self, state: VmState, reason: Option<String>, now: Now) {
@@ -68,7 +87,10 @@ impl Vm {
         }
         self.state = state;
         self.reason = reason;
-        self.probe_at_ms = (state == VmState::Unknown).then_some(now.boottime_ms + PROBE_AFTER_MS);
+        if self.is_alive() {
+            self.drop_restart();
+        }
+        self.probe_later(now);
     }
 
     /// Takes over what was found. `asked` says that an end of the process was what an action wanted.
@@ -80,7 +102,10 @@ impl Vm {
                 let reason = "its process is there but does not answer".to_owned();
                 self.enter(VmState::Unknown, Some(reason), now);
             }
-            Observation::Stopped(_) if asked => self.enter(VmState::Stopped, None, now),
+            Observation::Stopped(_) if asked => {
+                self.enter(VmState::Stopped, None, now);
+                self.drop_restart();
+            }
             Observation::Stopped(exit) => self.ended(exit.as_ref(), now),
             Observation::Absent => {
                 self.enter(VmState::Failed, Some("its run directory is gone".to_owned()), now);
@@ -88,10 +113,22 @@ impl Vm {
         }
     }
 
+    /// Takes over what was found after a deed. The end of a process that was to end is no death.
+    pub(crate) fn take_after(&mut self, deed: Deed, found: &Observation, now: Now) {
+        match (deed, found) {
+            // A delete that failed made nothing of a VM that had ended before.
+            (Deed::Delete, Observation::Stopped(_)) if !self.is_alive() => {}
+            (Deed::PowerOff | Deed::ForceOff | Deed::SettleStopped | Deed::Delete, _) => {
+                self.take(found, true, now);
+            }
+            (Deed::Create | Deed::Boot | Deed::Pause | Deed::Resume, _) => self.take(found, false, now),
+        }
+    }
+
     /// Its process is no more, and nobody asked for that.
     fn ended(&mut self, exit: Option<&Exit>, now: Now) {
-        let ran_ms = now.wall_ms - self.since_ms;
-        let was_alive = matches!(self.state, VmState::Running | VmState::Paused | VmState::Unknown);
+        let ran_ms = now.wall_ms.saturating_sub(self.since_ms);
+        let was_alive = self.is_alive();
         let (state, reason) = match exit {
             None => (VmState::Stopped, None),
             Some(Exit::GuestPoweredOff) => (VmState::Stopped, Some("the guest powered off".to_owned())),
@@ -106,14 +143,40 @@ impl Vm {
         };
         if wanted && was_alive {
             self.restart_streak = if ran_ms > RESTART_CALM_MS { 0 } else { self.restart_streak };
-            self.restart_wanted = true;
-            self.restart_at_ms = Some(now.boottime_ms + restart_delay_ms(self.restart_streak));
+            self.want_restart(now);
         }
     }
 
-    /// It is not what was asked for, whatever is found of it.
-    pub(crate) fn fail(&mut self, reason: &str, now: Now) {
-        self.enter(VmState::Failed, Some(reason.to_owned()), now);
+    /// It is what is left of a creation, whatever is found of it.
+    pub(crate) fn leave_remains(&mut self, now: Now) {
+        let reason = "its creation failed and could not be taken back".to_owned();
+        self.enter(VmState::Failed, Some(reason), now);
+        self.drop_restart();
+        self.remains = true;
+    }
+
+    /// Its policy wants it started again, the later the more often it was in vain.
+    pub(crate) fn want_restart(&mut self, now: Now) {
+        self.restart_wanted = true;
+        self.restart_at_ms = Some(now.boottime_ms.saturating_add(restart_delay_ms(self.restart_streak)));
+    }
+
+    /// Nothing is to start it again by itself. Says whether something was.
+    pub(crate) fn drop_restart(&mut self) -> bool {
+        self.restart_at_ms = None;
+        std::mem::take(&mut self.restart_wanted)
+    }
+
+    /// It cannot be started now; that is tried a little later.
+    pub(crate) fn postpone_restart(&mut self, now: Now) {
+        self.restart_at_ms = Some(now.boottime_ms.saturating_add(RESTART_DELAY_MIN_MS));
+    }
+
+    /// Has a VM in an unknown state looked at again. A look that is under way counts for nothing any more.
+    pub(crate) fn probe_later(&mut self, now: Now) {
+        let unknown = self.state == VmState::Unknown;
+        self.probe_at_ms = unknown.then_some(now.boottime_ms.saturating_add(PROBE_AFTER_MS));
+        self.probing = false;
     }
 
     /// Whether it has, or may have, a process.

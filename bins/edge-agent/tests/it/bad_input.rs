@@ -197,3 +197,53 @@ fn a_bad_reload_changes_nothing_and_a_good_one_what_it_can() {
     let warned = log.lines().find(|line| line.contains("takes effect at the next start")).unwrap();
     assert!(warned.contains("\"bridge\""), "{warned}");
 }
+
+#[test]
+fn idle_clients_keep_nobody_out() {
+    use std::io::Write;
+    let host = Host::running("");
+    let socket = host.state_dir().join("agent.sock");
+    let metrics = host.metrics_address().unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..150 {
+        let mut client = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        write!(client, "GET /v1/st").unwrap();
+        let mut scraper = std::net::TcpStream::connect(&metrics).unwrap();
+        write!(scraper, "GET /metr").unwrap();
+        idle.push((client, scraper));
+    }
+    assert_eq!(host.get("/v1/status")["daemon_running"], true);
+    assert_eq!(host.metrics("").status, 200);
+    // Each idle one is closed after its deadline.
+    for (client, _) in &mut idle {
+        client.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(client, &mut rest).unwrap();
+    }
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_stops_nothing() {
+    let mut host = Host::new();
+    host.configure("[providers]\nsimulated = true\n");
+    let mut daemon = host
+        .command()
+        .args(["run", "--metrics-addr", "127.0.0.1:0", "--log-level", "debug"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unread = daemon.stderr.take();
+    host.adopt_daemon(daemon);
+    let id = vm_id(40);
+    host.succeed(&host.create_simulated(&id, "chatty", &json!({})));
+    // A pipe holds 64 KiB; each of these is some lines of 200 bytes and more.
+    for _ in 0..200 {
+        for action_type in ["MicroVMPause", "MicroVMResume"] {
+            assert_eq!(host.request("POST", "/v1/actions", &on(action_type, &id).to_string()).status, 202);
+        }
+    }
+    until("the actions", || (host.get("/v1/status")["queue_depth"] == 0).then_some(()));
+    assert!(host.sample("nkudo_log_lines_written_total{level=\"info\"}").unwrap() > 400.0);
+    assert_eq!(host.stop(), Some(0));
+    drop(unread);
+}

@@ -118,6 +118,10 @@ impl Host {
     /// Starts the daemon and waits until it is ready.
     pub(crate) fn start(&mut self) {
         self.spawn();
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
         until("readiness", || {
             let child = self.daemon.as_mut().unwrap();
             if let Some(status) = child.try_wait().unwrap() {
@@ -138,6 +142,12 @@ impl Host {
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    /// Takes over a daemon that was started otherwise, once it is ready.
+    pub(crate) fn adopt_daemon(&mut self, daemon: Child) {
+        self.daemon = Some(daemon);
+        self.wait_ready();
     }
 
     pub(crate) fn log(&self) -> String {

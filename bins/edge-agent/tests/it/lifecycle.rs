@@ -148,3 +148,36 @@ fn a_vm_whose_run_directory_is_taken_away_is_unknown_and_can_be_deleted_whole() 
     assert!(!alive(pid));
     host.assert_nothing_left();
 }
+
+#[test]
+fn an_apply_without_a_daemon_can_be_watched_and_interrupted() {
+    let host = Host::new();
+    let id = vm_id(8);
+    let mut create = host.create(&id, "deaf");
+    create["params"]["cmdline"] = json!("deaf");
+    host.succeed(&create);
+    let stop = json!({"action_id": "slow-stop", "action_type": "MicroVMStop",
+        "params": {"vm_id": id, "grace_seconds": 60}});
+    let file = host.path("stop.json");
+    std::fs::write(&file, stop.to_string()).unwrap();
+    host.configure("stop_wait = \"0s\"\n");
+    let mut apply = host.command();
+    let mut apply = apply
+        .args(["apply", "-f", file.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("the stop in the state file", || {
+        let executions = host.run(&["executions", "--output", "json"]).json();
+        (executions["items"][0]["action_id"] == "slow-stop").then_some(())
+    });
+    assert_eq!(host.run(&["vms", "--output", "json"]).json()["items"][0]["state"], "running");
+    crate::harness::send_signal(apply.id(), "INT");
+    let ended = until("its end", || apply.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(1));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut apply.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("interrupted") && said.contains("next start"), "{said}");
+    host.succeed(&on("MicroVMDelete", &id));
+    host.assert_nothing_left();
+}

@@ -163,3 +163,22 @@ fn wait(host: &Host, action_id: &str) -> Value {
         (!view["completed_at"].is_null()).then_some(view)
     })
 }
+
+#[test]
+fn a_disk_of_another_vm_is_not_deleted() {
+    let host = Host::running(SIMULATED);
+    let disk = host.path("disk.img");
+    std::fs::write(&disk, "data").unwrap();
+    for (number, name) in [(30, "one"), (31, "two")] {
+        let mut create = host.create_simulated(&vm_id(number), name, &json!({}));
+        create["params"]["disks"] = json!([{"path": disk}]);
+        host.succeed(&create);
+    }
+    let with_disks = |number: u32| json!({"action_type": "MicroVMDelete", "params": {"vm_id": vm_id(number), "delete_disks": true}});
+    let error = host.fail(&with_disks(30));
+    assert!(error.contains("is a disk of vm two too; delete it without delete_disks"), "{error}");
+    host.succeed(&on("MicroVMDelete", &vm_id(30)));
+    assert!(disk.exists());
+    host.succeed(&with_disks(31));
+    assert!(!disk.exists());
+}

@@ -1,5 +1,7 @@
 //! Answers that are not what was hoped for.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,9 @@ use nkudo_executor::NoAnswer;
 
 /// Largest body of a request, in bytes.
 const BODY_MAX_BYTES: usize = 1 << 20;
+
+/// How long a client may take to send a body.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A problem as an HTTP answer.
 #[derive(Debug)]
@@ -55,7 +60,12 @@ pub(crate) async fn body(body: axum::body::Body) -> Result<Bytes, Refused> {
         let detail = format!("the body is larger than {BODY_MAX_BYTES} bytes, or was cut off");
         Refused::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
-    axum::body::to_bytes(body, BODY_MAX_BYTES).await.map_err(too_large)
+    let late = |_| {
+        let detail = format!("the body did not come within {} s", BODY_DEADLINE.as_secs());
+        Refused::new(StatusCode::REQUEST_TIMEOUT, detail)
+    };
+    let whole = axum::body::to_bytes(body, BODY_MAX_BYTES);
+    tokio::time::timeout(BODY_DEADLINE, whole).await.map_err(late)?.map_err(too_large)
 }
 
 /// The body as JSON.

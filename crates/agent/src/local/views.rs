@@ -13,7 +13,7 @@ use nkudo_api::view::{
     ComponentView, ExecutionView, HealthChangeView, HealthView, List, LogLevelView, StatusView, VmView,
 };
 use nkudo_domain::{ActionType, ExecutionStatus, VmId, VmState};
-use nkudo_executor::projection::vm_view;
+use nkudo_executor::projection::{vm_view, vms_by_state};
 use nkudo_logging::{InvalidLevel, LogLevel};
 use nkudo_supervision::Health;
 use nkudo_tracker::Tracker;
@@ -85,7 +85,12 @@ pub(crate) async fn executions(
 }
 
 pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<StatusView>, Refused> {
-    Ok(Json(local.executor.look(|tracker| status_of(tracker, true)).await?))
+    Ok(Json(
+        local
+            .executor
+            .look(|tracker| status_of(vms_by_state(tracker), tracker.queue_depth() as u64, true))
+            .await?,
+    ))
 }
 
 pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView> {

@@ -1,97 +1,20 @@
-//! Beginning an action, its attempts, and what is made of their ends.
+//! The attempts of a begun action, and what is made of their ends.
 
-use std::sync::Arc;
-
-use nkudo_domain::{
-    ActionId, Deed, Execution, ExecutionStatus, Observation, Outcome, Request, ResourceUsage, VmState,
-};
+use nkudo_domain::{ActionId, Deed, Observation, Outcome, Request};
 
 use crate::actions::{Interruption, Phase};
 use crate::admission::millis;
 use crate::config::Now;
-use crate::decide::{Decision, broken_promise, deed_again, keeps_promise, take_back};
+use crate::decide::{broken_promise, keeps_promise, take_back};
 use crate::message::{DeedFailure, DeedReport, Effect};
-use crate::record::{Record, VmChange};
-use crate::tracker::{Gated, Tracker};
-use crate::vms::Vm;
+use crate::tracker::Tracker;
 
 /// Delay before the second attempt; doubles with each one.
 const RETRY_DELAY_MS: u64 = 200;
-/// How often a deed is taken back before the VM is left as failed.
+/// How often a deed is taken back before what is left of it stays.
 const TAKE_BACK_TRIES: u32 = 3;
 
 impl Tracker {
-    /// Starts the execution of an action whose turn it is.
-    pub(crate) fn begin(&mut self, action_id: &ActionId, now: Now) {
-        let Some(tracked) = self.actions.get(action_id) else { return };
-        let request = tracked.action.request.clone();
-        let decision = self.decide(&request);
-        let vm_id = request.vm_id();
-        let Some(tracked) = self.actions.get_mut(action_id) else { return };
-        tracked.started_monotonic_ms = now.monotonic_ms;
-        tracked.execution = Some(Execution {
-            action_id: action_id.clone(),
-            action_type: request.action_type(),
-            vm_id,
-            started_at_ms: now.wall_ms,
-            completed_at_ms: None,
-            duration_ms: None,
-            status: ExecutionStatus::Running,
-            error: None,
-            retries: 0,
-            usage: ResourceUsage::default(),
-            trace_id: tracked.action.trace_id,
-        });
-        if let Some(vm) = self.vms.get_mut(&vm_id) {
-            // Whatever is asked for now stands above the restart policy.
-            vm.restart_at_ms = None;
-            vm.restart_wanted = false;
-        }
-        match decision {
-            Decision::End(outcome) => self.conclude(action_id, outcome, None, now),
-            Decision::Make(provider) => {
-                if let Request::Create(create) = request {
-                    self.vms.insert(vm_id, Vm::new(Arc::new(create.spec), provider, now));
-                }
-                self.intend(action_id, Deed::Create);
-            }
-            Decision::Perform(deed) => self.intend(action_id, deed),
-        }
-    }
-
-    /// Writes the intent; the deed is done once that is durable.
-    fn intend(&mut self, action_id: &ActionId, deed: Deed) {
-        let Some(tracked) = self.actions.get_mut(action_id) else { return };
-        let vm_id = tracked.action.request.vm_id();
-        tracked.phase = Phase::Intending;
-        tracked.deed = Some(deed);
-        let Some(execution) = tracked.execution.clone().map(Box::new) else { return };
-        if matches!(deed, Deed::Create | Deed::Boot)
-            && let Some(vm) = self.vms.get_mut(&vm_id)
-        {
-            vm.incarnation += 1;
-            vm.watched = false;
-        }
-        let vm = self.vm_change(vm_id);
-        self.write(Record::Started { execution: execution.clone(), vm });
-        self.after_written(Gated::Effect(Effect::Started { execution }));
-        self.after_written(Gated::Effect(Effect::VmChanged { vm_id }));
-        self.after_written(Gated::Begin(action_id.clone()));
-    }
-
-    /// The intent is durable.
-    pub(crate) fn begin_deed(&mut self, action_id: &ActionId, now: Now) {
-        let Some(tracked) = self.actions.get(action_id) else { return };
-        if tracked.cancel_asked {
-            let nothing_done = match tracked.deed {
-                Some(Deed::Create) => Observation::Absent,
-                _ => return self.give_up(action_id, Outcome::Cancelled, now),
-            };
-            return self.settle(action_id, Outcome::Cancelled, &nothing_done, now);
-        }
-        self.attempt(action_id, false);
-    }
-
     /// Begins the next attempt. `afresh` has what an earlier one may have left removed first.
     pub(crate) fn attempt(&mut self, action_id: &ActionId, afresh: bool) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
@@ -143,9 +66,7 @@ impl Tracker {
         };
         let autostart = matches!(&tracked.action.request, Request::Create(create) if create.autostart);
         let found = report.observation;
-        let retry_in_ms = RETRY_DELAY_MS << (tracked.attempt.clamp(1, 16) - 1);
-        let retry_at_ms =
-            now.boottime_ms + retry_in_ms + retry_in_ms * u64::from(report.jitter_permille) / 1_000;
+        let retry_at_ms = now.boottime_ms + retry_delay_ms(tracked.attempt, report.jitter_permille);
         let may_retry = interrupted.is_none()
             && tracked.attempt < self.config.attempts_max
             && retry_at_ms < tracked.deadline_ms
@@ -160,7 +81,7 @@ impl Tracker {
             }
             Ok(()) => Outcome::Failure { error: broken_promise(vm.provider, &vm.spec, &found) },
             Err(DeedFailure::Failed { transient: true, .. }) if may_retry => {
-                return self.wait_for_retry(action_id, retry_at_ms);
+                return self.wait_for_retry(action_id, retry_at_ms, &found, now);
             }
             Err(DeedFailure::Failed { error, .. }) => Outcome::Failure { error },
             Err(DeedFailure::Interrupted) => match interrupted {
@@ -178,11 +99,18 @@ impl Tracker {
         }
     }
 
-    fn wait_for_retry(&mut self, action_id: &ActionId, until_ms: u64) {
+    fn wait_for_retry(&mut self, action_id: &ActionId, until_ms: u64, found: &Observation, now: Now) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
         tracked.phase = Phase::Waiting { until_ms };
         if let Some(execution) = &mut tracked.execution {
             execution.retries += 1;
+        }
+        let vm_id = tracked.action.request.vm_id();
+        match tracked.deed {
+            // A half-done create or boot says nothing of the VM; its next attempt begins afresh.
+            Some(Deed::Create | Deed::Boot) | None => {}
+            // The end of the process may have come while the deed was done, when its notice does not count.
+            Some(deed) => self.see(vm_id, |vm| vm.take_after(deed, found, now)),
         }
     }
 
@@ -230,43 +158,29 @@ impl Tracker {
         }
     }
 
-    /// Takes over what was found and ends the action.
-    pub(crate) fn settle(&mut self, action_id: &ActionId, outcome: Outcome, found: &Observation, now: Now) {
-        let Some(tracked) = self.actions.get(action_id) else { return };
-        let (vm_id, deed) = (tracked.action.request.vm_id(), tracked.deed);
-        let asked = matches!(deed, Some(Deed::PowerOff | Deed::ForceOff | Deed::SettleStopped))
-            || (deed == Some(Deed::Boot) && outcome.status() != ExecutionStatus::Success);
-        let gone = *found == Observation::Absent && matches!(deed, Some(Deed::Create | Deed::Delete));
-        let change = if gone {
-            self.vms.remove(&vm_id).map(|vm| VmChange::Gone { vm_id, vm_name: vm.spec.vm_name.clone() })
-        } else {
-            if let Some(vm) = self.vms.get_mut(&vm_id) {
-                vm.take(found, asked, now);
-                if deed == Some(Deed::Create) && !outcome_is_success(&outcome) && vm.state != VmState::Failed
-                {
-                    // It could not be taken back, and it is not the VM that was asked for.
-                    vm.fail("its creation failed and could not be taken back", now);
-                }
-            }
-            self.watch(vm_id);
-            self.vm_change(vm_id)
-        };
-        self.conclude(action_id, outcome, change, now);
-    }
-
     pub(crate) fn timed_out(&self, action_id: &ActionId) -> Outcome {
         let timeout_ms = self.actions.get(action_id).map_or(0, |tracked| millis(tracked.action.timeout));
         Outcome::Failure { error: format!("timed out after {} s", timeout_ms / 1_000) }
     }
-
-    /// The deed that an action begun before a crash goes on with.
-    pub(crate) fn resume_deed(&mut self, action_id: &ActionId, found: &Observation) -> Option<Deed> {
-        let tracked = self.actions.get_mut(action_id)?;
-        tracked.deed = deed_again(tracked.action.request.action_type(), found);
-        tracked.deed
-    }
 }
 
-fn outcome_is_success(outcome: &Outcome) -> bool {
-    outcome.status() == ExecutionStatus::Success
+/// The delay after a failed attempt, counted from 1: up to twice the base, by the jitter.
+fn retry_delay_ms(attempt: u32, jitter_permille: u16) -> u64 {
+    let base_ms = RETRY_DELAY_MS << (attempt.clamp(1, 16) - 1);
+    base_ms + base_ms * u64::from(jitter_permille.min(999)) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_delays_double_and_spread() {
+        let cases =
+            [(1, 0, 200), (1, 500, 300), (1, 999, 399), (2, 0, 400), (3, 250, 1_000), (1, u16::MAX, 399)];
+        for (attempt, jitter_permille, expected_ms) in cases {
+            assert_eq!(retry_delay_ms(attempt, jitter_permille), expected_ms, "attempt {attempt}");
+        }
+        assert_eq!(retry_delay_ms(u32::MAX, 0), retry_delay_ms(16, 0));
+    }
 }
