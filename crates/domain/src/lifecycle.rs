@@ -88,7 +88,7 @@ pub enum Refusal {
     SharedDisk {
         vm_name: VmName,
         disk: PathBuf,
-        other: String,
+        other: VmName,
     },
 }
 

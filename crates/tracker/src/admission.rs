@@ -1,6 +1,6 @@
 //! Taking actions in, and cancelling them.
 
-use nkudo_domain::{Action, ActionId, ActionType, Outcome, VmId};
+use nkudo_domain::{Action, ActionId, ActionType, Outcome, Request, VmId};
 
 use crate::actions::{Interruption, Phase, Tracked};
 use crate::config::Now;
@@ -10,7 +10,8 @@ use crate::record::{Record, Stamp};
 use crate::tracker::{Gated, Tracker};
 
 impl Tracker {
-    pub(crate) fn submit(&mut self, ticket: Ticket, action: Action, now: Now) {
+    pub(crate) fn submit(&mut self, ticket: Ticket, mut action: Action, now: Now) {
+        self.fill_in_provider(&mut action);
         self.forget_old_results(now);
         self.forget_restarts(self.config.results_max.saturating_sub(1));
         let refusal = match self.actions.get(&action.action_id) {
@@ -34,6 +35,24 @@ impl Tracker {
         }
         self.admit(action, now);
         self.after_written(Gated::Effect(Effect::Admitted { ticket, admission: Admission::New }));
+    }
+
+    /// Bodies are compared with their defaults filled in. The default of a create that is asked again is what was
+    /// taken the first time, also when this host has another one by now.
+    fn fill_in_provider(&self, action: &mut Action) {
+        let Request::Create(create) = &mut action.request else { return };
+        let asked_before =
+            self.actions.get(&action.action_id).and_then(|known| match &known.action.request {
+                Request::Create(known) => known.spec.provider,
+                Request::Start(_)
+                | Request::Stop(_)
+                | Request::Delete(_)
+                | Request::Pause(_)
+                | Request::Resume(_) => None,
+            });
+        let made_before = || self.vms.get(&create.spec.vm_id).map(|vm| vm.provider);
+        let first = || self.config.providers.first().copied();
+        create.spec.provider = create.spec.provider.or(asked_before).or_else(made_before).or_else(first);
     }
 
     /// Takes an action into its lane. A delete clears the lane before it.

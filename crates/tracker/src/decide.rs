@@ -41,11 +41,10 @@ impl Tracker {
                 Err(error) => Decision::End(Outcome::Failure { error }),
             },
             (Request::Delete(_), None) => Decision::End(Outcome::Success { changed: false }),
-            (Request::Delete(delete), Some(vm)) if delete.delete_disks && self.shared_disk(vm).is_some() => {
-                let (disk, other) = self.shared_disk(vm).unwrap_or_default();
-                let vm_name = vm.spec.vm_name.clone();
-                refuse(Refusal::SharedDisk { vm_name, disk, other })
-            }
+            (Request::Delete(delete), Some(vm)) if delete.delete_disks => match self.shared_disk(vm) {
+                Some(shared) => refuse(shared),
+                None => by_table(request, vm),
+            },
             (Request::Start(_) | Request::Stop(_) | Request::Pause(_) | Request::Resume(_), None) => {
                 refuse(Refusal::UnknownVm { request: Box::new(request.clone()) })
             }
@@ -56,27 +55,21 @@ impl Tracker {
                 | Request::Pause(_)
                 | Request::Resume(_),
                 Some(vm),
-            ) => {
-                let action_type = request.action_type();
-                match verdict(action_type, vm.state) {
-                    Verdict::Unchanged => Decision::End(Outcome::Success { changed: false }),
-                    Verdict::Perform(deed) => Decision::Perform(deed),
-                    Verdict::Refuse => {
-                        let vm_name = vm.spec.vm_name.clone();
-                        refuse(Refusal::WrongState { action_type, vm_name, state: vm.state })
-                    }
-                }
-            }
+            ) => by_table(request, vm),
         }
     }
 
-    /// A disk of this VM that another one has too, and the other's name.
-    fn shared_disk(&self, vm: &Vm) -> Option<(PathBuf, String)> {
+    /// Why the VM's disks cannot go with it: another VM has one of them too.
+    fn shared_disk(&self, vm: &Vm) -> Option<Refusal> {
         let others = self.vms.values().filter(|other| other.spec.vm_id != vm.spec.vm_id);
         others.into_iter().find_map(|other| {
-            let shared =
-                vm.spec.disks.iter().find(|disk| other.spec.disks.iter().any(|o| o.path == disk.path))?;
-            Some((shared.path.clone(), other.spec.vm_name.to_string()))
+            let has = |path: &PathBuf| other.spec.disks.iter().any(|disk| disk.path == *path);
+            let disk = vm.spec.disks.iter().map(|disk| &disk.path).find(|path| has(path))?;
+            Some(Refusal::SharedDisk {
+                vm_name: vm.spec.vm_name.clone(),
+                disk: disk.clone(),
+                other: other.spec.vm_name.clone(),
+            })
         })
     }
 
@@ -120,6 +113,20 @@ impl Tracker {
                 | Request::Resume(_) => Duration::ZERO,
             },
             delete_disks: matches!(request, Request::Delete(delete) if delete.delete_disks),
+        }
+    }
+}
+
+/// What the table of actions by states says.
+fn by_table(request: &Request, vm: &Vm) -> Decision {
+    let action_type = request.action_type();
+    match verdict(action_type, vm.state) {
+        Verdict::Unchanged => Decision::End(Outcome::Success { changed: false }),
+        Verdict::Perform(deed) => Decision::Perform(deed),
+        Verdict::Refuse => {
+            let vm_name = vm.spec.vm_name.clone();
+            let refusal = Refusal::WrongState { action_type, vm_name, state: vm.state };
+            Decision::End(Outcome::Failure { error: refusal.to_string() })
         }
     }
 }

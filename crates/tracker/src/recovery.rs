@@ -125,7 +125,8 @@ impl Tracker {
 
     /// A VM that the records do not know, because they were lost, is what its run directory says.
     fn adopt_unknown(&mut self, found: Found, now: Now) {
-        let (vm_id, Some(spec)) = (found.vm_id, found.spec) else { return };
+        let (vm_id, Some(mut spec)) = (found.vm_id, found.spec) else { return };
+        spec.provider = Some(found.provider);
         if found.observation == Observation::Absent {
             return;
         }

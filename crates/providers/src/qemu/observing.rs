@@ -17,7 +17,7 @@ use crate::error::ProviderError;
 /// How long QEMU may take to say how the guest is.
 const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 /// How often evidence that disagrees is gathered anew: a process that is starting or ending passes through that.
-const GATHERINGS_MAX: u32 = 5;
+const GATHERINGS_MAX: u32 = 20;
 /// How soon it is gathered again.
 const GATHER_AGAIN: Duration = Duration::from_millis(5);
 

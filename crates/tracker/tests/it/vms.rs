@@ -1,6 +1,6 @@
 //! What VMs do by themselves.
 
-use nkudo_domain::{Deed, Exit, Observation, ProviderKind, Request, RestartPolicy, VmState};
+use nkudo_domain::{Deed, Exit, Observation, ProviderKind, Request, RestartPolicy, VmSpec, VmState};
 use nkudo_tracker::{Found, Input, Tracker};
 
 use crate::asking::{
@@ -242,7 +242,8 @@ fn a_vm_unknown_to_the_records_is_adopted_from_its_directory() {
     world.crash(false, Part::Nothing);
     world.recover();
     assert_eq!(world.adopted, [vm_id(1)]);
-    assert_eq!(*world.tracker.vm(vm_id(1)).unwrap().spec, spec(1));
+    let filled_in = VmSpec { provider: Some(ProviderKind::Simulated), ..spec(1) };
+    assert_eq!(*world.tracker.vm(vm_id(1)).unwrap().spec, filled_in);
     world.check_vms();
     world.die(1, killed());
     world.run();
