@@ -70,14 +70,37 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A JSON string. serde_json escapes quotes, backslashes and control characters, line feeds among them.
+/// A JSON string.
 fn json_text(text: &str, out: &mut Vec<u8>) {
-    let before = out.len();
-    if serde_json::to_writer(&mut *out, text).is_err() {
-        // Writing a string to memory has no way to fail; were it to, the line stays valid.
-        out.truncate(before);
-        out.extend_from_slice(b"\"\"");
+    out.push(b'"');
+    escaped(text, &['"', '\\'], out);
+    out.push(b'"');
+}
+
+/// A text in which nothing ends the line or commands a terminal, with a backslash before each of `quoted`. JSON reads
+/// every escape written here.
+fn escaped(mut text: &str, quoted: &[char], out: &mut Vec<u8>) {
+    while let Some(at) = text.find(|c| is_special(c) || quoted.contains(&c)) {
+        let (plain, rest) = text.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut rest = rest.chars();
+        match rest.next() {
+            Some('\n') => out.extend_from_slice(b"\\n"),
+            Some('\r') => out.extend_from_slice(b"\\r"),
+            Some('\t') => out.extend_from_slice(b"\\t"),
+            Some(c) if is_special(c) => print(out, format_args!("\\u{:04x}", u32::from(c))),
+            Some(c) => print(out, format_args!("\\{c}")),
+            None => {}
+        }
+        text = rest.as_str();
     }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The control characters of ASCII and Latin-1, which terminals obey, and Unicode's own line and paragraph separators,
+/// at which some readers split lines. None is above U+FFFF.
+fn is_special(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
@@ -90,8 +113,10 @@ fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
     };
     let plain = if color { "\x1b[0m" } else { "" };
     let level = line.level.as_str();
-    print(out, format_args!("{:.3} {paint}{level:<5}{plain} {}: ", line.timestamp, line.component));
-    one_line(&line.said.message, out);
+    print(out, format_args!("{:.3} {paint}{level:<5}{plain} ", line.timestamp));
+    escaped(line.component, &[], out);
+    out.extend_from_slice(b": ");
+    escaped(&line.said.message, &[], out);
     for (name, value) in &line.said.fields {
         print(out, format_args!(" {name}="));
         match value {
@@ -109,19 +134,11 @@ fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
 
 /// A value, quoted where it would not be seen as one word.
 fn quoted(text: &str, out: &mut Vec<u8>) {
-    let plain = !text.is_empty()
-        && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
-    if plain { out.extend_from_slice(text.as_bytes()) } else { json_text(text, out) }
-}
-
-/// A text with its control characters made visible.
-fn one_line(text: &str, out: &mut Vec<u8>) {
-    for c in text.chars() {
-        if c.is_control() {
-            print(out, format_args!("{}", c.escape_default()))
-        } else {
-            print(out, format_args!("{c}"))
-        }
+    let odd = |c: char| c.is_whitespace() || is_special(c) || c == '"' || c == '=';
+    if text.is_empty() || text.contains(odd) {
+        json_text(text, out);
+    } else {
+        out.extend_from_slice(text.as_bytes());
     }
 }
 

@@ -17,6 +17,8 @@ use crate::visit::Said;
 
 /// A line's buffer that has grown beyond this is given back, in bytes.
 const BUFFER_KEPT_BYTES: usize = 64 << 10;
+/// What stands at the top of every line, apart from the context fields.
+const TOP_LEVEL: [&str; 7] = ["timestamp", "level", "component", "message", "fields", "trace_id", "span_id"];
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -30,17 +32,22 @@ pub(crate) struct LogLayer<O> {
 }
 
 impl<O: Output> LogLayer<O> {
+    /// # Panics
+    /// When a context field has the name of something else at the top of a line.
     pub(crate) fn new(handle: LogHandle, style: Style, output: O) -> Self {
+        let taken = style.context_fields.iter().find(|name| TOP_LEVEL.contains(name));
+        assert!(taken.is_none(), "the context field {taken:?} would stand in a line twice");
         Self { handle, style, output }
     }
 
     fn write(&self, line: &Line<'_>) {
-        let mut buffer = BUFFER.take();
+        // A thread that ends may log after its buffer is gone: such a line has one of its own.
+        let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
         buffer.clear();
         self.style.format(line, &mut buffer);
         self.handle.count(line.level, self.output.write_line(&buffer).is_ok());
         if buffer.capacity() <= BUFFER_KEPT_BYTES {
-            BUFFER.set(buffer);
+            drop(BUFFER.try_with(|kept| kept.replace(buffer)));
         }
     }
 }

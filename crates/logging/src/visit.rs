@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::field::{Field, Visit};
 
@@ -9,6 +10,10 @@ use tracing::field::{Field, Visit};
 pub(crate) const FIELD_MAX_BYTES: usize = 16 << 10;
 /// What ends a text that was cut.
 const CUT_MARK: &str = "…(cut)";
+/// What ends a text whose value said that it cannot be shown.
+const FAILED_MARK: &str = "…(failed)";
+/// What ends a text whose value panicked while it was shown.
+const PANICKED_MARK: &str = "…(panicked)";
 
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,40 +31,55 @@ pub(crate) struct Said {
     pub(crate) fields: Vec<(&'static str, Value)>,
 }
 
+impl Value {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Bool(flag) => flag.to_string(),
+        }
+    }
+}
+
 impl Said {
     /// Takes a field out, as text.
     pub(crate) fn take_text(&mut self, name: &str) -> Option<String> {
         let index = self.fields.iter().position(|(known, _)| *known == name)?;
-        let text = match self.fields.remove(index).1 {
-            Value::Text(text) => text,
-            Value::Integer(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
-        };
-        Some(text)
+        Some(self.fields.remove(index).1.into_text())
     }
 
+    /// Of two values of one name the later holds.
     fn put(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("message", Value::Text(text)) => self.message = text,
-            (name, value) => self.fields.push((name, value)),
+        let name = field.name();
+        if name == "message" {
+            self.message = value.into_text();
+        } else if let Some((_, known)) = self.fields.iter_mut().find(|(known, _)| *known == name) {
+            *known = value;
+        } else {
+            self.fields.push((name, value));
         }
     }
 
-    fn put_text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let mut text = Bounded(String::new());
-        // A Debug that fails, or text beyond the bound, ends early: what came until then is logged.
-        let whole = text.write_fmt(value).is_ok();
-        if !whole {
-            text.0.push_str(CUT_MARK);
-        }
-        self.put(field, Value::Text(text.0));
+    /// Puts what `write` writes. A value that fails or panics costs the rest of its text and nothing else: what is
+    /// logged must not end the work that logs it.
+    fn put_text(&mut self, field: &Field, write: impl FnOnce(&mut Bounded) -> fmt::Result) {
+        let mut text = Bounded { text: String::new(), cut: false };
+        // The text is whole after each piece that is put to it, so a panic leaves nothing broken.
+        let mark = match catch_unwind(AssertUnwindSafe(|| write(&mut text))) {
+            _ if text.cut => CUT_MARK,
+            Ok(Ok(())) => "",
+            Ok(Err(fmt::Error)) => FAILED_MARK,
+            Err(_panic) => PANICKED_MARK,
+        };
+        text.text.push_str(mark);
+        self.put(field, Value::Text(text.text));
     }
 }
 
 impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put_text(field, format_args!("{value}"));
+        self.put_text(field, |text| text.write_str(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -90,33 +110,41 @@ impl Visit for Said {
 
     /// An error with its causes, outermost first.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        self.put_text(field, format_args!("{text}"));
+        self.put_text(field, |text| {
+            write!(text, "{value}")?;
+            let mut source = value.source();
+            while let Some(cause) = source {
+                write!(text, ": {cause}")?;
+                source = cause.source();
+            }
+            Ok(())
+        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put_text(field, format_args!("{value:?}"));
+        self.put_text(field, |text| write!(text, "{value:?}"));
     }
 }
 
 /// A text that takes no more than its bound.
-struct Bounded(String);
+struct Bounded {
+    text: String,
+    /// Whether there was more.
+    cut: bool,
+}
 
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = FIELD_MAX_BYTES.saturating_sub(self.0.len());
-        if text.len() <= room {
-            self.0.push_str(text);
+        let room = FIELD_MAX_BYTES.saturating_sub(self.text.len());
+        if text.len() <= room && !self.cut {
+            self.text.push_str(text);
             return Ok(());
         }
-        let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        self.0.push_str(text.get(..end).unwrap_or(""));
+        if !self.cut {
+            let (kept, _) = text.split_at(text.floor_char_boundary(room));
+            self.text.push_str(kept);
+            self.cut = true;
+        }
         Err(fmt::Error)
     }
 }

@@ -1,6 +1,6 @@
 //! Gives every span its ids and the fields that go down to what is inside of it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
@@ -15,6 +15,8 @@ use crate::traceparent::Traceparent;
 const CARRIED_MAX_BYTES: usize = 256;
 /// The field by which a span without parent joins a trace.
 const TRACE_FIELD: &str = "trace_id";
+/// The field that names the span of another program that such a span is inside of.
+const PARENT_FIELD: &str = "parent_span_id";
 /// The field that names the part that speaks.
 const COMPONENT_FIELD: &str = "component";
 
@@ -23,6 +25,7 @@ const COMPONENT_FIELD: &str = "component";
 pub struct SpanData {
     pub trace_id: TraceId,
     pub span_id: SpanId,
+    /// The span around it, here or in the program that called; none at the root of a trace.
     pub parent_id: Option<SpanId>,
     /// The part that speaks, where a span named it.
     pub component: Option<String>,
@@ -34,11 +37,12 @@ pub struct SpanData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
     pub trace_id: TraceId,
+    /// The innermost span.
     pub span_id: SpanId,
 }
 
 impl Context {
-    /// For a call to another program.
+    /// What a call to another program carries, marked as sampled.
     pub fn traceparent(&self) -> Traceparent {
         Traceparent { trace_id: self.trace_id, parent_id: self.span_id, sampled: true }
     }
@@ -60,31 +64,35 @@ impl SpanContext {
 impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for SpanContext {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: LayerContext<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut taken = Taken { carried: self.carried, trace_id: None, component: None, fields: Vec::new() };
+        let mut taken = Taken::new(self.carried);
         attributes.record(&mut taken);
         let parent = span.parent();
         let parent = parent.as_ref().map(|parent| parent.extensions());
         let parent = parent.as_ref().and_then(|extensions| extensions.get::<SpanData>());
+        let (trace_id, parent_id) = match (parent, taken.trace_id) {
+            (Some(parent), _) => (parent.trace_id, Some(parent.span_id)),
+            (None, Some(joined)) => (joined, taken.parent_id),
+            // A parent without its trace says nothing.
+            (None, None) => (TraceId::generate(), None),
+        };
         let mut data = SpanData {
-            trace_id: parent
-                .map(|parent| parent.trace_id)
-                .or(taken.trace_id)
-                .unwrap_or_else(TraceId::generate),
+            trace_id,
             span_id: SpanId::generate(),
-            parent_id: parent.map(|parent| parent.span_id),
-            component: taken.component.take().or_else(|| parent.and_then(|parent| parent.component.clone())),
+            parent_id,
+            component: parent.and_then(|parent| parent.component.clone()),
             fields: parent.map(|parent| parent.fields.clone()).unwrap_or_default(),
         };
-        taken.put_into(&mut data.fields);
+        taken.put_into(&mut data);
         span.extensions_mut().insert(data);
     }
 
+    /// Fields recorded later hold for events and spans from then on. The trace stays, because children may have it.
     fn on_record(&self, id: &Id, values: &Record<'_>, context: LayerContext<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut taken = Taken { carried: self.carried, trace_id: None, component: None, fields: Vec::new() };
+        let mut taken = Taken::new(self.carried);
         values.record(&mut taken);
         if let Some(data) = span.extensions_mut().get_mut::<SpanData>() {
-            taken.put_into(&mut data.fields);
+            taken.put_into(data);
         }
     }
 }
@@ -105,54 +113,66 @@ pub fn current() -> Option<Context> {
 struct Taken {
     carried: &'static [&'static str],
     trace_id: Option<TraceId>,
+    parent_id: Option<SpanId>,
     component: Option<String>,
     fields: Vec<(&'static str, String)>,
 }
 
 impl Taken {
-    fn put_into(self, fields: &mut Vec<(&'static str, String)>) {
+    fn new(carried: &'static [&'static str]) -> Self {
+        Self { carried, trace_id: None, parent_id: None, component: None, fields: Vec::new() }
+    }
+
+    fn put_into(self, data: &mut SpanData) {
+        data.component = self.component.or(data.component.take());
         for (name, value) in self.fields {
-            match fields.iter_mut().find(|(known, _)| *known == name) {
+            match data.fields.iter_mut().find(|(known, _)| *known == name) {
                 Some(known) => known.1 = value,
-                None => fields.push((name, value)),
+                None => data.fields.push((name, value)),
             }
         }
     }
 
-    fn take(&mut self, field: &Field, value: &dyn fmt::Display) {
+    fn take(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let name = field.name();
         let carried = self.carried.iter().copied().find(|carried| *carried == name);
-        if carried.is_none() && name != TRACE_FIELD && name != COMPONENT_FIELD {
+        if carried.is_none() && ![TRACE_FIELD, PARENT_FIELD, COMPONENT_FIELD].contains(&name) {
             return;
         }
-        let text = value.to_string();
-        if text.len() > CARRIED_MAX_BYTES {
+        let mut text = Bounded(String::new());
+        // A value that is too long, or that cannot be shown, is not carried.
+        if text.write_fmt(value).is_err() {
             return;
         }
-        if name == TRACE_FIELD {
-            self.trace_id = text.parse().ok();
-        } else if name == COMPONENT_FIELD {
-            self.component = Some(text);
-        } else if let Some(name) = carried {
-            self.fields.push((name, text));
+        match (name, carried) {
+            (TRACE_FIELD, _) => self.trace_id = text.0.parse().ok(),
+            (PARENT_FIELD, _) => self.parent_id = text.0.parse().ok(),
+            (COMPONENT_FIELD, _) => self.component = Some(text.0),
+            (_, Some(name)) => self.fields.push((name, text.0)),
+            (_, None) => {}
         }
+    }
+}
+
+/// A text that refuses to grow beyond its bound.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > CARRIED_MAX_BYTES {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
     }
 }
 
 impl Visit for Taken {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, &value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.take(field, &value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.take(field, &value);
+        self.take(field, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field, &format_args!("{value:?}"));
+        self.take(field, format_args!("{value:?}"));
     }
 }

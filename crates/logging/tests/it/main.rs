@@ -62,15 +62,50 @@ fn json_lines_are_to_the_letter() {
         &json!({"level": "error", "component": "x", "message": "failed", "fields": {"error": "outer: inner"}}),
     );
     check(
-        || tracing::info!(target: "x", nan = f64::NAN, big = u64::MAX, small = i64::MIN, none = Option::<u8>::None, ""),
+        || tracing::info!(target: "x", nan = f64::NAN, inf = f64::NEG_INFINITY, big = u64::MAX, small = i64::MIN, none = Option::<u8>::None, ""),
         &json!({"level": "info", "component": "x", "message": "",
-            "fields": {"nan": "NaN", "big": u64::MAX, "small": i64::MIN}}),
+            "fields": {"nan": "NaN", "inf": "-inf", "big": u64::MAX, "small": i64::MIN}}),
     );
     check(
         || tracing::info!(target: "x", text = "a\"b\\c\nd\u{0}\u{1b}[31m\u{7f}", "line\nfeed"),
         &json!({"level": "info", "component": "x", "message": "line\nfeed",
             "fields": {"text": "a\"b\\c\nd\u{0}\u{1b}[31m\u{7f}"}}),
     );
+    check(
+        || tracing::info!(target: "x", twice = 1, r#type = "t", twice = 2, message = 3),
+        &json!({"level": "info", "component": "x", "message": "3", "fields": {"twice": 2, "type": "t"}}),
+    );
+    check(
+        || tracing::info!(target: "x", text = "\"}, {\"level\": \"error\"", component = "a\",\"b", "[{{"),
+        &json!({"level": "info", "component": "a\",\"b", "message": "[{",
+            "fields": {"text": "\"}, {\"level\": \"error\""}}),
+    );
+}
+
+#[test]
+fn no_character_breaks_a_line_or_reaches_a_terminal_raw() {
+    let all: Vec<char> = (char::MIN..=char::MAX).collect();
+    // Four bytes at most for each character, within the bound of a field.
+    for some in all.chunks(4_000) {
+        let said: String = some.iter().collect();
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let lines = Lines::default();
+            let (subscriber, _) = subscriber(&config(format), lines.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(component = said, value = said, action_id = said, "{said}");
+            });
+            let text = lines.text();
+            let line = text.strip_suffix('\n').unwrap();
+            let raw = line.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+            assert_eq!(raw, None, "after {:?}", some[0]);
+            if format == LogFormat::Json {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let read =
+                    [&line["component"], &line["message"], &line["fields"]["value"], &line["action_id"]];
+                assert!(read.iter().all(|text| **text == said), "after {:?}", some[0]);
+            }
+        }
+    }
 }
 
 #[test]
@@ -97,12 +132,15 @@ fn ids_come_from_the_spans_around() {
 #[test]
 fn text_is_one_line_that_begins_with_the_timestamp() {
     let lines = logged(&config(LogFormat::Text), |_| {
-        tracing::info!(target: "app_door", who = "a b", n = 1, empty = "", action_id = "a-1", "opened\r\nwide");
+        tracing::info!(target: "app_door", who = "a b", n = 1, empty = "", csi = "\u{9b}31m", action_id = "a-1", "opened\r\nwide");
     });
     assert_eq!(lines.len(), 1);
     let (timestamp, rest) = lines[0].split_once(' ').unwrap();
     assert!(timestamp.parse::<jiff::Timestamp>().is_ok(), "{timestamp}");
-    assert_eq!(rest, "info  door: opened\\r\\nwide who=\"a b\" n=1 empty=\"\" action_id=a-1");
+    assert_eq!(
+        rest,
+        "info  door: opened\\r\\nwide who=\"a b\" n=1 empty=\"\" csi=\"\\u009b31m\" action_id=a-1"
+    );
     let colored = LogConfig { color: ColorChoice::Always, ..config(LogFormat::Text) };
     assert!(logged(&colored, |_| tracing::error!("red"))[0].contains("\x1b[31merror\x1b[0m"));
 }
@@ -153,19 +191,84 @@ impl std::fmt::Debug for Nasty {
     }
 }
 
+/// Cannot be shown: not as a value and not as an error.
+#[derive(Debug)]
+struct Failing;
+
+impl std::fmt::Display for Failing {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::error::Error for Failing {}
+
+/// Panics when shown.
+struct Panicking;
+
+impl std::fmt::Debug for Panicking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("begun")?;
+        panic!("a field that panics")
+    }
+}
+
 #[test]
-fn huge_failing_and_reentrant_fields_give_valid_lines() {
+fn huge_failing_panicking_and_reentrant_fields_give_valid_lines() {
     let huge = "ü".repeat(1 << 20);
+    let long_cause = Outer(io::Error::other("x".repeat(1 << 20)));
+    let unshown = Outer(io::Error::other(Failing));
     let lines = logged(&config(LogFormat::Json), |_| {
         tracing::info!(huge, "large");
         tracing::info!(nasty = ?Nasty, "nasty");
+        tracing::info!(panicking = ?Panicking, after = 1, "panicking");
+        tracing::info!(error = &long_cause as &dyn std::error::Error, "long");
+        tracing::info!(error = &unshown as &dyn std::error::Error, action_id = %Failing, "unshown");
+        tracing::info_span!("span", action_id = %Failing).in_scope(|| tracing::info!("inside"));
     });
     let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     // tracing passes over an event that is made while another one is taken.
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 6);
     let kept = lines[0]["fields"]["huge"].as_str().unwrap();
-    assert!(kept.len() < 20 << 10 && kept.ends_with("…(cut)"));
-    assert_eq!(lines[1]["fields"]["nasty"], "begun…(cut)");
+    assert!(kept.len() < 20 << 10 && kept.ends_with("ü…(cut)"));
+    assert_eq!(lines[1]["fields"]["nasty"], "begun…(failed)");
+    assert_eq!(lines[2]["fields"], json!({"panicking": "begun…(panicked)", "after": 1}));
+    let kept = lines[3]["fields"]["error"].as_str().unwrap();
+    assert!(kept.starts_with("outer: xxx") && kept.len() < 20 << 10 && kept.ends_with("x…(cut)"));
+    assert_eq!(lines[4]["fields"]["error"], "outer: …(failed)");
+    assert_eq!(lines[4]["action_id"], "…(failed)");
+    assert_eq!((&lines[5]["message"], lines[5].get("action_id")), (&json!("inside"), None));
+}
+
+#[test]
+fn a_thread_logs_to_its_very_end() {
+    thread_local!(static LAST: std::cell::RefCell<Option<LogsWhenDropped>> = const { std::cell::RefCell::new(None) });
+    struct LogsWhenDropped(tracing::Dispatch);
+    impl Drop for LogsWhenDropped {
+        fn drop(&mut self) {
+            tracing::dispatcher::with_default(&self.0, || tracing::info!("at the end"));
+        }
+    }
+    let lines = Lines::default();
+    let (subscriber, _) = subscriber(&config(LogFormat::Json), lines.clone());
+    let dispatch = tracing::Dispatch::new(subscriber);
+    let thread = std::thread::spawn(move || {
+        // A thread drops last what it made first: what tracing has for it, then this, then the line's buffer.
+        tracing::dispatcher::with_default(&dispatch, || tracing::info_span!("first").in_scope(|| ()));
+        LAST.set(Some(LogsWhenDropped(dispatch.clone())));
+        tracing::dispatcher::with_default(&dispatch, || tracing::info!("before"));
+    });
+    assert!(thread.join().is_ok());
+    let said: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<&Value> = said.iter().map(|line| &line["message"]).collect();
+    assert_eq!(said, ["before", "at the end"]);
+}
+
+#[test]
+#[should_panic(expected = "trace_id")]
+fn a_context_field_may_not_take_a_name_of_the_line() {
+    let twice = LogConfig { context_fields: &["action_id", "trace_id"], ..LogConfig::default() };
+    drop(subscriber(&twice, Lines::default()));
 }
 
 /// Takes nothing.
