@@ -86,7 +86,8 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     ended.and(stopped)
 }
 
-fn log_config(settings: &Settings) -> LogConfig {
+/// How a program of these settings logs.
+pub fn log_config(settings: &Settings) -> LogConfig {
     LogConfig {
         format: settings.log_format,
         level: settings.log_level,

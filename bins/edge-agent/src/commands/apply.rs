@@ -4,13 +4,15 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use nkudo_agent::config::Settings;
+use nkudo_agent::config::{LogLevel, Settings};
+use nkudo_agent::daemon::log_config;
 use nkudo_agent::offline::{self, Applied};
 use nkudo_agent::origin::new_origin;
 use nkudo_api::file::{FileFormat, parse};
 use nkudo_api::view::{Accepted, ActionView, OutcomeLine};
 use nkudo_client::{Client, ClientError};
 use nkudo_domain::{Action, ActionStatus};
+use nkudo_logging::LogConfig;
 
 use super::{client, client_failure};
 use crate::cli::Output;
@@ -123,6 +125,13 @@ async fn in_process(
     keep_going: bool,
     output: Output,
 ) -> Result<bool, Failure> {
+    // Outcomes are told on standard output; what else goes on only when it is odd, or when somebody wants to know.
+    let level = match settings.log_level {
+        LogLevel::Info => LogLevel::Warn,
+        wanted @ (LogLevel::Debug | LogLevel::Warn | LogLevel::Error) => wanted,
+    };
+    let config = LogConfig { level, ..log_config(settings) };
+    nkudo_logging::init(&config).map_err(Failure::failed)?;
     let mut told = Ok(());
     let all = offline::apply(settings, actions, keep_going, |applied| {
         let line = match applied {
