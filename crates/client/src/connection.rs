@@ -5,7 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, Fuse, FutureExt, select};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -18,8 +18,9 @@ use crate::error::{ClientError, connect_error};
 /// Largest answer that is taken, in bytes.
 const ANSWER_MAX_BYTES: usize = 16 << 20;
 
-/// What moves the bytes of a connection. It must be polled for the answer to come.
-pub(crate) type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// What moves the bytes of a connection. It must be polled for the answer to come; once it has ended it may be polled
+/// further.
+pub(crate) type Driver = Fuse<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>;
 
 /// Connects and sends a request; gives the answer's head and what brings its body.
 pub(crate) async fn open(
@@ -31,7 +32,8 @@ pub(crate) async fn open(
     let stream = nkudo_host::unix::connect(socket).await.map_err(|source| connect_error(socket, source))?;
     let broken = |source| ClientError::Broken { source };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let mut driver: Driver = Box::pin(connection);
+    let connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = Box::pin(connection);
+    let mut driver = connection.fuse();
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -44,6 +46,7 @@ pub(crate) async fn open(
 }
 
 /// Waits for `work` and moves the connection's bytes meanwhile. A connection that ends lets the work see it.
+/// As cancel safe as `work` is: the connection stays where it was.
 pub(crate) async fn while_driven<T>(driver: &mut Driver, work: impl Future<Output = T>) -> T {
     let work = std::pin::pin!(work);
     match select(work, driver).await {
@@ -60,9 +63,14 @@ pub(crate) async fn exchange(
     body: Vec<u8>,
 ) -> Result<Answer, ClientError> {
     let (response, mut driver) = open(socket, method, path, body).await?;
+    whole(response, &mut driver).await
+}
+
+/// The answer to a response's head, with its body as far as the bound.
+pub(crate) async fn whole(response: Response<Incoming>, driver: &mut Driver) -> Result<Answer, ClientError> {
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect();
-    match while_driven(&mut driver, body).await {
+    match while_driven(driver, body).await {
         Ok(body) => Ok(Answer { status, body: body.to_bytes().to_vec() }),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(ClientError::TooLarge { max_bytes: ANSWER_MAX_BYTES })

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nkudo_api::Problem;
 
@@ -14,8 +15,8 @@ pub enum ClientError {
     NotRunning { socket: PathBuf },
     #[error("cannot connect to {}", socket.display())]
     Connect { socket: PathBuf, source: io::Error },
-    #[error("the daemon behind {} did not answer within {seconds} s", socket.display())]
-    Timeout { socket: PathBuf, seconds: u64 },
+    #[error("the daemon behind {} did not answer within {deadline:?}", socket.display())]
+    Timeout { socket: PathBuf, deadline: Duration },
     #[error("the daemon refused")]
     Problem(#[source] Problem),
     #[error("the daemon answered {status} without a reason")]

@@ -6,8 +6,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::Answer;
-use crate::connection::{Driver, open, while_driven};
+use crate::connection::{Driver, open, while_driven, whole};
 use crate::error::{ClientError, refusal};
 
 /// Largest event that is taken, in bytes.
@@ -16,7 +15,9 @@ const EVENT_MAX_BYTES: usize = 1 << 20;
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
+    /// What kind of event it is; empty where it has no name.
     pub name: String,
+    /// Its lines, with a line feed between them.
     pub data: String,
 }
 
@@ -37,16 +38,17 @@ impl std::fmt::Debug for Events {
 impl Events {
     pub(crate) async fn open(socket: &Path, path: &str) -> Result<Self, ClientError> {
         let (response, mut driver) = open(socket, Method::GET, path, Vec::new()).await?;
-        let status = response.status();
-        if !status.is_success() {
-            let collected = while_driven(&mut driver, response.into_body().collect()).await;
-            let body = collected.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
-            return Err(refusal(&Answer { status, body }));
+        if !response.status().is_success() {
+            return Err(refusal(&whole(response, &mut driver).await?));
         }
         Ok(Self { body: response.into_body(), driver, rest: Vec::new() })
     }
 
-    /// The next event; none when the stream has ended. Comments and events without data are passed over.
+    /// The next event; none when the stream has ended. Comments and events without data are passed over. Waits without
+    /// deadline, because a stream may be silent for long; not cancel safe: a begun event is lost with the future.
+    ///
+    /// # Errors
+    /// `TooLarge` for an event of more than 1 MiB, `Broken` when the connection does not end as it should.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         let mut event = Event::default();
         loop {

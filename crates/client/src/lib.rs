@@ -33,6 +33,7 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: StatusCode,
+    /// At most 16 MiB.
     pub body: Vec<u8>,
 }
 
@@ -49,10 +50,16 @@ impl Client {
         self
     }
 
+    /// What is at `path`, which may end in a query.
+    ///
+    /// # Errors
+    /// `NotRunning` when nobody listens, `Timeout` after the deadline, `Problem` or `Status` for a refusal, `TooLarge`
+    /// for more than 16 MiB, `Unexpected` for what is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         read(&self.request(Method::GET, path, Vec::new()).await?)
     }
 
+    /// Sends `body` as JSON. Errors as [`Client::get`], and `Encode` for what is no JSON.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -61,6 +68,7 @@ impl Client {
         read(&self.request(Method::POST, path, encode(body)?).await?)
     }
 
+    /// Puts `body` as JSON. Errors as [`Client::post`].
     pub async fn put<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -69,20 +77,20 @@ impl Client {
         read(&self.request(Method::PUT, path, encode(body)?).await?)
     }
 
-    /// Sends a request and takes the whole answer, whatever its status.
+    /// Sends a request and takes the whole answer, whatever its status: a refusal is no error here.
     pub async fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, ClientError> {
         let exchange = connection::exchange(&self.socket, method, path, body);
         tokio::time::timeout(self.deadline, exchange).await.map_err(|_| self.late())?
     }
 
-    /// Opens a stream of server-sent events. The deadline holds for its beginning only.
+    /// Opens a stream of server-sent events. The deadline holds for its beginning only. Errors as [`Client::get`].
     pub async fn events(&self, path: &str) -> Result<Events, ClientError> {
         let opened = Events::open(&self.socket, path);
         tokio::time::timeout(self.deadline, opened).await.map_err(|_| self.late())?
     }
 
     fn late(&self) -> ClientError {
-        ClientError::Timeout { socket: self.socket.clone(), seconds: self.deadline.as_secs() }
+        ClientError::Timeout { socket: self.socket.clone(), deadline: self.deadline }
     }
 }
 

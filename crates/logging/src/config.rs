@@ -44,7 +44,8 @@ pub struct LogConfig {
     pub components: BTreeMap<String, LogLevel>,
     /// What is left away of a target to get its component: `app_` makes `queue` of `app_queue::worker`.
     pub target_prefix: &'static str,
-    /// Fields that stand at the top of a line, and that an event takes from the spans around it.
+    /// Fields that stand at the top of a line, and that an event takes from the spans around it. A name that a line has
+    /// anyway, as `message` or `trace_id`, is a mistake of the program's and panics when logging is set up.
     pub context_fields: &'static [&'static str],
     pub color: ColorChoice,
 }
