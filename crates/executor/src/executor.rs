@@ -80,7 +80,7 @@ impl<D: Disk + Clone> Executor<D> {
         let mut running = self.recover().await?;
         ready();
         let ended = running.work(mailbox, &shutdown).await;
-        running.write_state_file_now();
+        running.end().await;
         ended
     }
 

@@ -3,7 +3,7 @@
 use nkudo_catalogue::JournalMetrics;
 use nkudo_journal::{Disk, Journal, JournalError};
 use nkudo_tracker::Seq;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Most records of one fsync.
@@ -21,13 +21,14 @@ pub(crate) enum Write {
     Compact(Vec<Vec<u8>>),
 }
 
-/// How far the journal is durable, or why it never will be.
-pub(crate) type Progress = Result<Seq, JournalError>;
-
-/// The ends of the writer's two queues.
+/// The loop's ends of what it shares with the writer. The writer never waits for the loop: how far it is, is a value
+/// and no queue.
 pub(crate) struct JournalWriter {
     pub(crate) writes: mpsc::Sender<Write>,
-    pub(crate) progress: mpsc::Receiver<Progress>,
+    /// How far the journal is durable. Closed when the writer ends.
+    pub(crate) durable: watch::Receiver<Seq>,
+    /// Why the writer ended, when it failed.
+    pub(crate) failed: oneshot::Receiver<JournalError>,
 }
 
 /// Starts the writer on a thread of its own in `tasks`. It ends when its queue is closed and empty.
@@ -38,28 +39,32 @@ pub(crate) fn start<D: Disk, T: Send + 'static>(
     done: T,
 ) -> JournalWriter {
     let (writes, queue) = mpsc::channel(QUEUE_MAX);
-    let (told, progress) = mpsc::channel(QUEUE_MAX);
+    let (told, durable) = watch::channel(0);
+    let (failure, failed) = oneshot::channel();
     tasks.spawn_blocking(move || {
-        write_all(journal, queue, &told, &metrics);
+        if let Err(error) = write_all(journal, queue, &told, &metrics) {
+            // A loop that is gone has no use for the reason; the log has it.
+            if let Err(error) = failure.send(error) {
+                tracing::error!(error = &error as &dyn std::error::Error, "the journal cannot be written");
+            }
+        }
         done
     });
-    JournalWriter { writes, progress }
+    JournalWriter { writes, durable, failed }
 }
 
 fn write_all<D: Disk>(
     mut journal: Journal<D>,
     mut queue: mpsc::Receiver<Write>,
-    told: &mpsc::Sender<Progress>,
+    told: &watch::Sender<Seq>,
     metrics: &JournalMetrics,
-) {
+) -> Result<(), JournalError> {
     let mut durable: Seq = 0;
     while let Some(first) = queue.blocking_recv() {
-        let progress = write_group(&mut journal, first, &mut queue, &mut durable, metrics);
-        let failed = progress.is_err();
-        if told.blocking_send(progress).is_err() || failed {
-            return;
-        }
+        durable = write_group(&mut journal, first, &mut queue, durable, metrics)?;
+        told.send_replace(durable);
     }
+    Ok(())
 }
 
 /// Appends `first` and whatever else waits, and makes it durable.
@@ -67,10 +72,10 @@ fn write_group<D: Disk>(
     journal: &mut Journal<D>,
     first: Write,
     queue: &mut mpsc::Receiver<Write>,
-    durable: &mut Seq,
+    durable: Seq,
     metrics: &JournalMetrics,
-) -> Progress {
-    let mut last = *durable;
+) -> Result<Seq, JournalError> {
+    let mut last = durable;
     let mut next = Some(first);
     let mut taken = 0;
     while let Some(write) = next {
@@ -92,6 +97,5 @@ fn write_group<D: Disk>(
     journal.sync()?;
     metrics.syncs.inc();
     metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
-    *durable = last;
     Ok(last)
 }

@@ -19,7 +19,7 @@ use crate::command::{Command, Kind};
 use crate::deed;
 use crate::error::ExecutorError;
 use crate::executor::Executor;
-use crate::journal_writer::{JournalWriter, Progress, Write};
+use crate::journal_writer::{JournalWriter, Write};
 use crate::projection;
 use crate::state_file;
 
@@ -111,7 +111,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             // Every branch is cancel safe: channels and the set keep what was not taken, sleeps hold nothing.
             tokio::select! {
                 biased;
-                progress = self.writer.progress.recv() => self.persisted(progress).await?,
+                moved = self.writer.durable.changed() => self.persisted(moved.is_ok()).await?,
                 Some(done) = self.tasks.join_next() => {
                     self.done(done.map_err(|source| ExecutorError::TaskPanicked { source })?).await?;
                 }
@@ -144,11 +144,18 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.tracker.next_wake().map_or(WAKE_MAX, |at_ms| wait(at_ms).min(WAKE_MAX))
     }
 
-    async fn persisted(&mut self, progress: Option<Progress>) -> Result<(), ExecutorError> {
-        match progress {
-            Some(Ok(seq)) => self.step(Input::Persisted(seq)).await,
-            Some(Err(source)) => Err(ExecutorError::WriteJournal { source }),
-            None => Err(ExecutorError::JournalWriterGone),
+    async fn persisted(&mut self, writer_lives: bool) -> Result<(), ExecutorError> {
+        if !writer_lives {
+            return Err(self.why_the_writer_ended().await);
+        }
+        let durable = *self.writer.durable.borrow_and_update();
+        self.step(Input::Persisted(durable)).await
+    }
+
+    async fn why_the_writer_ended(&mut self) -> ExecutorError {
+        match (&mut self.writer.failed).await {
+            Ok(source) => ExecutorError::WriteJournal { source },
+            Err(_) => ExecutorError::JournalWriterGone,
         }
     }
 
@@ -279,15 +286,10 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
 
     /// Hands something to the journal's writer. One that is gone has told why.
     async fn write(&mut self, write: Write) -> Result<(), ExecutorError> {
-        if self.writer.writes.send(write).await.is_ok() {
-            return Ok(());
+        match self.writer.writes.send(write).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.why_the_writer_ended().await),
         }
-        while let Some(progress) = self.writer.progress.recv().await {
-            if let Err(source) = progress {
-                return Err(ExecutorError::WriteJournal { source });
-            }
-        }
-        Err(ExecutorError::JournalWriterGone)
     }
 
     fn start_deed(&mut self, action_id: ActionId, attempt: u32, work: Box<nkudo_tracker::Work>) {
@@ -370,9 +372,16 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         });
     }
 
-    pub(crate) fn write_state_file_now(&self) {
+    /// Lets go of everything: deeds are dropped where they stand, and what is on its way to the disk arrives before
+    /// this returns, so that nothing writes to the directory any more.
+    pub(crate) async fn end(mut self) {
+        let last = self.state_file_content();
         let path = self.executor.config.state_dir.join(state_file::FILE_NAME);
-        state_file::write(&self.executor.disk, &path, &self.state_file_content());
+        drop(self.writer);
+        // Threads that write cannot be aborted; they are waited for.
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        state_file::write(&self.executor.disk, &path, &last);
     }
 
     /// Starts the journal over with what is still needed, in a moment when nothing is under way.

@@ -5,7 +5,7 @@ use nkudo_executor::ExecutorError;
 use nkudo_journal::SimulatedDisk;
 use nkudo_tracker::Admission;
 
-use crate::world::{World, after_power_loss, create};
+use crate::world::{World, after_power_loss, create, delete, hanging, pause};
 
 #[tokio::test]
 async fn an_admission_that_was_answered_survives_a_loss_of_power() {
@@ -66,4 +66,20 @@ async fn a_stop_ends_the_executor_and_leaves_everything_durable() {
     assert!(world.run.join_next().await.unwrap().unwrap().is_ok());
     let known = after_power_loss(&world.disk, &world.journal());
     assert!(actions.iter().all(|action| known.action(&action.action_id).is_some()));
+}
+
+/// More records in one step than any queue between the loop and the journal holds.
+#[tokio::test]
+async fn a_step_with_thousands_of_records_ends() {
+    let world = World::on(SimulatedDisk::new()).await;
+    let hangs = hanging(1);
+    assert_eq!(world.handle.submit(hangs.clone()).await, Ok(Admission::New));
+    for number in 0..3_000 {
+        assert_eq!(world.handle.submit(pause(number, &hangs)).await, Ok(Admission::New));
+    }
+    let delete = delete(&hangs);
+    assert_eq!(world.handle.submit(delete.clone()).await, Ok(Admission::New));
+    let view = world.handle.wait(&delete.action_id).await.unwrap().unwrap();
+    assert_eq!(view.status, ActionStatus::Success, "{view:?}");
+    assert_eq!(world.handle.look(|tracker| tracker.queue_depth()).await, Ok(0));
 }

@@ -13,7 +13,7 @@ use nkudo_metrics_core::Registry;
 use nkudo_providers::simulated::{Simulated, SimulatedConfig};
 use nkudo_supervision::Supervisor;
 use nkudo_tracker::{Config, Record, Tracker};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -81,13 +81,40 @@ pub(crate) fn after_power_loss(disk: &SimulatedDisk, journal: &Path) -> Tracker 
 
 /// An action on a simulated VM of its own.
 pub(crate) fn create(number: u32) -> Action {
-    let body = json!({"action_id": format!("create-{number}"), "action_type": "MicroVMCreate", "params": {
+    parse(&create_body(number))
+}
+
+/// A create whose boot never ends.
+pub(crate) fn hanging(number: u32) -> Action {
+    let mut body = create_body(number);
+    body["params"]["labels"] = json!({"simulated.hang": "boot"});
+    parse(&body)
+}
+
+/// A pause of the VM of another action.
+pub(crate) fn pause(number: u32, of: &Action) -> Action {
+    parse(&json!({"action_id": format!("pause-{number}"), "action_type": "MicroVMPause",
+        "params": {"vm_id": of.request.vm_id()}, "timeout_seconds": 600}))
+}
+
+/// A delete of the VM of another action.
+pub(crate) fn delete(of: &Action) -> Action {
+    parse(
+        &json!({"action_id": "delete", "action_type": "MicroVMDelete", "params": {"vm_id": of.request.vm_id()}}),
+    )
+}
+
+fn create_body(number: u32) -> Value {
+    json!({"action_id": format!("create-{number}"), "action_type": "MicroVMCreate", "params": {
         "vm_id": format!("01890a5d-ac96-774b-bcce-{number:012}"), "vm_name": format!("vm-{number}"), "vcpus": 1,
-        "memory_bytes": 1 << 20, "kernel": "/dev/null", "provider": "simulated"}});
+        "memory_bytes": 1 << 20, "kernel": "/dev/null", "provider": "simulated"}})
+}
+
+fn parse(body: &Value) -> Action {
     let origin = nkudo_api::action::Origin {
         action_id: "none".parse().unwrap(),
         trace_id: None,
         correlation_id: None,
     };
-    nkudo_api::action::parse(&body, "", origin).unwrap()
+    nkudo_api::action::parse(body, "", origin).unwrap()
 }
