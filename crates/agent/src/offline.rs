@@ -145,9 +145,18 @@ pub async fn apply(
         guard.cancel();
         all
     };
-    let (ran, all) = tokio::join!(executor.run(&mut mailbox, stop, || ()), work);
-    ran?;
-    all
+    let (mut run, mut work) = (Box::pin(executor.run(&mut mailbox, stop, || ())), Box::pin(work));
+    // Neither is dropped before it has ended, unless the executor cannot go on.
+    tokio::select! {
+        ran = &mut run => {
+            ran?;
+            Err(OfflineError::NoAnswer(NoAnswer))
+        }
+        all = &mut work => {
+            run.await?;
+            all
+        }
+    }
 }
 
 /// Ends at the first signal to end.

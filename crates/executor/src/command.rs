@@ -38,4 +38,6 @@ pub enum Event {
     Vm(Box<VmView>),
     /// A VM is no more.
     VmGone(VmId),
+    /// The executor was restarted: what happened meanwhile was not told, so look.
+    LookAgain,
 }

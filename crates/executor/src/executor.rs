@@ -110,6 +110,7 @@ impl<D: Disk + Clone> Executor<D> {
         let all: Vec<VmId> = running.tracker.vms().map(|(vm_id, _)| vm_id).collect();
         all.into_iter().for_each(|vm_id| running.show_vm(vm_id));
         running.step(Input::Recovered { found }).await?;
+        self.observer.look_again();
         self.observer.count_vms(&running.tracker);
         Ok(running)
     }

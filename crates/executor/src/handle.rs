@@ -78,7 +78,8 @@ impl Handle {
                 match events.recv().await {
                     Ok(Event::Action(view)) if view.action_id == *action_id => break,
                     Ok(Event::Action(_) | Event::Vm(_) | Event::VmGone(_)) => {}
-                    // Behind by more than the channel holds: look again.
+                    // Something was missed, or more than the channel holds: look again.
+                    Ok(Event::LookAgain) => break,
                     Err(broadcast::error::RecvError::Lagged(_)) => break,
                     Err(broadcast::error::RecvError::Closed) => return Err(NoAnswer),
                 }

@@ -114,6 +114,11 @@ impl Observer {
         }
     }
 
+    /// What ended while the executor was being restarted was told to nobody.
+    pub(crate) fn look_again(&self) {
+        self.tell(Event::LookAgain);
+    }
+
     /// Nobody listening is fine.
     fn tell(&self, event: Event) {
         drop(self.events.send(event));

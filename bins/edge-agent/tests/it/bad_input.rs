@@ -68,6 +68,9 @@ fn a_journal_that_cannot_be_opened_ends_the_agent_at_once() {
     std::fs::create_dir_all(host.state_dir()).unwrap();
     std::fs::write(host.state_dir().join("journal"), "not a directory").unwrap();
     check(&host, &["run", "--metrics-addr", "127.0.0.1:0"], 1, &["cannot open the journal in", "journal"]);
+    let file = host.path("delete.json");
+    std::fs::write(&file, on("MicroVMDelete", &vm_id(1)).to_string()).unwrap();
+    check(&host, &["apply", "-f", file.to_str().unwrap()], 1, &["cannot open the journal in", "journal"]);
 }
 
 fn check_plain(args: &[&str], code: i32, parts: &[&str]) {

@@ -84,8 +84,10 @@ impl Listener {
             match event {
                 Ok(Event::Action(view)) if view.action_id == self.action_id => return Some(*view),
                 Ok(Event::Action(_) | Event::Vm(_) | Event::VmGone(_)) => {}
-                // Too far behind to hear every change; the state now is what matters.
-                Err(RecvError::Lagged(_)) => return current(&self.handle, &self.action_id).await,
+                // Something was missed; the state now is what matters.
+                Ok(Event::LookAgain) | Err(RecvError::Lagged(_)) => {
+                    return current(&self.handle, &self.action_id).await;
+                }
                 Err(RecvError::Closed) => return None,
             }
         }
