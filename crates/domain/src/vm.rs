@@ -15,6 +15,8 @@ pub const VCPUS_MAX: u32 = 255;
 pub const MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// Longest kernel command line, in bytes (what x86 Linux takes).
 const CMDLINE_MAX_BYTES: usize = 2048;
+/// Longest path, in bytes (Linux's PATH_MAX, without the NUL).
+const PATH_MAX_BYTES: usize = 4095;
 /// Most disks of one VM.
 const DISKS_MAX: usize = 16;
 /// Most labels of one VM.
@@ -67,7 +69,7 @@ pub enum InvalidSpec {
     Vcpus,
     #[error("a VM has at least {MEMORY_BYTES_MIN} bytes of memory")]
     Memory,
-    #[error("a path is absolute and without NUL characters")]
+    #[error("a path is absolute, has at most {PATH_MAX_BYTES} bytes and no NUL character")]
     Path,
     #[error("a path cannot contain a comma")]
     PathComma,
@@ -198,5 +200,6 @@ impl VmSpec {
 }
 
 fn is_plain_path(path: &Path) -> bool {
-    path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&0)
+    let bytes = path.as_os_str().as_encoded_bytes();
+    path.is_absolute() && bytes.len() <= PATH_MAX_BYTES && !bytes.contains(&0)
 }

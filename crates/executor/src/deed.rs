@@ -15,6 +15,10 @@ use crate::meter::Meter;
 
 /// How often the process is measured while a deed goes on.
 const METER_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a VM that does not answer is looked at before it counts as unresponsive.
+const LOOKS_MAX: u32 = 3;
+/// How soon it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long the look after a deed may take before the VM counts as unresponsive.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -52,20 +56,30 @@ pub(crate) async fn perform(
     DeedReport { result, observation, usage, jitter_permille }
 }
 
-/// How a VM is. What cannot be found out in time is unresponsive, not dead.
+/// How a VM is. What cannot be found out in time is unresponsive, not dead; and one silence is not enough for that,
+/// because a hypervisor may be busy.
 pub(crate) async fn look(provider: &dyn Provider, vm_id: VmId) -> Observation {
-    match tokio::time::timeout(OBSERVE_DEADLINE, provider.observe(vm_id)).await {
-        Ok(Ok(observation)) => observation,
-        Ok(Err(error)) => {
-            tracing::warn!(%vm_id, error = chain(&error), "vm could not be observed");
-            Observation::Unresponsive
+    let patient = async {
+        for _ in 1..LOOKS_MAX {
+            match look_once(provider, vm_id).await {
+                Observation::Unresponsive => tokio::time::sleep(LOOK_AGAIN).await,
+                known => return known,
+            }
         }
-        Err(_) => {
-            let deadline_ms = OBSERVE_DEADLINE.as_millis();
-            tracing::warn!(%vm_id, deadline_ms, "vm was not observed in time");
-            Observation::Unresponsive
-        }
-    }
+        look_once(provider, vm_id).await
+    };
+    tokio::time::timeout(OBSERVE_DEADLINE, patient).await.unwrap_or_else(|_| {
+        let deadline_ms = OBSERVE_DEADLINE.as_millis();
+        tracing::warn!(%vm_id, deadline_ms, "vm was not observed in time");
+        Observation::Unresponsive
+    })
+}
+
+async fn look_once(provider: &dyn Provider, vm_id: VmId) -> Observation {
+    provider.observe(vm_id).await.unwrap_or_else(|error| {
+        tracing::warn!(%vm_id, error = chain(&error), "vm could not be observed");
+        Observation::Unresponsive
+    })
 }
 
 /// Calls a provider and counts the calls.
