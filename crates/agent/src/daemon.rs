@@ -220,7 +220,7 @@ impl Daemon {
                     Some(listener) => listener,
                     None => local::bind(&path)?,
                 };
-                local::serve(listener, local, context.shutdown.clone()).await?;
+                local::serve(listener, local, context.shutdown.clone()).await;
                 Ok(())
             }
         });

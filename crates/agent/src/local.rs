@@ -53,12 +53,8 @@ pub(crate) fn bind(state_dir: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Serves until `shutdown`, then lets open requests be answered within a bound.
-pub(crate) async fn serve(
-    listener: UnixListener,
-    local: Local,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    connections::serve(listener, router(local, shutdown.clone()), shutdown).await
+pub(crate) async fn serve(listener: UnixListener, local: Local, shutdown: CancellationToken) {
+    connections::serve(listener, router(local, shutdown.clone()), shutdown).await;
 }
 
 fn router(local: Local, shutdown: CancellationToken) -> Router {

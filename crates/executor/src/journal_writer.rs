@@ -86,8 +86,14 @@ fn write_group<D: Disk>(
                 metrics.appended_bytes.inc_by(record.len() as u64);
                 last = seq;
             }
+            // The journal is as it was when this fails; an append that fails as well tells.
             Write::Compact(records) => {
-                journal.compact(records)?;
+                if let Err(error) = journal.compact(records) {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the journal could not start over"
+                    );
+                }
             }
         }
         taken += 1;

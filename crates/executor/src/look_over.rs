@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use nkudo_domain::{ProviderKind, VmId};
+use nkudo_domain::{Observation, ProviderKind, VmId};
 use nkudo_tracker::{Config, Found, Input, Now, Record, Tracker};
 
 use crate::deed::look;
@@ -20,12 +20,13 @@ pub(crate) async fn look_over(tracker: &Tracker, providers: &Providers) -> Resul
         let vm_ids = listed.map_err(|source| ExecutorError::ListVms { provider: *kind, source })?;
         wanted.extend(vm_ids.into_iter().map(|vm_id| (*kind, vm_id)));
     }
-    let looks = wanted.into_iter().filter_map(|(kind, vm_id)| {
-        let provider = providers.0.get(&kind)?;
-        Some(async move {
-            let observation = look(&**provider, vm_id).await;
-            Found { vm_id, provider: kind, spec: provider.spec(vm_id).await, observation }
-        })
+    let looks = wanted.into_iter().map(|(kind, vm_id)| async move {
+        // Of a VM whose provider is not configured any more nothing is known; that is not its absence.
+        let Some(provider) = providers.0.get(&kind) else {
+            return Found { vm_id, provider: kind, spec: None, observation: Observation::Unresponsive };
+        };
+        let observation = look(&**provider, vm_id).await;
+        Found { vm_id, provider: kind, spec: provider.spec(vm_id).await, observation }
     });
     Ok(join_all(looks).await)
 }

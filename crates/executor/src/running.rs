@@ -165,7 +165,9 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         match command.0 {
             Kind::Submit { action, answer } => {
                 let frees_space = action.request.action_type() == ActionType::Delete;
-                if !frees_space && self.disk_is_full() {
+                // What is known is answered from the record, whatever room there is.
+                let is_new = self.tracker.action(&action.action_id).is_none();
+                if is_new && !frees_space && self.disk_is_full() {
                     tell(answer, Admission::DiskFull);
                     return Ok(());
                 }

@@ -11,6 +11,9 @@ use crate::error::chain;
 /// The name of the file in the state directory.
 pub(crate) const FILE_NAME: &str = "edge-state.json";
 
+/// Copies that are kept of what was told before losses; the first ones tell the most.
+const COPIES_MAX: usize = 8;
+
 /// Sets a file that is not readable aside; the agent goes on from its journal and writes a new one.
 pub(crate) fn set_aside_if_broken(state_dir: &Path) {
     let path = state_dir.join(FILE_NAME);
@@ -37,7 +40,9 @@ pub(crate) fn keep_before_loss(state_dir: &Path) {
     let path = state_dir.join(FILE_NAME);
     let Ok(bytes) = std::fs::read(&path) else { return };
     let Ok(file) = serde_json::from_slice::<StateFile>(&bytes) else { return };
-    if file.executions.is_empty() {
+    let names = std::fs::read_dir(state_dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let copies = names.filter(|name| name.to_string_lossy().starts_with("edge-state.before-loss-")).count();
+    if file.executions.is_empty() || copies >= COPIES_MAX {
         return;
     }
     let copy = state_dir.join(format!("edge-state.before-loss-{}.json", clock::wall_ms()));

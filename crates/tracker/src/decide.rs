@@ -137,9 +137,10 @@ pub(crate) fn deed_again(request: &Request, found: &Observation) -> Deed {
         Request::Create(_) => Deed::Create,
         Request::Start(_) => Deed::Boot,
         Request::Stop(_) => match found {
-            Observation::Running => Deed::PowerOff,
+            // Busy is not dead: the guest keeps its time.
+            Observation::Running | Observation::Unresponsive => Deed::PowerOff,
             Observation::Paused => Deed::ForceOff,
-            Observation::Unresponsive | Observation::Stopped(_) | Observation::Absent => Deed::SettleStopped,
+            Observation::Stopped(_) | Observation::Absent => Deed::SettleStopped,
         },
         Request::Delete(_) => Deed::Delete,
         Request::Pause(_) => Deed::Pause,

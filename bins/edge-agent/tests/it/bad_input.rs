@@ -101,6 +101,10 @@ fn a_wrong_apply_file_does_nothing_at_all() {
         (with("/params/vm_name", json!("a".repeat(300))), "params.vm_name: a name is 1 to 64"),
         (with("/params/nics", json!([{"bridge": "br0"}])), "networks are not available in this version"),
         (with("/params/kernel", json!("relative")), "params.kernel: a path is absolute"),
+        (
+            with("/params/kernel", json!(format!("/{}", "k".repeat(1 << 19)))),
+            "params.kernel: a path is absolute",
+        ),
         (with("/timeout_seconds", json!("soon")), "timeout_seconds: must be a whole number"),
     ];
     let file = host.path("wrong.json");

@@ -1,7 +1,6 @@
 //! The connections of the local socket: so many, each with a deadline for its request's head and body.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,16 +16,14 @@ use tokio_util::sync::CancellationToken;
 const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take to send the head of a request. It also ends connections on which nothing is asked.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How soon connections are accepted again after one could not be.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long requests that are open at the end may take to be answered.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown`, then lets open requests be answered within a bound. What is still open after that is cut; a
 /// client asks again with the same action_id.
-pub(super) async fn serve(
-    listener: UnixListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub(super) async fn serve(listener: UnixListener, router: Router, shutdown: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         // Nothing is lost when a branch is dropped: what was not accepted waits, what ended stays in the set.
@@ -34,8 +31,14 @@ pub(super) async fn serve(
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => {
-                let (stream, _) = accepted?;
-                connections.spawn(serve_one(stream, router.clone(), shutdown.clone()));
+                match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(serve_one(stream, router.clone(), shutdown.clone()))),
+                    // Out of descriptors, for example: those that are open go on, and end.
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection to the local socket was not accepted");
+                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                    }
+                }
             }
         }
     }
@@ -43,7 +46,6 @@ pub(super) async fn serve(
     if tokio::time::timeout(LAST_ANSWERS, last).await.is_err() {
         tracing::debug!("requests were cut at the end");
     }
-    Ok(())
 }
 
 async fn serve_one(stream: UnixStream, router: Router, shutdown: CancellationToken) {
