@@ -2,30 +2,30 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use nkudo_host::{clock, cpu, disk, memory, net};
-use nkudo_providers::Provider;
-use nkudo_providers::qemu::{Qemu, QemuConfig};
+use nkudo_providers::qemu::Accel;
 
+use super::program::{self, NoAnswer};
+use super::trial::{self, Trial};
 use crate::config::Settings;
 
-/// How long another program may take to answer.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// The most of an answer that is looked at, in bytes.
-const ANSWER_MAX_BYTES: usize = 4_096;
-/// Hypervisors by the names of their programs.
-const HYPERVISORS: [&str; 2] = ["cloud-hypervisor", "qemu-system-x86_64"];
+/// How long Cloud Hypervisor may take to tell its version.
+const VERSION_DEADLINE: Duration = Duration::from_secs(5);
+/// How long NetBird may take to tell its status.
+const NETBIRD_DEADLINE: Duration = Duration::from_secs(3);
+/// What is written to see whether a directory takes it: a page, so that a full disk shows.
+const TRIAL_BYTES: usize = 4_096;
 
 /// What was found.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) kvm_device: bool,
     pub(super) kvm_flag: bool,
-    /// How QEMU would execute guests: kvm or tcg.
-    pub(super) acceleration: Option<String>,
-    pub(super) cloud_hypervisor: Option<String>,
+    pub(super) kvm_trial: Trial,
+    pub(super) accel: Accel,
+    pub(super) cloud_hypervisor: Result<String, NoAnswer>,
     pub(super) qemu: Result<String, String>,
     pub(super) bridge: String,
     pub(super) bridge_is_there: bool,
@@ -38,7 +38,7 @@ pub(super) struct Facts {
     pub(super) memory_total_bytes: Result<u64, String>,
     pub(super) memory_min_bytes: u64,
     pub(super) wall_ms: i64,
-    pub(super) clock_synchronised: Option<bool>,
+    pub(super) time_service: TimeService,
 }
 
 /// What is known of NetBird.
@@ -47,19 +47,35 @@ pub(super) enum Netbird {
     Absent,
     Connected,
     NotConnected,
+    /// It is there and did not say in time.
+    Silent(Duration),
+}
+
+/// Who sets the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeService {
+    /// systemd-timesyncd, and it did.
+    Synchronised,
+    /// systemd-timesyncd, and it has not yet.
+    NotYet,
+    /// chronyd, whose files do not tell whether it did.
+    Chrony,
+    Unknown,
 }
 
 pub(super) async fn facts(settings: &Settings) -> Facts {
     let flags = cpu::info().map(|info| info.flags).unwrap_or_default();
-    let probe = qemu(settings).probe().await;
-    let (netbird, cloud_hypervisor) = tokio::join!(netbird(), version_of("cloud-hypervisor"));
+    let kvm_flag = flags.iter().any(|flag| flag == "vmx" || flag == "svm");
+    let ((qemu, kvm_trial), cloud_hypervisor, netbird) =
+        tokio::join!(qemu(&settings.qemu_program, kvm_flag), cloud_hypervisor(), netbird());
     let place = nearest_existing(&settings.state_dir);
     Facts {
         kvm_device: Path::new("/dev/kvm").exists(),
-        kvm_flag: flags.iter().any(|flag| flag == "vmx" || flag == "svm"),
-        acceleration: probe.as_ref().ok().map(|probe| probe.acceleration.clone()),
+        kvm_flag,
+        kvm_trial,
+        accel: settings.qemu_accel,
         cloud_hypervisor,
-        qemu: probe.map(|probe| probe.version).map_err(|error| error.to_string()),
+        qemu,
         bridge: settings.bridge.clone(),
         bridge_is_there: net::is_bridge(&settings.bridge),
         state_dir: settings.state_dir.clone(),
@@ -72,63 +88,38 @@ pub(super) async fn facts(settings: &Settings) -> Facts {
         memory_total_bytes: memory::read().map(|memory| memory.total_bytes).map_err(|e| e.to_string()),
         memory_min_bytes: settings.min_memory_bytes,
         wall_ms: clock::wall_ms(),
-        clock_synchronised: clock_synchronised(),
+        time_service: time_service(Path::new("/run")),
     }
 }
 
-/// QEMU as the agent would use it. A check makes no state directory, so the trial of KVM is kept elsewhere until there
-/// is one.
-fn qemu(settings: &Settings) -> Qemu {
-    let in_state_dir = QemuConfig::in_state_dir(&settings.state_dir);
-    let cache_dir =
-        if settings.state_dir.is_dir() { in_state_dir.cache_dir.clone() } else { std::env::temp_dir() };
-    let (program, accel) = (settings.qemu_program.clone(), settings.qemu_accel);
-    Qemu::new(QemuConfig { program, accel, cache_dir, ..in_state_dir })
+/// QEMU's version, and whether guests run on KVM. Without the flag or without QEMU there is nothing to try.
+async fn qemu(program: &Path, kvm_flag: bool) -> (Result<String, String>, Trial) {
+    let version = trial::version(program).await;
+    let kvm_trial = match (&version, kvm_flag) {
+        (Ok(_), true) => trial::run(program).await,
+        (Ok(_), false) => Trial::NotTried("the processor cannot".to_owned()),
+        (Err(_), _) => Trial::NotTried("there is no QEMU to run it".to_owned()),
+    };
+    (version, kvm_trial)
 }
 
-/// The path itself, or the nearest above it that is there.
-fn nearest_existing(path: &Path) -> PathBuf {
-    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
-}
-
-/// Writes a little into a file without a name, which is gone when it is closed.
-fn takes_writes(directory: &Path) -> io::Result<()> {
-    if !directory.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    let name = directory.join(format!(".check-{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&name)?;
-    let written = io::Write::write_all(&mut file, &[0; 4_096]).and_then(|()| file.sync_all());
-    std::fs::remove_file(&name)?;
-    written
-}
-
-/// What a program answers; none when it is not there, fails or takes too long.
-async fn ask(program: &str, arguments: &[&str]) -> Option<Output> {
-    let mut command = tokio::process::Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    tokio::time::timeout(DEADLINE, command.output()).await.ok()?.ok()
-}
-
-async fn version_of(program: &str) -> Option<String> {
-    let output = ask(program, &["--version"]).await?;
-    let text =
-        String::from_utf8_lossy(output.stdout.get(..ANSWER_MAX_BYTES).unwrap_or(&output.stdout)).into_owned();
-    Some(text.lines().next().unwrap_or_default().trim().to_owned())
+async fn cloud_hypervisor() -> Result<String, NoAnswer> {
+    let answer = program::ask("cloud-hypervisor", &["--version"], VERSION_DEADLINE).await?;
+    Ok(answer.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 async fn netbird() -> Netbird {
-    if !is_on_path("netbird") {
-        return Netbird::Absent;
-    }
-    match ask("netbird", &["status"]).await {
-        Some(output) if output.status.success() => netbird_says(&String::from_utf8_lossy(&output.stdout)),
-        Some(_) | None => Netbird::NotConnected,
-    }
+    netbird_state(program::ask("netbird", &["status"], NETBIRD_DEADLINE).await)
 }
 
 /// `netbird status` tells of its management and of its signal server, each connected or not.
-fn netbird_says(status: &str) -> Netbird {
+fn netbird_state(answer: Result<String, NoAnswer>) -> Netbird {
+    let status = match answer {
+        Ok(status) => status,
+        Err(NoAnswer::Absent) => return Netbird::Absent,
+        Err(NoAnswer::Failed(_)) => return Netbird::NotConnected,
+        Err(NoAnswer::TooLate(deadline)) => return Netbird::Silent(deadline),
+    };
     let mut links =
         status.lines().filter(|line| line.starts_with("Management:") || line.starts_with("Signal:"));
     let both = links.clone().count() == 2;
@@ -139,20 +130,36 @@ fn netbird_says(status: &str) -> Netbird {
     }
 }
 
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+/// The path itself, or the nearest above it that is there. A link that leads nowhere is there, and is no directory.
+fn nearest_existing(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// The hypervisors that are installed, by the names of their programs.
-pub fn installed_hypervisors() -> Vec<String> {
-    HYPERVISORS.into_iter().filter(|program| is_on_path(program)).map(str::to_owned).collect()
+/// Writes a little into a new file, which is taken away again.
+fn takes_writes(directory: &Path) -> io::Result<()> {
+    if !directory.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let name = directory.join(format!(".check-{}", uuid::Uuid::now_v7()));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&name)?;
+    let written = io::Write::write_all(&mut file, &[0; TRIAL_BYTES]).and_then(|()| file.sync_all());
+    std::fs::remove_file(&name)?;
+    written
 }
 
-/// Whether systemd's time service says that the clock was set from the network; none when nobody says anything.
-fn clock_synchronised() -> Option<bool> {
-    let timesync = Path::new("/run/systemd/timesync");
-    timesync.is_dir().then(|| timesync.join("synchronized").exists())
+/// What the services that set clocks leave in `/run`.
+fn time_service(run: &Path) -> TimeService {
+    let timesync = run.join("systemd/timesync");
+    if timesync.join("synchronized").exists() {
+        TimeService::Synchronised
+    } else if run.join("chrony/chronyd.pid").exists() {
+        TimeService::Chrony
+    } else if timesync.is_dir() {
+        TimeService::NotYet
+    } else {
+        TimeService::Unknown
+    }
 }
 
 #[cfg(test)]
@@ -161,12 +168,17 @@ mod tests {
 
     #[test]
     fn netbird_is_connected_when_both_its_links_are() {
-        let check = |status: &str, expected: Netbird| assert_eq!(netbird_says(status), expected, "{status}");
-        check("Management: Connected\nSignal: Connected\nPeers count: 3/4 Connected", Netbird::Connected);
-        check("Management: Connected\nSignal: Disconnected", Netbird::NotConnected);
-        check("Management: Disconnected, reason: x\nSignal: Connected", Netbird::NotConnected);
-        check("Daemon status: NeedsLogin", Netbird::NotConnected);
-        check("", Netbird::NotConnected);
+        let check = |answer: Result<&str, NoAnswer>, expected: Netbird| {
+            assert_eq!(netbird_state(answer.clone().map(str::to_owned)), expected, "{answer:?}");
+        };
+        check(Ok("Management: Connected\nSignal: Connected\nPeers count: 3/4 Connected"), Netbird::Connected);
+        check(Ok("Management: Connected\nSignal: Disconnected"), Netbird::NotConnected);
+        check(Ok("Management: Disconnected, reason: x\nSignal: Connected"), Netbird::NotConnected);
+        check(Ok("Daemon status: NeedsLogin"), Netbird::NotConnected);
+        check(Ok(""), Netbird::NotConnected);
+        check(Err(NoAnswer::Failed("exit status: 1".to_owned())), Netbird::NotConnected);
+        check(Err(NoAnswer::TooLate(NETBIRD_DEADLINE)), Netbird::Silent(NETBIRD_DEADLINE));
+        check(Err(NoAnswer::Absent), Netbird::Absent);
     }
 
     #[test]
@@ -178,5 +190,31 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(takes_writes(&nearest_existing(&file.join("below"))).is_err());
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert!(takes_writes(&nearest_existing(&link)).is_err());
+    }
+
+    #[test]
+    fn a_relative_directory_is_looked_for_from_here() {
+        assert_eq!(nearest_existing(Path::new("not-there")), std::env::current_dir().unwrap());
+    }
+
+    #[test]
+    fn who_sets_the_clock_shows_in_run() {
+        let check = |files: &[&str], expected: TimeService| {
+            let run = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = run.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "").unwrap();
+            }
+            assert_eq!(time_service(run.path()), expected, "{files:?}");
+        };
+        check(&[], TimeService::Unknown);
+        check(&["systemd/timesync/other"], TimeService::NotYet);
+        check(&["systemd/timesync/synchronized"], TimeService::Synchronised);
+        check(&["chrony/chronyd.pid"], TimeService::Chrony);
+        check(&["chrony/chronyd.pid", "systemd/timesync/other"], TimeService::Chrony);
     }
 }

@@ -4,8 +4,11 @@ use std::io;
 
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{CheckLine, CheckStatus};
+use nkudo_providers::qemu::Accel;
 
-use super::gather::{Facts, Netbird};
+use super::gather::{Facts, Netbird, TimeService};
+use super::program::NoAnswer;
+use super::trial::Trial;
 
 /// A clock before this day (2025-01-01, in Unix milliseconds) was never set.
 const EARLIEST_PLAUSIBLE_MS: i64 = 1_735_689_600_000;
@@ -39,44 +42,57 @@ fn fail(name: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Che
     CheckLine { status: CheckStatus::Fail, ..warn(name, detail, remedy) }
 }
 
-/// The device file proves nothing: a guest must have run.
+/// The device file proves nothing: a guest must have run. Emulation does instead, unless the configuration insists.
 fn kvm(facts: &Facts) -> CheckLine {
-    match (facts.kvm_flag, facts.kvm_device, facts.acceleration.as_deref()) {
-        (_, _, Some("kvm")) => pass("kvm", "the test guest ran on it"),
-        (false, _, _) => warn(
-            "kvm",
-            "the processor shows neither vmx nor svm; guests are emulated, which is slow",
+    let (problem, remedy) = match (&facts.kvm_trial, facts.kvm_flag, facts.kvm_device) {
+        (Trial::Ran, _, _) if facts.accel == Accel::Tcg => {
+            return pass("kvm", "the test guest ran on it; guests are emulated, since qemu.accel is tcg");
+        }
+        (Trial::Ran, _, _) => return pass("kvm", "the test guest ran on it"),
+        (_, false, _) => (
+            "the processor shows neither vmx nor svm".to_owned(),
             "enable virtualisation in the firmware, or nested virtualisation where this host is itself a VM",
         ),
-        (true, false, _) => warn(
+        (_, true, false) => ("/dev/kvm is not there".to_owned(), "load the module kvm_intel or kvm_amd"),
+        (Trial::DidNotRun, true, true) => {
+            ("the test guest did not run on it".to_owned(), "see that this user may open /dev/kvm")
+        }
+        (Trial::NotTried(reason), true, true) => {
+            return warn("kvm", format!("not tried: {reason}"), "put that right and check again");
+        }
+    };
+    match facts.accel {
+        Accel::Auto | Accel::Tcg => {
+            warn("kvm", format!("{problem}; guests are emulated, which is slow"), remedy)
+        }
+        Accel::Kvm => fail(
             "kvm",
-            "/dev/kvm is not there; guests are emulated, which is slow",
-            "load the module kvm_intel or kvm_amd",
-        ),
-        (true, true, _) => warn(
-            "kvm",
-            "the test guest did not run on it; guests are emulated, which is slow",
-            "see that this user may open /dev/kvm, or set qemu.accel",
+            format!("{problem}, and qemu.accel is kvm: no guest can run"),
+            format!("{remedy}, or set qemu.accel to auto"),
         ),
     }
 }
 
 fn cloud_hypervisor(facts: &Facts) -> CheckLine {
+    let name = "cloud_hypervisor";
+    let remedy = "none is needed: VMs run on QEMU";
     match &facts.cloud_hypervisor {
-        Some(version) => {
-            pass("cloud_hypervisor", format!("{version} (not used by this version of the agent)"))
+        Ok(version) => pass(name, format!("{version} (not used by this version of the agent)")),
+        Err(NoAnswer::Absent) => warn(name, "not found", remedy),
+        Err(NoAnswer::Failed(error)) => {
+            warn(name, format!("it is there and does not tell its version: {error}"), remedy)
         }
-        None => warn("cloud_hypervisor", "not found", "none is needed: VMs run on QEMU"),
+        Err(NoAnswer::TooLate(deadline)) => {
+            let seconds = deadline.as_secs();
+            warn(name, format!("it is there and did not tell its version within {seconds} s"), remedy)
+        }
     }
 }
 
 /// The only provider of this version: without it the host runs nothing.
 fn qemu(facts: &Facts) -> CheckLine {
     match &facts.qemu {
-        Ok(version) => {
-            let acceleration = facts.acceleration.as_deref().unwrap_or("tcg");
-            pass("qemu", format!("version {version}, guests on {acceleration}"))
-        }
+        Ok(version) => pass("qemu", format!("version {version}, qemu.accel is {}", facts.accel)),
         Err(error) => fail("qemu", error.clone(), "apt-get install qemu-system-x86, or set qemu.program"),
     }
 }
@@ -86,8 +102,9 @@ fn bridge(facts: &Facts) -> CheckLine {
     if facts.bridge_is_there {
         pass("bridge", format!("{name} is there"))
     } else {
-        let remedy =
-            format!("ip link add {name} type bridge, or set the key bridge; only VMs with networks need it");
+        let remedy = format!(
+            "ip link add {name} up type bridge, or set the key bridge; only VMs with networks need it"
+        );
         warn("bridge", format!("{name} is not there"), remedy)
     }
 }
@@ -110,6 +127,10 @@ fn netbird(facts: &Facts) -> CheckLine {
     match facts.netbird {
         Netbird::Connected => pass("netbird", "connected"),
         Netbird::NotConnected => warn("netbird", "installed and not connected", "netbird up"),
+        Netbird::Silent(deadline) => {
+            let detail = format!("installed, and did not tell its status within {} s", deadline.as_secs());
+            warn("netbird", detail, "see that its service runs: netbird service status")
+        }
         Netbird::Absent => warn(
             "netbird",
             "not installed",
@@ -148,12 +169,17 @@ fn clock(facts: &Facts) -> CheckLine {
     let now = WallTime(facts.wall_ms);
     let remedy = "set up a time service: apt-get install systemd-timesyncd or chrony";
     if facts.wall_ms < EARLIEST_PLAUSIBLE_MS {
-        warn("clock", format!("it says {now}, which cannot be"), remedy)
-    } else if facts.clock_synchronised == Some(false) {
-        warn("clock", format!("it says {now} and was not set from the network"), remedy)
-    } else {
-        pass("clock", format!("{now}; its skew is known once there is a control plane to compare with"))
+        return warn("clock", format!("it says {now}, which cannot be"), remedy);
     }
+    let set_by = match facts.time_service {
+        TimeService::NotYet => {
+            return warn("clock", format!("it says {now} and was not set from the network"), remedy);
+        }
+        TimeService::Synchronised => "set from the network",
+        TimeService::Chrony => "kept by chrony",
+        TimeService::Unknown => "whether it is set from the network is not known",
+    };
+    pass("clock", format!("{now}; {set_by}; without a control plane its skew cannot be measured"))
 }
 
 fn control_plane() -> CheckLine {
@@ -163,14 +189,17 @@ fn control_plane() -> CheckLine {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn good() -> Facts {
         Facts {
             kvm_device: true,
             kvm_flag: true,
-            acceleration: Some("kvm".to_owned()),
-            cloud_hypervisor: Some("cloud-hypervisor v53.0".to_owned()),
+            kvm_trial: Trial::Ran,
+            accel: Accel::Auto,
+            cloud_hypervisor: Ok("cloud-hypervisor v53.0".to_owned()),
             qemu: Ok("7.2.22".to_owned()),
             bridge: "br0".to_owned(),
             bridge_is_there: true,
@@ -182,7 +211,7 @@ mod tests {
             memory_total_bytes: Ok(1 << 30),
             memory_min_bytes: 1 << 29,
             wall_ms: EARLIEST_PLAUSIBLE_MS + 1,
-            clock_synchronised: Some(true),
+            time_service: TimeService::Synchronised,
         }
     }
 
@@ -201,16 +230,38 @@ mod tests {
     fn each_check_is_judged_by_its_facts() {
         use CheckStatus::{Fail, Pass, Warn};
         check("kvm", Pass, "ran on it", |_| ());
-        check("kvm", Warn, "neither vmx nor svm", |f| {
+        check("kvm", Pass, "qemu.accel is tcg", |f| f.accel = Accel::Tcg);
+        check("kvm", Pass, "ran on it", |f| f.accel = Accel::Kvm);
+        let no_flag = |f: &mut Facts| {
             f.kvm_flag = false;
-            f.acceleration = Some("tcg".to_owned());
+            f.kvm_trial = Trial::NotTried("the processor cannot".to_owned());
+        };
+        check("kvm", Warn, "neither vmx nor svm; guests are emulated", no_flag);
+        check("kvm", Fail, "no guest can run", |f| {
+            no_flag(f);
+            f.accel = Accel::Kvm;
         });
-        check("kvm", Warn, "did not run on it", |f| f.acceleration = Some("tcg".to_owned()));
+        check("kvm", Warn, "did not run on it", |f| f.kvm_trial = Trial::DidNotRun);
+        check("kvm", Fail, "did not run on it, and qemu.accel is kvm", |f| {
+            f.kvm_trial = Trial::DidNotRun;
+            f.accel = Accel::Kvm;
+        });
         check("kvm", Warn, "/dev/kvm is not there", |f| {
             f.kvm_device = false;
-            f.acceleration = Some("tcg".to_owned());
+            f.kvm_trial = Trial::DidNotRun;
         });
-        check("cloud_hypervisor", Warn, "not found", |f| f.cloud_hypervisor = None);
+        check("kvm", Warn, "not tried: no directory", |f| {
+            f.kvm_trial = Trial::NotTried("no directory".to_owned());
+        });
+        check("cloud_hypervisor", Pass, "v53.0 (not used", |_| ());
+        check("cloud_hypervisor", Warn, "not found", |f| f.cloud_hypervisor = Err(NoAnswer::Absent));
+        check("cloud_hypervisor", Warn, "exit status: 1", |f| {
+            f.cloud_hypervisor = Err(NoAnswer::Failed("exit status: 1".to_owned()));
+        });
+        check("cloud_hypervisor", Warn, "within 5 s", |f| {
+            f.cloud_hypervisor = Err(NoAnswer::TooLate(Duration::from_secs(5)));
+        });
+        check("qemu", Pass, "7.2.22", |_| ());
         check("qemu", Fail, "was not found", |f| f.qemu = Err("qemu-system-x86_64 was not found".to_owned()));
         check("bridge", Warn, "br0 is not there", |f| f.bridge_is_there = false);
         check("state_dir", Fail, "full", |f| f.writable = Err((io::ErrorKind::StorageFull, String::new())));
@@ -218,12 +269,14 @@ mod tests {
             f.writable = Err((io::ErrorKind::ReadOnlyFilesystem, "read-only".to_owned()));
         });
         check("netbird", Warn, "not connected", |f| f.netbird = Netbird::NotConnected);
+        check("netbird", Warn, "within 3 s", |f| f.netbird = Netbird::Silent(Duration::from_secs(3)));
         check("netbird", Warn, "not installed", |f| f.netbird = Netbird::Absent);
         check("disk", Fail, "1073741824 are wanted", |f| f.disk_available_bytes = Ok((1 << 30) - 1));
         check("disk", Fail, "not known", |f| f.disk_available_bytes = Err("gone".to_owned()));
         check("memory", Fail, "are wanted", |f| f.memory_total_bytes = Ok(1));
         check("clock", Warn, "cannot be", |f| f.wall_ms = 0);
-        check("clock", Warn, "was not set", |f| f.clock_synchronised = Some(false));
-        check("clock", Pass, "skew", |f| f.clock_synchronised = None);
+        check("clock", Warn, "was not set", |f| f.time_service = TimeService::NotYet);
+        check("clock", Pass, "chrony", |f| f.time_service = TimeService::Chrony);
+        check("clock", Pass, "not known; without a control plane", |f| f.time_service = TimeService::Unknown);
     }
 }
