@@ -24,6 +24,7 @@ use Wing::{Product, Toolkit};
 const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-metrics-core", Toolkit, 0),
     ("nkudo-spans", Toolkit, 1),
+    ("nkudo-settings", Toolkit, 1),
     ("nkudo-journal", Toolkit, 1),
     ("nkudo-host", Toolkit, 1),
     ("nkudo-supervision", Toolkit, 2),
@@ -32,12 +33,20 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-domain", Product, 0),
     ("nkudo-catalogue", Product, 1),
     ("nkudo-tracker", Product, 1),
+    ("nkudo-fleet", Product, 1),
     ("nkudo-api", Product, 1),
+    ("nkudo-pki", Product, 1),
     ("nkudo-providers", Product, 2),
+    ("nkudo-rpc", Product, 2),
+    ("nkudo-store", Product, 2),
     ("nkudo-client", Product, 2),
     ("nkudo-executor", Product, 3),
     ("nkudo-agent", Product, 4),
+    ("nkudo-control", Product, 4),
+    ("nkudo-terminal", Product, 5),
+    ("control-plane", Product, 6),
     ("edge-agent", Product, 6),
+    ("nkudo", Product, 6),
     ("xtask", Product, 7),
 ];
 
@@ -52,7 +61,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tonic", &["nkudo-rpc"]),
     ("prost", &["nkudo-rpc"]),
     ("rcgen", &["nkudo-pki"]),
-    ("anyhow", &["edge-agent", "xtask"]),
+    ("anyhow", &["control-plane", "edge-agent", "nkudo", "nkudo-terminal", "xtask"]),
 ];
 
 /// Crates that decide without I/O, clock or chance.

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use nkudo_agent::config::{
-    ENVIRONMENT_PREFIX, Raw, RawValue, Source, Sources, read_environment, unknown_variables,
-};
+use nkudo_agent::config::{SCHEMA, Sources};
+use nkudo_terminal::Output;
 
 /// Runs microVMs on this host and tells how they do.
 #[derive(Debug, Parser)]
@@ -45,12 +44,6 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    Text,
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon: keep VMs, take actions, serve metrics
@@ -72,6 +65,45 @@ pub(crate) enum Command {
         #[arg(long)]
         keep_going: bool,
     },
+
+    /// Enrol this host with a control plane; its key is made here and stays here
+    #[command(
+        after_help = "Example:\n  edge-agent enroll --control-plane https://cp.example.com:8443 --token nkt1....\n\n\
+        A token comes from `control-plane token create` or `nkudo tokens create`."
+    )]
+    Enroll {
+        /// Where the control plane is: https://HOST:8443
+        #[arg(long, value_name = "URL")]
+        control_plane: String,
+        /// The enrolment token
+        #[arg(long, value_name = "TOKEN")]
+        token: String,
+        /// Enrol anew although this host is enrolled
+        #[arg(long)]
+        force: bool,
+    },
+
+    /// Renew the certificate now; the daemon does it by itself in time
+    #[command(after_help = "Example:\n  edge-agent renew")]
+    Renew,
+
+    /// Leave the fleet: the control plane revokes the certificate, then it is removed here
+    #[command(after_help = "Examples:\n  edge-agent unenroll\n  edge-agent unenroll --force --delete-vms")]
+    Unenroll {
+        /// Also when the control plane cannot be told
+        #[arg(long)]
+        force: bool,
+        /// Delete the VMs of this host first
+        #[arg(long, conflicts_with = "keep_vms")]
+        delete_vms: bool,
+        /// Leave the VMs as they are (the default)
+        #[arg(long)]
+        keep_vms: bool,
+    },
+
+    /// Send one heartbeat now and tell what came of it
+    #[command(after_help = "Example:\n  edge-agent verify-heartbeat --output json")]
+    VerifyHeartbeat,
 
     /// Show enrolment, certificate, connection, VMs and queue
     #[command(after_help = "Example:\n  edge-agent status --output json")]
@@ -145,23 +177,13 @@ impl Cli {
     /// The layers of configuration that this call gives.
     pub(crate) fn sources(&self) -> Sources {
         let flags = [
-            ("metrics_addr", "metrics-addr", &self.metrics_addr),
-            ("log_format", "log-format", &self.log_format),
-            ("log_level", "log-level", &self.log_level),
-            ("state_dir", "state-dir", &self.state_dir),
+            ("metrics_addr", "metrics-addr", self.metrics_addr.clone()),
+            ("log_format", "log-format", self.log_format.clone()),
+            ("log_level", "log-level", self.log_level.clone()),
+            ("state_dir", "state-dir", self.state_dir.clone()),
         ];
-        let flags = flags.into_iter().filter_map(|(key, flag, value)| {
-            let value = RawValue::Text(value.clone()?);
-            Some(Raw { key: key.to_owned(), value, source: Source::Flag(flag) })
-        });
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let named = environment.iter().find(|(name, _)| name == "NKUDO_EDGE_CONFIG");
-        let file = self.config.clone().or_else(|| named.map(|(_, value)| PathBuf::from(value)));
-        let names = environment.iter().map(|(name, _)| name.as_str());
-        let unknown_variables = unknown_variables(ENVIRONMENT_PREFIX, names);
-        let environment = read_environment(ENVIRONMENT_PREFIX, environment.into_iter());
-        Sources { file, environment, unknown_variables, flags: flags.collect() }
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources::new(&SCHEMA, self.config.clone(), flags, environment)
     }
 }

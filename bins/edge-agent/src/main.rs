@@ -2,15 +2,13 @@
 
 mod cli;
 mod commands;
-mod failure;
-mod print;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use nkudo_terminal::Failure;
 
 use crate::cli::{Cli, Command};
-use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -24,7 +22,7 @@ fn main() -> ExitCode {
     nkudo_logging::flush(std::time::Duration::from_secs(1));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report("edge-agent"),
     }
 }
 

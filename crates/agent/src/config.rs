@@ -1,25 +1,20 @@
 //! The agent's configuration: flag over environment over file over default, each value with where it came from.
 
-mod error;
 mod keys;
-mod raw;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
-pub use error::{ConfigError, Source};
-pub use keys::{KEYS, Key};
-pub use raw::{Raw, RawValue, read_environment, read_file, unknown_variables};
+pub use keys::SCHEMA;
+pub use nkudo_settings::{Changes, ConfigError};
 
-/// Where the file is looked for when nobody says.
-pub const DEFAULT_FILE: &str = "/etc/nkudo/edge-agent.toml";
-/// The prefix of the agent's environment variables.
-pub const ENVIRONMENT_PREFIX: &str = "NKUDO_EDGE_";
+/// What a call of the agent gave.
+pub type Sources = nkudo_settings::Sources<Settings>;
 
 /// Every setting of the agent, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,25 +69,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Settings from layers of raw values, the later over the earlier.
-    pub fn from_layers<'r>(layers: impl IntoIterator<Item = &'r Raw>) -> Result<Self, ConfigError> {
-        let mut settings = Self::default();
-        for raw in layers {
-            keys::set(&mut settings, raw)?;
-        }
-        Ok(settings)
-    }
-
-    /// The keys whose values differ, for a reload: those that change live, and those that need a restart.
+    /// The keys whose values differ, for a reload.
     pub fn changes(&self, new: &Self) -> Changes {
-        let mut changes = Changes::default();
-        for key in KEYS {
-            if (key.show)(self) != (key.show)(new) {
-                let list = if key.live { &mut changes.live } else { &mut changes.restart };
-                list.push(key.name);
-            }
-        }
-        changes
+        SCHEMA.changes(self, new)
     }
 
     /// These settings with what can change live taken from `new`.
@@ -106,32 +85,46 @@ impl Settings {
     }
 }
 
-/// What a reload would change.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
-    pub live: Vec<&'static str>,
-    pub restart: Vec<&'static str>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Where the settings come from, so that they can be read again.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// The file that was named; a named file must be there.
-    pub file: Option<PathBuf>,
-    pub environment: Vec<Raw>,
-    /// Variables with our prefix that are no key, each with the nearest that is one.
-    pub unknown_variables: Vec<(String, Option<String>)>,
-    pub flags: Vec<Raw>,
-}
+    fn load(text: &str) -> Result<Settings, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("edge-agent.toml");
+        std::fs::write(&file, text).unwrap();
+        Sources::new(&SCHEMA, Some(file), [], []).load()
+    }
 
-impl Sources {
-    /// Reads the file again and puts all layers together.
-    pub fn load(&self) -> Result<Settings, ConfigError> {
-        let file = match &self.file {
-            Some(path) => read_file(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => read_file(Path::new(DEFAULT_FILE))?,
-            None => Vec::new(),
-        };
-        Settings::from_layers(file.iter().chain(&self.environment).chain(&self.flags))
+    fn check(text: &str, sentence: &str) {
+        let error = load(text).expect_err(text);
+        assert!(error.to_string().contains(sentence), "{error}\nwanted: {sentence}");
+    }
+
+    #[test]
+    fn each_fault_names_its_line_and_the_remedy() {
+        check(
+            "\nlog_levle = \"info\"",
+            "edge-agent.toml:2: unknown key `log_levle`; did you mean `log_level`?",
+        );
+        check("log_level = \"loud\"", "edge-agent.toml:1: log_level: `loud` is not");
+        check("[qemu]\naccel = \"turbo\"", "auto, kvm, tcg");
+        check("metrics_addr = \"nowhere\"", "metrics_addr:");
+        check("[check]\nmin_disk_bytes = -1", "min_disk_bytes: must be a whole number from 0");
+        check("log_components = \"debug\"", "log_components: must be a table");
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("edge-agent.toml");
+        std::fs::write(&file, "log_level = \"warn\"\n[qemu]\naccel = \"tcg\"").unwrap();
+        let variables =
+            [("NKUDO_EDGE_LOG_LEVEL", "error"), ("NKUDO_EDGE_QEMU_ACCEL", "kvm"), ("HOME", "/root")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let flags = [("log_level", "log-level", Some("debug".to_owned()))];
+        let settings = Sources::new(&SCHEMA, Some(file), flags, variables).load().unwrap();
+        assert_eq!(settings.log_level, LogLevel::Debug);
+        assert_eq!(settings.qemu_accel, Accel::Kvm);
     }
 }

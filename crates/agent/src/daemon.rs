@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::config::{Settings, Sources};
+use crate::link::{Link, Standing};
 use crate::local::{self, Local};
 use crate::offline::executor_config;
 use crate::providers::providers;
@@ -108,6 +109,7 @@ struct Daemon {
     /// Locked by the executor while it runs; a restarted one takes it over.
     mailbox: Arc<Mutex<Receiver<Command>>>,
     handle: Handle,
+    standing: Arc<Standing>,
     log: LogHandle,
     ready: Arc<AtomicBool>,
 }
@@ -136,17 +138,19 @@ impl Daemon {
             executor: Arc::new(executor),
             mailbox: Arc::new(Mutex::new(mailbox)),
             handle,
+            standing: Arc::default(),
             log,
             ready: Arc::new(AtomicBool::new(false)),
         }
     }
 
-    /// Starts the parts. They end in the reverse order: the executor before the socket, so that whoever waits for the
-    /// outcome of an action still hears it, and the metrics last.
+    /// Starts the parts. They end in the reverse order: the executor before the link and the socket, so that whoever
+    /// waits for the outcome of an action still hears it, and the metrics last.
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
         self.start_exporter(bound);
         self.start_local(socket);
+        self.start_link();
         self.start_executor();
         self.start_sampler();
     }
@@ -208,6 +212,8 @@ impl Daemon {
             executor: self.handle.clone(),
             supervisor: self.supervisor.clone(),
             providers: self.providers.clone(),
+            standing: Arc::clone(&self.standing),
+            state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
         };
@@ -221,6 +227,23 @@ impl Daemon {
                     None => local::bind(&path)?,
                 };
                 local::serve(listener, local, context.shutdown.clone()).await;
+                Ok(())
+            }
+        });
+    }
+
+    fn start_link(&self) {
+        let link = Arc::new(Link {
+            state_dir: self.settings.borrow().state_dir.clone(),
+            executor: self.handle.clone(),
+            supervisor: self.supervisor.clone(),
+            metrics: self.metrics.clone(),
+            standing: Arc::clone(&self.standing),
+        });
+        self.supervisor.start(ComponentSpec::new("link"), move |context| {
+            let link = Arc::clone(&link);
+            async move {
+                link.run(&context).await;
                 Ok(())
             }
         });

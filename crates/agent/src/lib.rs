@@ -10,6 +10,8 @@
 pub mod checks;
 pub mod config;
 pub mod daemon;
+pub mod identity;
+mod link;
 mod local;
 pub mod offline;
 pub mod origin;

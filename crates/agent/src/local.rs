@@ -4,11 +4,12 @@ mod actions;
 mod answer;
 mod connections;
 mod events;
+mod identity;
 mod paging;
 mod views;
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,6 +21,8 @@ use nkudo_supervision::Supervisor;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::link::Standing;
+
 /// The name of the socket in the state directory.
 pub const SOCKET_NAME: &str = "agent.sock";
 
@@ -29,6 +32,8 @@ pub(crate) struct Local {
     pub(crate) executor: Handle,
     pub(crate) supervisor: Supervisor,
     pub(crate) providers: Providers,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
 }
@@ -67,6 +72,8 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/vms/{vm_id}", get(views::vm))
         .route("/v1/executions", get(views::executions))
         .route("/v1/status", get(views::status))
+        .route("/v1/renew", post(identity::renew))
+        .route("/v1/unenroll", post(identity::unenroll))
         .route("/v1/health", get(views::health))
         .route("/v1/health/history", get(views::health_history))
         .route("/v1/metrics", get(views::metrics))

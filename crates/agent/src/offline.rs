@@ -16,6 +16,7 @@ use nkudo_tracker::{Admission, Config, Now, Tracker};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::identity::IdentityDir;
 use crate::providers::{providers, tracker_config};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::status::status;
@@ -82,16 +83,19 @@ impl OfflineView {
         serde_json::from_slice(&bytes).ok().map(|file| Self::Projected(Box::new(file)))
     }
 
-    pub fn status(&self) -> StatusView {
+    /// The status of the host, with the identity that its state directory holds.
+    pub fn status(&self, settings: &Settings) -> StatusView {
+        // An identity that cannot be read is none to go by; `check` says what is wrong with it.
+        let identity = IdentityDir::of(&settings.state_dir).load().ok().flatten();
+        let now_ms = clock::wall_ms();
+        let status = |vms, queue_depth| status(identity.as_ref(), None, vms, queue_depth, now_ms);
         match self {
-            Self::Replayed { tracker, .. } => {
-                status(vms_by_state(tracker), tracker.queue_depth() as u64, false)
-            }
+            Self::Replayed { tracker, .. } => status(vms_by_state(tracker), tracker.queue_depth() as u64),
             Self::Projected(file) => {
                 let mut counts: BTreeMap<VmState, u64> =
                     VmState::ALL.into_iter().map(|state| (state, 0)).collect();
                 file.vms.iter().for_each(|vm| *counts.entry(vm.state).or_default() += 1);
-                status(counts, file.queue_depth, false)
+                status(counts, file.queue_depth)
             }
         }
     }

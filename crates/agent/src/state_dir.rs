@@ -92,7 +92,11 @@ impl StateDir {
     }
 }
 
-fn make(path: &Path) -> Result<(), StateDirError> {
+/// Makes the directory, for its owner only, when there is none.
+///
+/// # Errors
+/// When it cannot be made, or something else is there.
+pub fn make(path: &Path) -> Result<(), StateDirError> {
     if path.exists() && !path.is_dir() {
         return Err(StateDirError::NotADirectory { path: path.to_owned() });
     }

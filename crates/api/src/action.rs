@@ -10,8 +10,8 @@ use nkudo_domain::{
 use serde_json::{Value, json};
 
 use crate::fields::{Faults, Fields};
-use crate::nearest::nearest;
 use crate::problem::FieldError;
+use nkudo_settings::nearest;
 
 /// Longest grace time of a stop, in seconds.
 const GRACE_SECONDS_MAX: u64 = 3_600;

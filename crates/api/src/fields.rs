@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::nearest::nearest;
 use crate::problem::FieldError;
+use nkudo_settings::nearest;
 
 /// Faults found so far. Reading goes on after a fault, so that a user sees all of them at once.
 #[derive(Debug, Default)]

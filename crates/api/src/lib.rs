@@ -11,10 +11,10 @@ pub mod action;
 mod fields;
 pub mod file;
 pub mod log_level;
-mod nearest;
 mod problem;
+pub mod request;
 pub mod time;
 pub mod view;
 
-pub use nearest::nearest;
+pub use nkudo_settings::nearest;
 pub use problem::{FieldError, Problem};

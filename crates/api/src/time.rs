@@ -43,6 +43,15 @@ impl<'de> Deserialize<'de> for WallTime {
     }
 }
 
+/// A duration as people write it (`90s`, `30m`, `1h 30m`, `7d`), in whole seconds; none when it is no duration.
+pub fn seconds(text: &str) -> Option<u64> {
+    if let Some(days) = text.strip_suffix('d') {
+        return days.trim().parse::<u64>().ok()?.checked_mul(24 * 3600);
+    }
+    let duration: jiff::SignedDuration = text.parse().ok()?;
+    u64::try_from(duration.as_secs()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,16 @@ mod tests {
         assert_eq!(serde_json::from_str::<WallTime>("\"2026-01-02T03:04:05.678Z\"").unwrap(), time);
         assert_eq!(WallTime(1_767_323_045_000).to_string(), "2026-01-02T03:04:05.000Z");
         assert!(WallTime(i64::MAX).to_string().starts_with("9999-"));
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(seconds(text), expected, "{text}");
+        check("90s", Some(90));
+        check("1h 30m", Some(5_400));
+        check("7d", Some(604_800));
+        check("-1h", None);
+        check("soon", None);
+        check("99999999999999999999d", None);
     }
 }

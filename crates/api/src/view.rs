@@ -1,5 +1,7 @@
 //! What goes out as JSON. Keys may be added; those that are here stay.
 
+pub mod fleet;
+
 use std::collections::BTreeMap;
 
 use nkudo_domain::{
@@ -98,9 +100,12 @@ pub struct VmView {
     pub labels: BTreeMap<String, String>,
 }
 
-/// The running of an action on this host.
+/// The running of an action on a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExecutionView {
+    /// Null on the host itself.
+    #[serde(default)]
+    pub agent_id: Option<String>,
     pub action_id: ActionId,
     pub action_type: ActionType,
     pub started_at: WallTime,
@@ -117,6 +122,7 @@ pub struct ExecutionView {
 impl From<&Execution> for ExecutionView {
     fn from(execution: &Execution) -> Self {
         Self {
+            agent_id: None,
             action_id: execution.action_id.clone(),
             action_type: execution.action_type,
             started_at: WallTime(execution.started_at_ms),
@@ -193,6 +199,9 @@ pub struct ConnectionView {
     pub state: ConnectionState,
     pub last_heartbeat_at: Option<WallTime>,
     pub age_seconds: Option<u64>,
+    /// Why there is none, as far as that is known.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

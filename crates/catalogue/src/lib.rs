@@ -1,7 +1,7 @@
 //! Every metric that nkudo exposes, declared once: its own, and the sets of the toolkit crates under nkudo's prefix.
 //!
-//! The principal type is [`AgentMetrics`], the typed handles that the agent's parts write to. [`agent()`] lists what
-//! the agent exposes, and [`markdown()`] is docs/metrics.md.
+//! The principal types are [`AgentMetrics`] and [`ControlMetrics`], the typed handles that the parts of the two programs
+//! write to. [`agent()`] and [`control()`] list what each exposes, and [`markdown()`] is docs/metrics.md.
 //!
 //! **Invariant:** a name is written here and nowhere else: what is registered is what is listed.
 //!
@@ -10,6 +10,7 @@
 mod actions;
 mod agent;
 mod certificate;
+mod control;
 mod health;
 mod heartbeats;
 mod host;
@@ -21,6 +22,7 @@ mod vms;
 use nkudo_metrics_core::Desc;
 
 pub use agent::AgentMetrics;
+pub use control::ControlMetrics;
 pub use journal::JournalMetrics;
 pub use markdown::markdown;
 pub use vms::VmReading;
@@ -37,13 +39,23 @@ pub struct Entry {
 
 /// Every metric of the agent, by name.
 pub fn agent() -> Vec<Entry> {
+    entries("edge-agent", agent::descs())
+}
+
+/// Every metric of the control plane, by name.
+pub fn control() -> Vec<Entry> {
+    entries("control-plane", control::descs())
+}
+
+/// A program's own metrics with those that both have.
+fn entries(program: &'static str, own: Vec<Desc>) -> Vec<Entry> {
     let sets = [
-        agent::descs(),
+        own,
         nkudo_exporter::descs(PREFIX),
         nkudo_logging::descs(PREFIX),
         nkudo_supervision::metrics::descs(PREFIX),
     ];
     let mut descs = sets.concat();
     descs.sort_by(|a, b| a.name.cmp(&b.name));
-    descs.into_iter().map(|desc| Entry { program: "edge-agent", desc }).collect()
+    descs.into_iter().map(|desc| Entry { program, desc }).collect()
 }

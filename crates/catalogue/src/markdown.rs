@@ -1,6 +1,6 @@
 //! The reference of all metrics, for people.
 
-use crate::{Entry, agent};
+use crate::{Entry, agent, control};
 
 const HEAD: &str = "# Metrics
 
@@ -21,7 +21,8 @@ Written by `cargo xtask codegen` from the catalogue; do not edit.
 
 ## Labels
 - A label is from a closed set (`state`, `action_type`, `status`, `health`, `provider`, `operation`, `component`,
-  `cause`, `level`, `family`), names a thing that comes and goes (`vm_id`, `vm_name`, `path`), or tells the build
+  `cause`, `level`, `family`, `method`, `route`, `outcome`, `query`), names a thing that comes and goes
+  (`vm_id`, `vm_name`, `path`, `agent_id`, `site_id`), or tells the build
   (`version`, `commit`, `profile`).
 - States, and every `action_type` with every `status`, are there from the start, at zero.
 - The series of a deleted VM go with it.
@@ -31,7 +32,9 @@ Written by `cargo xtask codegen` from the catalogue; do not edit.
 
 /// The whole of `docs/metrics.md`.
 pub fn markdown() -> String {
-    HEAD.to_owned() + &section("edge-agent", "on `http://HOST:9090/metrics`", &agent())
+    let agent = section("edge-agent", "on `http://HOST:9090/metrics`", &agent());
+    let place = "on `http://127.0.0.1:8080/metrics`, and with an API key on `https://HOST:8443/metrics`";
+    HEAD.to_owned() + &agent + &section("control-plane", place, &control())
 }
 
 fn section(program: &str, place: &str, entries: &[Entry]) -> String {

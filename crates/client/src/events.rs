@@ -1,12 +1,10 @@
-//! Server-sent events (WHATWG HTML, section 9.2), as far as the daemon writes them.
-
-use std::path::Path;
+//! Server-sent events (WHATWG HTML, section 9.2), as far as agents and control planes write them.
 
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::connection::{Driver, open, while_driven, whole};
+use crate::connection::{Driver, Way, open, while_driven, whole};
 use crate::error::{ClientError, refusal};
 
 /// Largest event that is taken, in bytes.
@@ -36,8 +34,8 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(crate) async fn open(socket: &Path, path: &str) -> Result<Self, ClientError> {
-        let (response, mut driver) = open(socket, Method::GET, path, Vec::new()).await?;
+    pub(crate) async fn open(way: &Way, path: &str) -> Result<Self, ClientError> {
+        let (response, mut driver) = open(way, Method::GET, path, Vec::new()).await?;
         if !response.status().is_success() {
             return Err(refusal(&whole(response, &mut driver).await?));
         }

@@ -17,12 +17,15 @@ pub enum InvalidId {
     ActionId,
     #[error("a name is 1 to 64 letters, digits, `.`, `_` or `-`, and not `.` or `..`")]
     VmName,
+    #[error("a name is 1 to 64 letters, digits, `.`, `_` or `-`, and begins with a letter or digit")]
+    Name,
     #[error("`{0}` is not a UUID; write it like 01890a5d-ac96-774b-bcce-b302099a8057")]
-    VmId(String),
+    Uuid(String),
     #[error("a trace id is 32 lower-case hexadecimal digits, not all zero")]
     TraceId,
 }
 
+/// A text that holds a rule, as a type of its own.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $error:expr, $valid:expr) => {
         $(#[$doc])*
@@ -68,6 +71,8 @@ macro_rules! text_id {
     };
 }
 
+pub(crate) use text_id;
+
 text_id!(
     /// Names an action: 1–128 of `[A-Za-z0-9._:-]`, unique on a host.
     ActionId,
@@ -106,7 +111,7 @@ impl FromStr for VmId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        uuid::Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::VmId(text.chars().take(64).collect()))
+        uuid::Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::Uuid(text.chars().take(64).collect()))
     }
 }
 

@@ -10,6 +10,7 @@
 mod action;
 mod evidence;
 mod execution;
+mod fleet;
 mod ids;
 mod lifecycle;
 mod vm;
@@ -17,6 +18,7 @@ mod vm;
 pub use action::{Action, ActionType, CreateVm, DeleteVm, Request, StopVm};
 pub use evidence::{Evidence, Exit, Monitor, Observation};
 pub use execution::{ActionStatus, Execution, ExecutionStatus, Outcome, ResourceUsage};
+pub use fleet::{AgentId, DEFAULT_NAME, Presence, Role, SiteId, TenantId};
 pub use ids::{ActionId, InvalidId, TraceId, VmId, VmName};
 pub use lifecycle::{Deed, Refusal, Verdict, verdict};
 pub use vm::{

@@ -14,6 +14,8 @@ pub struct Command(pub(crate) Kind);
 pub(crate) enum Kind {
     Submit { action: Box<Action>, answer: oneshot::Sender<Admission> },
     Cancel { action_id: ActionId, answer: oneshot::Sender<CancelAnswer> },
+    Acknowledge { seq: u64 },
+    Reporting(bool),
     Look(Look),
 }
 
@@ -24,6 +26,8 @@ impl std::fmt::Debug for Command {
                 f.debug_struct("Submit").field("action_id", &action.action_id).finish()
             }
             Kind::Cancel { action_id, .. } => f.debug_struct("Cancel").field("action_id", action_id).finish(),
+            Kind::Acknowledge { seq } => f.debug_struct("Acknowledge").field("seq", seq).finish(),
+            Kind::Reporting(reporting) => f.debug_tuple("Reporting").field(reporting).finish(),
             Kind::Look(_) => f.write_str("Look"),
         }
     }

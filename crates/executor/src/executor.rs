@@ -92,9 +92,15 @@ impl<D: Disk + Clone> Executor<D> {
         if replay.records.is_empty() || replay.discarded.is_some() {
             state_file::keep_before_loss(&self.config.state_dir);
         }
+        let records_lost = replay.discarded.is_some();
         let records = decode(replay, &dir)?;
         let boot_id = clock::boot_id().map_err(|source| ExecutorError::BootId { source })?;
-        let tracker_config = Config { boot: stable_hash(&boot_id), ..self.config.tracker.clone() };
+        let tracker_config = Config {
+            boot: stable_hash(&boot_id),
+            outbox_id: uuid::Uuid::now_v7().to_string(),
+            records_lost,
+            ..self.config.tracker.clone()
+        };
         let journal_bytes = journal.bytes();
         let tracker = Tracker::replay(tracker_config, records);
         let mut tasks = JoinSet::new();

@@ -41,6 +41,27 @@ impl Handle {
         answered.await.map_err(|_| NoAnswer)
     }
 
+    /// Asks for an action, in the order of the calls; the answer is awaited apart, so that others can be asked for
+    /// meanwhile.
+    pub async fn submit_later(
+        &self,
+        action: Action,
+    ) -> Result<impl Future<Output = Result<Admission, NoAnswer>> + Send + use<>, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Kind::Submit { action: Box::new(action), answer }).await?;
+        Ok(async move { answered.await.map_err(|_| NoAnswer) })
+    }
+
+    /// Says that every result up to this one is known where it was to be told.
+    pub async fn acknowledge(&self, seq: u64) -> Result<(), NoAnswer> {
+        self.send(Kind::Acknowledge { seq }).await
+    }
+
+    /// Says whether there is somebody to be told of results. Forgotten with a restart of the executor.
+    pub async fn reporting(&self, reporting: bool) -> Result<(), NoAnswer> {
+        self.send(Kind::Reporting(reporting)).await
+    }
+
     /// Looks at the tracker's state between two steps. `look` runs on the executor's loop: keep it short.
     pub async fn look<T: Send + 'static>(
         &self,

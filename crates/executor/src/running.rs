@@ -178,6 +178,8 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 self.cancels.insert(ticket, answer);
                 self.step(Input::Cancel { ticket, action_id }).await
             }
+            Kind::Acknowledge { seq } => self.step(Input::Acknowledged { seq }).await,
+            Kind::Reporting(reporting) => self.step(Input::Reporting(reporting)).await,
             Kind::Look(look) => {
                 look(&self.tracker);
                 Ok(())

@@ -16,18 +16,25 @@ use crate::probes::{ProbeAnswer, Probes};
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PATHS: &str = "there are /metrics, /healthz and /readyz\n";
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// An answer, whole.
+pub type Answer = Response<Full<Bytes>>;
 
-/// What answers are made from.
+/// What the three paths answer, for a service that has a listener of its own. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Answers {
-    pub(crate) registry: Registry,
-    pub(crate) probes: Probes,
+pub struct Answers {
+    pub registry: Registry,
+    pub probes: Probes,
 }
 
 impl Answers {
-    pub(crate) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
-        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+    /// Whether a path is one of them.
+    pub fn serves(path: &str) -> bool {
+        matches!(path, "/metrics" | "/healthz" | "/readyz")
+    }
+
+    /// The answer to a request; a path that is none of them is answered with 404.
+    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
+        if !Self::serves(path) {
             return plain(StatusCode::NOT_FOUND, PATHS.to_owned());
         }
         if !matches!(*method, Method::GET | Method::HEAD) {

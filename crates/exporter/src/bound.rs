@@ -91,6 +91,11 @@ impl Bound {
         self.local_addr
     }
 
+    /// The listening socket, for a service that serves more than metrics.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// The same with other limits.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {

@@ -51,6 +51,7 @@ mod negotiation;
 mod probes;
 
 pub use addr::{AddrError, parse_addr};
+pub use answer::{Answer, Answers};
 pub use bound::{Bound, ExporterError, Limits, bind};
 pub use collectors::descs;
 pub use probes::{Probe, ProbeAnswer, Probes};

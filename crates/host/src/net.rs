@@ -1,6 +1,7 @@
 //! Network interfaces.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,26 @@ pub fn interfaces() -> Vec<Interface> {
         entries.flatten().filter_map(|entry| read(entry.file_name().to_str()?)).collect();
     interfaces.sort_by(|a, b| a.name.cmp(&b.name));
     interfaces
+}
+
+/// The IP addresses of this network namespace, by interface; those that are only good on one link are left out.
+pub fn addresses() -> Vec<IpAddr> {
+    let Ok(listed) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let addresses = listed.filter_map(|interface| {
+        let address = interface.address?;
+        match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+            (None, Some(v6)) => Some(IpAddr::V6(v6.ip())),
+            (None, None) => None,
+        }
+    });
+    let local = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let mut addresses: Vec<IpAddr> = addresses.filter(|address| !local(address)).collect();
+    addresses.dedup();
+    addresses
 }
 
 fn read(name: &str) -> Option<Interface> {

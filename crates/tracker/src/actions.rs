@@ -59,6 +59,8 @@ pub struct Tracked {
     pub attempt: u32,
     /// When the execution started, on the monotonic clock of this run of the program.
     pub(crate) started_monotonic_ms: u64,
+    /// Its place among the results that are told elsewhere, once its end is written.
+    pub(crate) result_seq: Option<u64>,
     /// Cancelled while its intent was not durable.
     pub(crate) cancel_asked: bool,
     /// On the boot-time clock.
@@ -77,6 +79,7 @@ impl Tracked {
             deed: None,
             attempt: 0,
             started_monotonic_ms: 0,
+            result_seq: None,
             cancel_asked: false,
             deadline_ms,
         }

@@ -141,11 +141,11 @@ impl Tracker {
     fn forget_old_results(&mut self, now: Now) {
         let keep_ms = i64::try_from(self.config.results_keep_ms).unwrap_or(i64::MAX);
         while let Some(oldest) = self.ended.front() {
-            let at_ms = match self.actions.get(oldest).map(|tracked| &tracked.phase) {
-                Some(Phase::Ended { at_ms, .. }) => *at_ms,
-                Some(_) | None => i64::MIN,
+            let (at_ms, owed) = match self.actions.get(oldest).map(|tracked| (&tracked.phase, tracked)) {
+                Some((Phase::Ended { at_ms, .. }, tracked)) => (*at_ms, self.is_owed(tracked)),
+                Some(_) | None => (i64::MIN, false),
             };
-            if now.wall_ms.saturating_sub(at_ms) < keep_ms {
+            if owed || now.wall_ms.saturating_sub(at_ms) < keep_ms {
                 break;
             }
             self.actions.remove(oldest);

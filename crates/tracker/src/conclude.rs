@@ -99,6 +99,8 @@ impl Tracker {
             execution.status = outcome.status();
             execution.error = outcome.error().map(str::to_owned);
         }
+        let seq = self.outbox.next();
+        tracked.result_seq = Some(seq);
         tracked.phase = Phase::Concluding { outcome: outcome.clone(), at_ms, execution: execution.clone() };
         let told = match &vm {
             None => None,
@@ -113,6 +115,7 @@ impl Tracker {
             at_ms,
             execution,
             rolled: false,
+            seq,
             vm,
         });
         if let Some(effect) = told {

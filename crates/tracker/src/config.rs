@@ -35,6 +35,10 @@ pub struct Config {
     pub memory_bytes: u64,
     /// What can run VMs here, the preferred first.
     pub providers: Vec<ProviderKind>,
+    /// Names the results of a journal that has no name for them yet: a new name each time the program starts.
+    pub outbox_id: String,
+    /// Some of the journal could not be read.
+    pub records_lost: bool,
 }
 
 impl Default for Config {
@@ -49,6 +53,8 @@ impl Default for Config {
             boot: 0,
             memory_bytes: u64::MAX,
             providers: Vec::new(),
+            outbox_id: String::new(),
+            records_lost: false,
         }
     }
 }

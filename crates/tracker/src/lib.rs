@@ -18,6 +18,8 @@
 //! depends on: a deed after its intent, a report after its outcome, the next action of a lane after the outcome of
 //! the one before.
 //! **Invariant:** at most one action at a time runs on a VM, in the order of admission; only a delete overtakes.
+//! **Invariant:** while results are reported elsewhere none is forgotten before it is acknowledged, and none gets the
+//! number of another.
 //! **Invariant:** an action id is admitted once; its repetition gets the recorded answer.
 
 mod actions;
@@ -30,6 +32,7 @@ mod deadlines;
 mod decide;
 mod history;
 mod message;
+mod outbox;
 mod record;
 mod recovery;
 mod replay;
@@ -43,6 +46,7 @@ pub use history::Aggregate;
 pub use message::{
     Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Seq, Ticket, Work,
 };
+pub use outbox::Outbox;
 pub use record::{Record, Stamp, VmChange};
 pub use tracker::Tracker;
 pub use vms::Vm;

@@ -35,6 +35,10 @@ pub enum Input {
     VmObserved { vm_id: VmId, observation: Observation },
     /// The host was looked over, once, after the records were replayed.
     Recovered { found: Vec<Found> },
+    /// Every result up to this one is known where it was to be told.
+    Acknowledged { seq: u64 },
+    /// Whether there is somebody to be told of results; then none is forgotten before it is acknowledged.
+    Reporting(bool),
     /// No action is admitted or begun from here on. What has begun goes to its end; its failures are not retried.
     Stop,
     /// Time has passed.

@@ -38,10 +38,17 @@ pub enum Record {
         /// Its execution has left the history and is in the aggregates.
         #[serde(default)]
         rolled: bool,
+        /// Its place among the results that are told elsewhere; 0 in records of versions that told nobody.
+        #[serde(default)]
+        seq: u64,
         vm: Option<VmChange>,
     },
     /// A VM changed by itself.
     Vm(VmChange),
+    /// The series of numbers that results have from here on.
+    Outbox { id: String, last: u64, acknowledged: u64 },
+    /// Every result up to this one was acknowledged.
+    Acknowledged { seq: u64 },
     /// What left the history, by action type; replaces what was recorded of it before.
     Aggregates(Vec<(ActionType, Aggregate)>),
 }

@@ -18,6 +18,7 @@ impl Tracker {
     /// The host was looked over: finish or take back what was half done, take over what runs.
     pub(crate) fn recover(&mut self, found: Vec<Found>, now: Now) {
         self.recovered = true;
+        self.open_outbox();
         self.restore_deadlines(now);
         let mut found = self.by_vm(found);
         let observed = |found: &mut BTreeMap<VmId, Found>, vm_id: VmId| {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use nkudo_domain::{ActionId, Execution, ExecutionStatus, Outcome};
 
 use crate::actions::{Phase, Tracked};
+use crate::outbox::Outbox;
 use crate::record::{Record, VmChange};
 use crate::tracker::Tracker;
 
@@ -20,10 +21,12 @@ impl Tracker {
                 }
                 self.apply_vm(vm);
             }
-            Record::Ended { action_id, outcome, at_ms, execution, rolled, vm } => {
+            Record::Ended { action_id, outcome, at_ms, execution, rolled, seq, vm } => {
                 if let Some(tracked) = self.actions.get_mut(&action_id) {
+                    let seq = self.outbox.replayed(seq);
                     tracked.phase = Phase::Ended { outcome, at_ms };
                     tracked.execution = execution.as_deref().cloned();
+                    tracked.result_seq = Some(seq);
                     let vm_id = tracked.action.request.vm_id();
                     self.ended.push_back(action_id.clone());
                     self.leave_lane(vm_id, &action_id);
@@ -33,6 +36,12 @@ impl Tracker {
                     self.history.add(*execution, self.config.history_max);
                 }
                 self.apply_vm(vm);
+            }
+            Record::Outbox { id, last, acknowledged } => {
+                self.outbox = Outbox { id, last: self.outbox.last.max(last), acknowledged };
+            }
+            Record::Acknowledged { seq } => {
+                self.outbox.acknowledged = self.outbox.acknowledged.max(seq);
             }
             Record::Vm(change) => self.apply_vm(Some(change)),
             Record::Aggregates(aggregates) => self.history.rolled = aggregates.into_iter().collect(),
@@ -55,7 +64,7 @@ impl Tracker {
     /// [`Tracker::is_idle`] says so does that lose nothing.
     pub fn snapshot(&self) -> Vec<Record> {
         let rolled = self.history.rolled.iter().map(|(action_type, rolled)| (*action_type, rolled.clone()));
-        let mut records = vec![Record::Aggregates(rolled.collect())];
+        let mut records = vec![self.outbox_record(), Record::Aggregates(rolled.collect())];
         let forgotten = |execution: &&Execution| !self.actions.contains_key(&execution.action_id);
         records.extend(self.history.executions.iter().filter(forgotten).map(ended_and_forgotten));
         let kept: HashSet<&ActionId> =
@@ -69,6 +78,7 @@ impl Tracker {
                     at_ms: *at_ms,
                     execution: tracked.execution.clone().map(Box::new),
                     rolled: !kept.contains(&tracked.action.action_id),
+                    seq: tracked.result_seq.unwrap_or(0),
                     vm: None,
                 });
             }
@@ -98,6 +108,7 @@ fn ended_and_forgotten(execution: &Execution) -> Record {
         at_ms: execution.completed_at_ms.unwrap_or(execution.started_at_ms),
         execution: Some(Box::new(execution.clone())),
         rolled: false,
+        seq: 0,
         vm: None,
     }
 }

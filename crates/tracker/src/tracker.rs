@@ -8,6 +8,7 @@ use crate::actions::Tracked;
 use crate::config::{Config, Now};
 use crate::history::{Aggregate, History};
 use crate::message::{Effect, Input, Seq};
+use crate::outbox::Outbox;
 use crate::record::{Record, Stamp, VmChange};
 use crate::vms::Vm;
 
@@ -22,6 +23,9 @@ pub struct Tracker {
     pub(crate) history: History,
     /// Actions that have ended, in the order of their end.
     pub(crate) ended: VecDeque<ActionId>,
+    pub(crate) outbox: Outbox,
+    /// Whether somebody elsewhere is to be told of results.
+    pub(crate) reporting: bool,
     /// Actions ever admitted.
     pub(crate) admitted: u64,
     /// The last record written.
@@ -59,6 +63,8 @@ impl Tracker {
             vms: BTreeMap::new(),
             history: History::default(),
             ended: VecDeque::new(),
+            outbox: Outbox::default(),
+            reporting: false,
             admitted: 0,
             written: 0,
             durable: 0,
@@ -83,6 +89,8 @@ impl Tracker {
             Input::VmEnded { vm_id, incarnation, exit } => self.vm_ended(vm_id, incarnation, exit, now),
             Input::VmObserved { vm_id, observation } => self.vm_observed(vm_id, &observation, now),
             Input::Recovered { found } => self.recover(found, now),
+            Input::Acknowledged { seq } => self.acknowledge(seq),
+            Input::Reporting(reporting) => self.reporting = reporting,
             Input::Stop => self.stopping = true,
             Input::Probe => self.probe_alive(),
             Input::Tick => self.tick(now),

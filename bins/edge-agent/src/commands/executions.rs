@@ -4,10 +4,9 @@ use nkudo_agent::config::Settings;
 use nkudo_api::view::{ExecutionView, List};
 use nkudo_domain::{ActionType, ExecutionStatus};
 
-use super::view;
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print::{self, bytes, or_dash};
+use nkudo_terminal::daemon::view;
+use nkudo_terminal::print::{self, bytes, or_dash};
+use nkudo_terminal::{Failure, Output};
 
 /// Which executions are wanted.
 #[derive(Debug)]

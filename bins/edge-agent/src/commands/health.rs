@@ -4,10 +4,9 @@ use nkudo_agent::config::Settings;
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{HealthChangeView, HealthView, List};
 
-use super::{client, client_failure};
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print::{self, or_dash};
+use nkudo_terminal::daemon::{client, client_failure};
+use nkudo_terminal::print::{self, or_dash};
+use nkudo_terminal::{Failure, Output};
 
 pub(crate) async fn run(settings: &Settings, since: Option<String>, output: Output) -> Result<(), Failure> {
     match since {

@@ -1,11 +1,9 @@
 //! `hostfacts`.
 
 use nkudo_host::facts;
+use nkudo_terminal::print::{self, bytes, or_dash};
+use nkudo_terminal::{Failure, Output};
 use serde::Serialize;
-
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print::{self, bytes, or_dash};
 
 /// What the host is made of, and with which agent.
 #[derive(Debug, Serialize)]

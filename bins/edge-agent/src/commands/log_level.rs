@@ -4,10 +4,8 @@ use nkudo_agent::config::LogLevel;
 use nkudo_agent::config::Settings;
 use nkudo_api::view::LogLevelView;
 
-use super::{client, client_failure};
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print;
+use nkudo_terminal::daemon::{client, client_failure};
+use nkudo_terminal::{Failure, Output, print};
 
 pub(crate) async fn run(settings: &Settings, level: Option<String>, output: Output) -> Result<(), Failure> {
     if let Some(level) = &level {

@@ -3,10 +3,8 @@
 use nkudo_agent::config::Settings;
 use nkudo_api::view::{List, SampleView};
 
-use super::{client, client_failure};
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print;
+use nkudo_terminal::daemon::{client, client_failure};
+use nkudo_terminal::{Failure, Output, print};
 
 pub(crate) async fn run(settings: &Settings, prefix: Option<&str>, output: Output) -> Result<(), Failure> {
     let mut list: List<SampleView> = client(settings).get("/v1/metrics").await.map_err(client_failure)?;

@@ -2,8 +2,7 @@
 
 use nkudo_agent::config::{Settings, Sources};
 use nkudo_agent::daemon;
-
-use crate::failure::Failure;
+use nkudo_terminal::Failure;
 
 pub(crate) async fn run(sources: Sources, settings: Settings) -> Result<(), Failure> {
     let version = daemon::Version {

@@ -1,10 +1,7 @@
 //! `version`.
 
 use nkudo_api::view::VersionView;
-
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print;
+use nkudo_terminal::{Failure, Output, print};
 
 pub(crate) fn run(output: Output) -> Result<(), Failure> {
     let view = VersionView {

@@ -3,10 +3,9 @@
 use nkudo_agent::config::Settings;
 use nkudo_api::view::{List, VmView};
 
-use super::view;
-use crate::cli::Output;
-use crate::failure::Failure;
-use crate::print::{self, bytes, or_dash};
+use nkudo_terminal::daemon::view;
+use nkudo_terminal::print::{self, bytes, or_dash};
+use nkudo_terminal::{Failure, Output};
 
 pub(crate) async fn run(settings: &Settings, output: Output) -> Result<(), Failure> {
     let list: List<VmView> =

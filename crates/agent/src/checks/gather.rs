@@ -10,6 +10,8 @@ use nkudo_providers::qemu::Accel;
 use super::program::{self, NoAnswer};
 use super::trial::{self, Trial};
 use crate::config::Settings;
+use crate::identity::{IdentityError, Verified, verify_heartbeat};
+use crate::link::told;
 
 /// How long Cloud Hypervisor may take to tell its version.
 const VERSION_DEADLINE: Duration = Duration::from_secs(5);
@@ -39,6 +41,16 @@ pub(super) struct Facts {
     pub(super) memory_min_bytes: u64,
     pub(super) wall_ms: i64,
     pub(super) time_service: TimeService,
+    pub(super) control_plane: ControlPlane,
+}
+
+/// What a heartbeat to the control plane brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ControlPlane {
+    NotEnrolled,
+    Answered(Verified),
+    /// The step of the way that failed, as a sentence.
+    Failed(String),
 }
 
 /// What is known of NetBird.
@@ -66,8 +78,12 @@ pub(super) enum TimeService {
 pub(super) async fn facts(settings: &Settings) -> Facts {
     let flags = cpu::info().map(|info| info.flags).unwrap_or_default();
     let kvm_flag = flags.iter().any(|flag| flag == "vmx" || flag == "svm");
-    let ((qemu, kvm_trial), cloud_hypervisor, netbird) =
-        tokio::join!(qemu(&settings.qemu_program, kvm_flag), cloud_hypervisor(), netbird());
+    let ((qemu, kvm_trial), cloud_hypervisor, netbird, control_plane) = tokio::join!(
+        qemu(&settings.qemu_program, kvm_flag),
+        cloud_hypervisor(),
+        netbird(),
+        Box::pin(control_plane(&settings.state_dir))
+    );
     let place = nearest_existing(&settings.state_dir);
     Facts {
         kvm_device: Path::new("/dev/kvm").exists(),
@@ -89,6 +105,15 @@ pub(super) async fn facts(settings: &Settings) -> Facts {
         memory_min_bytes: settings.min_memory_bytes,
         wall_ms: clock::wall_ms(),
         time_service: time_service(Path::new("/run")),
+        control_plane,
+    }
+}
+
+async fn control_plane(state_dir: &Path) -> ControlPlane {
+    match verify_heartbeat(state_dir).await {
+        Ok(verified) => ControlPlane::Answered(verified),
+        Err(IdentityError::NotEnrolled) => ControlPlane::NotEnrolled,
+        Err(error) => ControlPlane::Failed(told(&error)),
     }
 }
 

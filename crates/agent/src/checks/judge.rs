@@ -6,10 +6,12 @@ use nkudo_api::time::WallTime;
 use nkudo_api::view::{CheckLine, CheckStatus};
 use nkudo_providers::qemu::Accel;
 
-use super::gather::{Facts, Netbird, TimeService};
+use super::gather::{ControlPlane, Facts, Netbird, TimeService};
 use super::program::NoAnswer;
 use super::trial::Trial;
 
+/// How far the clock may be from the control plane's, in milliseconds.
+const SKEW_MAX_MS: i64 = 5_000;
 /// A clock before this day (2025-01-01, in Unix milliseconds) was never set.
 const EARLIEST_PLAUSIBLE_MS: i64 = 1_735_689_600_000;
 
@@ -25,7 +27,7 @@ pub(super) fn all(facts: &Facts) -> Vec<CheckLine> {
         disk(facts),
         memory(facts),
         clock(facts),
-        control_plane(),
+        control_plane(facts),
     ]
 }
 
@@ -179,19 +181,54 @@ fn clock(facts: &Facts) -> CheckLine {
         TimeService::Chrony => "kept by chrony",
         TimeService::Unknown => "whether it is set from the network is not known",
     };
-    pass("clock", format!("{now}; {set_by}; without a control plane its skew cannot be measured"))
+    match &facts.control_plane {
+        ControlPlane::Answered(verified) if verified.skew.offset_ms.abs() > SKEW_MAX_MS => {
+            let skew_ms = verified.skew.offset_ms;
+            warn(
+                "clock",
+                format!("it says {now}, and the control plane's is {skew_ms} ms ahead of it"),
+                remedy,
+            )
+        }
+        ControlPlane::Answered(verified) => {
+            pass("clock", format!("{now}; {set_by}; {} ms from the control plane's", verified.skew.offset_ms))
+        }
+        ControlPlane::NotEnrolled | ControlPlane::Failed(_) => {
+            pass("clock", format!("{now}; {set_by}; without a control plane its skew cannot be measured"))
+        }
+    }
 }
 
-fn control_plane() -> CheckLine {
-    let remedy = "none is needed: VMs, metrics and the local commands work without one";
-    warn("control_plane", "this host is not enrolled", remedy)
+fn control_plane(facts: &Facts) -> CheckLine {
+    match &facts.control_plane {
+        ControlPlane::Answered(verified) => {
+            pass("control_plane", format!("it answered a heartbeat in {} ms", verified.round_trip_ms))
+        }
+        ControlPlane::NotEnrolled => {
+            let remedy = "none is needed: VMs, metrics and the local commands work without one; \
+                 to join a fleet: edge-agent enroll";
+            warn("control_plane", "this host is not enrolled", remedy)
+        }
+        ControlPlane::Failed(sentence) => {
+            let remedy = "VMs run on without it; edge-agent verify-heartbeat tries again";
+            warn("control_plane", sentence.clone(), remedy)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use nkudo_fleet::Skew;
+
     use super::*;
+    use crate::identity::Verified;
+
+    fn answered(offset_ms: i64) -> ControlPlane {
+        let skew = Skew { offset_ms, error_ms: 1 };
+        ControlPlane::Answered(Verified { round_trip_ms: 7, server_time_ms: 0, skew })
+    }
 
     fn good() -> Facts {
         Facts {
@@ -212,6 +249,7 @@ mod tests {
             memory_min_bytes: 1 << 29,
             wall_ms: EARLIEST_PLAUSIBLE_MS + 1,
             time_service: TimeService::Synchronised,
+            control_plane: ControlPlane::NotEnrolled,
         }
     }
 
@@ -276,6 +314,11 @@ mod tests {
         check("memory", Fail, "are wanted", |f| f.memory_total_bytes = Ok(1));
         check("clock", Warn, "cannot be", |f| f.wall_ms = 0);
         check("clock", Warn, "was not set", |f| f.time_service = TimeService::NotYet);
+        check("clock", Warn, "60000 ms ahead", |f| f.control_plane = answered(60_000));
+        check("clock", Pass, "3 ms from the control plane's", |f| f.control_plane = answered(3));
+        check("control_plane", Pass, "in 7 ms", |f| f.control_plane = answered(3));
+        check("control_plane", Warn, "DNS", |f| f.control_plane = ControlPlane::Failed("DNS: no".to_owned()));
+        check("control_plane", Warn, "not enrolled", |_| ());
         check("clock", Pass, "chrony", |f| f.time_service = TimeService::Chrony);
         check("clock", Pass, "not known; without a control plane", |f| f.time_service = TimeService::Unknown);
     }

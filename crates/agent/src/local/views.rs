@@ -85,12 +85,11 @@ pub(crate) async fn executions(
 }
 
 pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<StatusView>, Refused> {
-    Ok(Json(
-        local
-            .executor
-            .look(|tracker| status_of(vms_by_state(tracker), tracker.queue_depth() as u64, true))
-            .await?,
-    ))
+    let look = |tracker: &Tracker| (vms_by_state(tracker), tracker.queue_depth() as u64);
+    let (vms, queue_depth) = local.executor.look(look).await?;
+    let now_ms = nkudo_host::clock::wall_ms();
+    let (identity, connection) = (local.standing.identity(), local.standing.connection(now_ms));
+    Ok(Json(status_of(identity.as_ref(), Some(connection), vms, queue_depth, now_ms)))
 }
 
 pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nkudo_catalogue::{AgentMetrics, Entry, PREFIX, VmReading, agent, markdown};
+use nkudo_catalogue::{AgentMetrics, ControlMetrics, Entry, PREFIX, VmReading, agent, control, markdown};
 use nkudo_domain::{ActionType, ProviderKind, VmId, VmName, VmState};
 use nkudo_metrics_core::{Registry, Sample};
 
@@ -47,6 +47,19 @@ async fn what_the_agent_registers_is_what_the_catalogue_lists() {
         nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
     log.register(&registry, PREFIX);
     let listed: Vec<_> = agent().into_iter().map(|entry| entry.desc).collect();
+    assert_eq!(registry.descs(), listed);
+}
+
+#[tokio::test]
+async fn what_the_control_plane_registers_is_what_the_catalogue_lists() {
+    let registry = Registry::new();
+    let _metrics = ControlMetrics::register(&registry);
+    let _supervisor = nkudo_supervision::Supervisor::new(&registry, PREFIX, || 0);
+    nkudo_exporter::collectors::register(&registry, PREFIX, &[]);
+    let (_, log) =
+        nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
+    log.register(&registry, PREFIX);
+    let listed: Vec<_> = control().into_iter().map(|entry| entry.desc).collect();
     assert_eq!(registry.descs(), listed);
 }
 
@@ -224,12 +237,15 @@ fn a_forgotten_vm_leaves_no_series_and_no_late_reading_brings_it_back() {
 #[test]
 fn the_reference_opens_with_the_rules_and_names_every_metric_once() {
     let text = markdown();
-    let positions =
-        ["# Metrics", "## Types", "## Names", "## Labels", "## edge-agent"].map(|head| text.find(head));
+    let positions = ["# Metrics", "## Types", "## Names", "## Labels", "## edge-agent", "## control-plane"]
+        .map(|head| text.find(head));
     assert!(positions.iter().all(Option::is_some) && positions.is_sorted(), "{positions:?}");
-    for Entry { desc, .. } in agent() {
+    let (_, sections) = text.split_once("\n## edge-agent").expect("it is there");
+    let (of_agent, of_control) = sections.split_once("\n## control-plane").expect("it is there");
+    for Entry { program, desc } in agent().into_iter().chain(control()) {
         let row = format!("\n| `{}` | {} |", desc.name, desc.kind.as_str());
-        assert_eq!(text.matches(&row).count(), 1, "{row}");
+        let section = if program == "edge-agent" { of_agent } else { of_control };
+        assert_eq!(section.matches(&row).count(), 1, "{program}: {row}");
         for label in desc.labels {
             assert!(text.contains(&format!("`{label}`")), "the rules of labels name {label}");
         }

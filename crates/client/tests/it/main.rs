@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod network;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -3,13 +3,17 @@
 use nkudo_agent::config::Settings;
 use nkudo_api::view::StatusView;
 
-use super::view;
-use crate::cli::Output;
+use crate::Output;
+use crate::daemon::view;
 use crate::failure::Failure;
 use crate::print::{self, or_dash};
 
-pub(crate) async fn run(settings: &Settings, output: Output) -> Result<(), Failure> {
-    let status: StatusView = view(settings, "/v1/status", |offline| Ok(offline.status())).await?;
+/// `status`.
+///
+/// # Errors
+/// When something is not fine, or cannot be told.
+pub async fn status(settings: &Settings, output: Output) -> Result<(), Failure> {
+    let status: StatusView = view(settings, "/v1/status", |offline| Ok(offline.status(settings))).await?;
     match output {
         Output::Json => print::json(&status)?,
         Output::Text => print::line(&text(&status))?,
@@ -40,8 +44,9 @@ fn text(status: &StatusView) -> String {
         "Connection:".to_owned(),
         format!("  Last Heartbeat: {heartbeat}"),
         format!("  Status:         {}", connection.state.as_str()),
-        "VMs:".to_owned(),
     ];
+    lines.extend(connection.error.as_ref().map(|error| format!("  Error:          {error}")));
+    lines.push("VMs:".to_owned());
     lines.extend(status.vms.iter().map(|(state, count)| format!("  {:<15} {count}", format!("{state}:"))));
     lines.push(format!("Queue Depth:      {}", status.queue_depth));
     lines.join("\n")

@@ -4,11 +4,15 @@ use nkudo_agent::checks;
 use nkudo_agent::config::Settings;
 use nkudo_api::view::{CheckStatus, CheckView};
 
-use crate::cli::Output;
+use crate::Output;
 use crate::failure::Failure;
 use crate::print;
 
-pub(crate) async fn run(settings: &Settings, output: Output) -> Result<(), Failure> {
+/// `check`.
+///
+/// # Errors
+/// When something is not fine, or cannot be told.
+pub async fn check(settings: &Settings, output: Output) -> Result<(), Failure> {
     let view = checks::run(settings).await;
     match output {
         Output::Json => print::json(&view)?,
@@ -32,11 +36,17 @@ fn text(view: &CheckView) -> String {
     match (count(CheckStatus::Fail), count(CheckStatus::Warn)) {
         (0, warnings) => {
             if warnings > 0 {
-                lines.push(format!("{warnings} warnings"));
+                lines.push(counted(warnings, "warning"));
             }
             lines.push("All checks passed! System is ready.".to_owned());
         }
-        (failures, warnings) => lines.push(format!("{failures} checks failed, {warnings} warnings")),
+        (failures, warnings) => {
+            lines.push(format!("{} failed, {}", counted(failures, "check"), counted(warnings, "warning")))
+        }
     }
     lines.join("\n")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -1,11 +1,12 @@
 //! From an error to a sentence and an exit code.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// How a command ended when it did not end well.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Refused before anything was done: wrong flag, key, value or file content. Exit code 2.
     Refused(String),
     /// Tried and failed. Exit code 1.
@@ -15,18 +16,20 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
+    /// A refusal, with the error's causes.
+    pub fn refused(error: impl Into<anyhow::Error>) -> Self {
         Self::Refused(format!("{:#}", error.into()))
     }
 
-    pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
+    /// A failure, with the error's causes.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
         Self::Failed(format!("{:#}", error.into()))
     }
 
     /// Says what is wrong on standard error.
-    #[expect(clippy::print_stderr, reason = "errors of a command line go to standard error")]
-    pub(crate) fn report(self) -> ExitCode {
-        let say = |sentence: &dyn Display| eprintln!("edge-agent: {sentence}");
+    pub fn report(self, program: &str) -> ExitCode {
+        // Where standard error is closed there is nobody to tell; the exit code still says it.
+        let say = |sentence: &dyn Display| drop(writeln!(std::io::stderr(), "{program}: {sentence}"));
         match self {
             Self::Refused(sentence) => {
                 say(&sentence);

@@ -6,19 +6,19 @@ use serde::Serialize;
 use crate::failure::Failure;
 
 /// Prints one JSON document.
-pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::failed)?;
     line(&text)
 }
 
 /// Prints one JSON document in one line.
-pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
+pub fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(Failure::failed)?;
     line(&text)
 }
 
 /// Prints a line. A reader that has gone away ends the command without a complaint.
-pub(crate) fn line(text: &str) -> Result<(), Failure> {
+pub fn line(text: &str) -> Result<(), Failure> {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -28,7 +28,7 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints rows under their headings.
-pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
+pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
@@ -37,7 +37,7 @@ pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
 }
 
 /// A number of bytes for people.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
@@ -50,6 +50,6 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// A value, or a dash where there is none.
-pub(crate) fn or_dash(value: Option<impl std::fmt::Display>) -> String {
+pub fn or_dash(value: Option<impl std::fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

@@ -1,0 +1,31 @@
+//! `health`.
+
+use nkudo_api::view::HealthView;
+use nkudo_terminal::print::{self, or_dash};
+use nkudo_terminal::{Failure, Output};
+
+use crate::list::unexpected;
+use crate::query::Query;
+use crate::session::Session;
+
+pub(crate) async fn run(session: &Session) -> Result<(), Failure> {
+    let answer = session.get(&Query::new("/v1/health")).await?;
+    let view: HealthView = serde_json::from_value(answer.clone()).map_err(unexpected)?;
+    match session.output {
+        Output::Json => print::json(&answer)?,
+        Output::Text => {
+            print::line(&format!("Control plane: {}", view.health))?;
+            let rows = view.components.iter().map(|component| {
+                vec![
+                    component.component.clone(),
+                    component.health.clone(),
+                    component.since.to_string(),
+                    component.restarts.to_string(),
+                    or_dash(component.reason.as_deref()),
+                ]
+            });
+            print::table(&["component", "health", "since", "restarts", "reason"], rows)?;
+        }
+    }
+    if view.health == "unhealthy" { Err(Failure::NotFine) } else { Ok(()) }
+}

@@ -1,0 +1,13 @@
+//! Who this host is to its control plane: key, certificate and names on disk, and how they are got, renewed and given
+//! up.
+//!
+//! `STATE_DIR/identity/N/` holds one identity whole (`agent.key` for its owner only, `agent.pem`, `ca.pem`,
+//! `identity.json`); the link `identity/current` names the one in force and is replaced in one step, so that whoever
+//! reads has one identity and not halves of two.
+
+mod calls;
+mod stored;
+
+pub use calls::{IdentityError, Unenrolled, Verified, enroll, renew, unenroll, verify_heartbeat};
+pub(crate) use calls::{facts, open};
+pub use stored::{Identity, IdentityDir, StoredError};

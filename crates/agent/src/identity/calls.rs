@@ -1,0 +1,201 @@
+//! What changes the identity, or tries it: each a call to the control plane and a change on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nkudo_domain::AgentId;
+use nkudo_fleet::Skew;
+use nkudo_host::clock;
+use nkudo_pki::{EnrolmentToken, PkiError, PrivateKey, agent_client, enrolling_client};
+use nkudo_rpc::message::{Enrol, Facts, Heartbeat};
+use nkudo_rpc::{ConnectError, Connection, RpcError, RpcErrorKind, Target};
+
+use super::stored::{Identity, IdentityDir, StoredError};
+
+/// How long a connection may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a call may take.
+const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Why a call that concerns the identity did not succeed. The sentence names the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    #[error("{0}")]
+    Target(String),
+    #[error("{0}")]
+    Token(PkiError),
+    #[error("this host is enrolled already, as agent {agent_id}; enrol it anew with --force")]
+    AlreadyEnrolled { agent_id: AgentId },
+    #[error("this host is not enrolled; enrol it with edge-agent enroll")]
+    NotEnrolled,
+    #[error("the credentials of this host cannot be used; enrol it again with --force")]
+    Credentials(#[from] PkiError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{}: {error}", step(error.kind))]
+    Refused { error: RpcError },
+    #[error("the control plane did not answer within {} s", CALL_DEADLINE.as_secs())]
+    Deadline,
+    #[error("the certificate of this host expired; enrol it again with --force")]
+    Expired,
+}
+
+/// Which step of a call failed, for people.
+fn step(kind: RpcErrorKind) -> &'static str {
+    match kind {
+        RpcErrorKind::Unauthenticated | RpcErrorKind::PermissionDenied => "authorisation",
+        RpcErrorKind::Invalid => "the request was refused",
+        RpcErrorKind::Version => "version: the control plane and this agent do not fit each other",
+        RpcErrorKind::Exhausted => "the control plane has too much to do",
+        RpcErrorKind::Unavailable | RpcErrorKind::Deadline => "the control plane does not answer",
+        RpcErrorKind::Internal => "the control plane failed",
+    }
+}
+
+/// What this host says of itself.
+pub(crate) fn facts() -> Facts {
+    let hostname = nkudo_host::facts::read().map(|facts| facts.hostname).unwrap_or_default();
+    Facts {
+        hostname,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+/// A call within its deadline.
+async fn within<T>(call: impl Future<Output = Result<T, RpcError>>) -> Result<T, IdentityError> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answered) => answered.map_err(|error| IdentityError::Refused { error }),
+        Err(_) => Err(IdentityError::Deadline),
+    }
+}
+
+/// Enrols this host: the key is made here and stays here. An identity that is there is replaced only with `force`.
+///
+/// # Errors
+/// When the host is enrolled already, the URL or the token is none, or the control plane does not let it in. What was
+/// there stays then.
+pub async fn enroll(
+    state_dir: &Path,
+    control_plane: &str,
+    token: &str,
+    force: bool,
+) -> Result<Identity, IdentityError> {
+    let target: Target = control_plane.parse().map_err(IdentityError::Target)?;
+    let parsed: EnrolmentToken = token.parse().map_err(IdentityError::Token)?;
+    let dir = IdentityDir::of(state_dir);
+    let _lock = dir.lock()?;
+    match dir.load() {
+        Ok(Some(identity)) if !force => {
+            return Err(IdentityError::AlreadyEnrolled { agent_id: identity.agent_id });
+        }
+        // What is damaged is replaced.
+        Err(error) if !force => return Err(error.into()),
+        Ok(_) | Err(_) => {}
+    }
+    let key = PrivateKey::generate()?;
+    let request = Enrol { token: parsed.reveal(), csr_pem: key.request()?, facts: facts() };
+    let connection = Connection::open(&target, enrolling_client(parsed.ca), CONNECT_DEADLINE).await?;
+    let enrolled = within(connection.enrol(request)).await?;
+    let ids = (enrolled.tenant_id, enrolled.site_id, enrolled.agent_id);
+    dir.save(ids, &target, &key, &enrolled.certificate)?;
+    dir.load()?.ok_or(IdentityError::NotEnrolled)
+}
+
+/// A new key and a new certificate over the one that is still good.
+///
+/// # Errors
+/// When the host is not enrolled, its certificate has expired, or the control plane refuses. What was there stays then.
+pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
+    let dir = IdentityDir::of(state_dir);
+    let _lock = dir.lock()?;
+    let identity = dir.load()?.ok_or(IdentityError::NotEnrolled)?;
+    if identity.certificate.not_after_ms <= clock::wall_ms() {
+        return Err(IdentityError::Expired);
+    }
+    let key = PrivateKey::generate()?;
+    let connection = open(&identity).await?;
+    let certificate = within(connection.renew(key.request()?)).await?;
+    let ids = (identity.tenant_id, identity.site_id, identity.agent_id);
+    dir.save(ids, &identity.control_plane, &key, &certificate)?;
+    dir.load()?.ok_or(IdentityError::NotEnrolled)
+}
+
+/// How a host left its fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unenrolled {
+    /// The control plane has revoked the certificates.
+    Revoked,
+    /// The control plane does not know; an operator has to revoke the agent.
+    LocallyOnly,
+}
+
+/// Gives the identity up: the control plane revokes it, then it is removed here. With `force` it is removed although
+/// the control plane was not told.
+///
+/// # Errors
+/// When the host is not enrolled, or the control plane was not told and `force` is not given.
+pub async fn unenroll(state_dir: &Path, force: bool) -> Result<Unenrolled, IdentityError> {
+    let dir = IdentityDir::of(state_dir);
+    let _lock = dir.lock()?;
+    let identity = match dir.load() {
+        Ok(None) => return Err(IdentityError::NotEnrolled),
+        Ok(Some(identity)) => Some(identity),
+        Err(_) if force => None,
+        Err(error) => return Err(error.into()),
+    };
+    let told = match &identity {
+        Some(identity) => tell_unenrolled(identity).await,
+        None => Err(IdentityError::NotEnrolled),
+    };
+    let how = match told {
+        Ok(()) => Unenrolled::Revoked,
+        // It was unenrolled over there before: there is nothing left to revoke.
+        Err(IdentityError::Refused { error }) if error.kind == RpcErrorKind::Unauthenticated => {
+            Unenrolled::Revoked
+        }
+        Err(_) if force => Unenrolled::LocallyOnly,
+        Err(error) => return Err(error),
+    };
+    dir.remove()?;
+    Ok(how)
+}
+
+async fn tell_unenrolled(identity: &Identity) -> Result<(), IdentityError> {
+    let connection = open(identity).await?;
+    within(connection.unenrol()).await
+}
+
+/// A heartbeat that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    pub round_trip_ms: u64,
+    pub server_time_ms: i64,
+    /// The control plane's clock minus this host's.
+    pub skew: Skew,
+}
+
+/// Sends one heartbeat now, over a connection of its own.
+///
+/// # Errors
+/// When the host is not enrolled, or the step of the way that failed.
+pub async fn verify_heartbeat(state_dir: &Path) -> Result<Verified, IdentityError> {
+    let identity = IdentityDir::of(state_dir).load()?.ok_or(IdentityError::NotEnrolled)?;
+    let connection = open(&identity).await?;
+    let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
+    let heartbeat =
+        Heartbeat { sent_at_ms, health: "healthy".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let answer = within(connection.heartbeat(heartbeat)).await?;
+    let round_trip_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let skew = Skew::measure(sent_at_ms, round_trip_ms, answer.server_time_ms);
+    Ok(Verified { round_trip_ms, server_time_ms: answer.server_time_ms, skew })
+}
+
+/// A connection with the host's certificate.
+pub(crate) async fn open(identity: &Identity) -> Result<Connection, IdentityError> {
+    let tls: Arc<_> = agent_client(&identity.ca_pem, &identity.certificate_pem, &identity.key)?;
+    Ok(Connection::open(&identity.control_plane, tls, CONNECT_DEADLINE).await?)
+}

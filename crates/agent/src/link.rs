@@ -1,0 +1,188 @@
+//! The link to the control plane: dials, heartbeats, takes actions, tells results.
+//!
+//! It performs what `nkudo_fleet` decides. Losing the control plane is no fault of the agent: the link dials again, and
+//! what happened meanwhile is told then, in its order.
+
+mod deliveries;
+mod reports;
+mod session;
+mod standing;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nkudo_catalogue::AgentMetrics;
+use nkudo_executor::Handle;
+use nkudo_fleet::{Backoff, renew_at_ms};
+use nkudo_host::clock;
+use nkudo_supervision::{Context, Health, Supervisor};
+
+use crate::identity::{self, Identity, IdentityDir, StoredError};
+use session::{Ended, Session};
+
+pub(crate) use standing::Standing;
+
+/// How often it is looked whether the identity has changed: enrolment and renewal are picked up within this.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest first wait before dialling again.
+const DIAL_AGAIN_BASE_MS: u64 = 500;
+/// The longest wait before dialling again.
+const DIAL_AGAIN_CAP_MS: u64 = 30_000;
+/// How soon a renewal that failed is tried again.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// The link of an agent.
+pub(crate) struct Link {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) executor: Handle,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) metrics: AgentMetrics,
+    pub(crate) standing: Arc<Standing>,
+}
+
+impl Link {
+    /// Keeps the link open until shutdown, and says goodbye then.
+    pub(crate) async fn run(&self, context: &Context) {
+        let linked = Box::pin(self.keep_linked(context));
+        let renewed = self.keep_renewed();
+        // Both go on until shutdown; the link says goodbye before it returns.
+        tokio::select! {
+            () = linked => {}
+            never = renewed => match never {},
+        }
+    }
+
+    async fn keep_linked(&self, context: &Context) {
+        let dir = IdentityDir::of(&self.state_dir);
+        let mut backoff = Backoff::new(DIAL_AGAIN_BASE_MS, DIAL_AGAIN_CAP_MS);
+        // After an outage the first heartbeat of a fleet is spread; a single start need not wait.
+        let mut outage = false;
+        while !context.shutdown.is_cancelled() {
+            let identity = match self.identity(&dir) {
+                Ok(Some(identity)) => identity,
+                Ok(None) => {
+                    context.health.set(Health::Healthy);
+                    wait(context, LOOK_INTERVAL).await;
+                    continue;
+                }
+                Err(error) => {
+                    context.health.set(Health::Degraded(told(&error)));
+                    wait(context, LOOK_INTERVAL).await;
+                    continue;
+                }
+            };
+            if self.executor.reporting(true).await.is_err() {
+                wait(context, LOOK_INTERVAL).await;
+                continue;
+            }
+            let session = Session::new(self, &identity, &dir, context, outage);
+            let wait_ms = match Box::pin(session.run()).await {
+                Ended::Shutdown => return,
+                Ended::OtherIdentity => {
+                    backoff.succeeded();
+                    0
+                }
+                Ended::AskedToWait(asked) => {
+                    outage = true;
+                    backoff.succeeded();
+                    let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+                    backoff.asked_to_wait(asked_ms, random())
+                }
+                Ended::Failed { error, lived } => {
+                    outage = true;
+                    if lived {
+                        backoff.succeeded();
+                    }
+                    tracing::warn!(reason = error, "no link to the control plane");
+                    self.standing.failed(error.clone());
+                    context.health.set(Health::Degraded(error));
+                    backoff.failed(random())
+                }
+            };
+            self.wait_for_change(context, &dir, identity.generation(), wait_ms).await;
+        }
+    }
+
+    fn identity(&self, dir: &IdentityDir) -> Result<Option<Identity>, StoredError> {
+        let identity = dir.load();
+        let enrolled = identity.as_ref().ok().and_then(Option::as_ref);
+        self.metrics.certificate_expiry(enrolled.map(|identity| identity.certificate.not_after_ms / 1_000));
+        self.standing.enrolled(enrolled);
+        identity
+    }
+
+    /// Waits so long, and shorter when the identity changes or the end is asked for.
+    async fn wait_for_change(&self, context: &Context, dir: &IdentityDir, generation: &Path, wait_ms: u64) {
+        let mut left = Duration::from_millis(wait_ms);
+        while !left.is_zero() && !context.shutdown.is_cancelled() {
+            if dir.generation().as_deref() != Some(generation) {
+                return;
+            }
+            let step = left.min(LOOK_INTERVAL);
+            wait(context, step).await;
+            left = left.saturating_sub(step);
+        }
+    }
+
+    /// Renews the certificate when two thirds of its life are over. What is written is picked up by the session.
+    async fn keep_renewed(&self) -> std::convert::Infallible {
+        let dir = IdentityDir::of(&self.state_dir);
+        // The moment is drawn once for each certificate.
+        let mut drawn: Option<(PathBuf, i64)> = None;
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let Some(generation) = dir.generation() else { continue };
+            let at_ms = match &drawn {
+                Some((known, at_ms)) if *known == generation => *at_ms,
+                Some(_) | None => {
+                    let Ok(Some(identity)) = dir.load() else { continue };
+                    let facts = &identity.certificate;
+                    let at_ms = renew_at_ms(facts.not_before_ms, facts.not_after_ms, random());
+                    drawn = Some((generation, at_ms));
+                    at_ms
+                }
+            };
+            if clock::wall_ms() < at_ms {
+                continue;
+            }
+            match identity::renew(&self.state_dir).await {
+                Ok(identity) => {
+                    tracing::info!(serial = identity.certificate.serial, "certificate renewed");
+                }
+                Err(error) => {
+                    tracing::warn!(reason = told(&error), "certificate not renewed; trying again");
+                    tokio::time::sleep(RENEW_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+async fn wait(context: &Context, duration: Duration) {
+    tokio::select! {
+        () = context.shutdown.cancelled() => {}
+        () = tokio::time::sleep(duration) => {}
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let sentence = cause.to_string();
+        if !text.contains(&sentence) {
+            text = format!("{text}: {sentence}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A number drawn evenly.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the kernel's random numbers are always there on Linux");
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,350 @@
+//! One connection to the control plane, from dialling to its end.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nkudo_api::view::ActionView;
+use nkudo_domain::ActionStatus;
+use nkudo_executor::{Event, NoAnswer};
+use nkudo_fleet::{Schedule, Skew, Telling};
+use nkudo_host::clock;
+use nkudo_rpc::message::{AgentHello, FromAgent, Heartbeat, HeartbeatAnswer, ToAgent};
+use nkudo_rpc::{Connection, LinkReceiver, LinkSender, RpcError, RpcErrorKind};
+use nkudo_supervision::{Context, Health};
+use nkudo_tracker::Tracker;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::deliveries::Deliveries;
+use super::standing::INTERVAL_DEFAULT;
+use super::{LOOK_INTERVAL, Link, random, reports, told};
+use crate::identity::{self, Identity, IdentityDir};
+
+/// How long a heartbeat's answer may take.
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the control plane may take to say hello.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the goodbye may take.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
+/// Messages that wait for room on the link; with more, nothing new is taken up.
+const OUTGOING_MAX: usize = 512;
+
+/// Why a session is over.
+pub(super) enum Ended {
+    /// The agent ends; the goodbye was said.
+    Shutdown,
+    /// The identity on disk is another: it was renewed, replaced or given up.
+    OtherIdentity,
+    /// The control plane is about to end and asks to be left alone for so long.
+    AskedToWait(Duration),
+    /// It broke, or never came about.
+    Failed {
+        error: String,
+        /// Both had said hello.
+        lived: bool,
+    },
+}
+
+pub(super) struct Session<'l> {
+    link: &'l Link,
+    identity: &'l Identity,
+    dir: &'l IdentityDir,
+    context: &'l Context,
+    /// The fleet may be coming back at the same time.
+    outage: bool,
+}
+
+/// Why an open session does not go on.
+enum Broken {
+    Rpc(RpcError),
+    Executor(NoAnswer),
+    /// The control plane closed the link without a word.
+    Closed,
+}
+
+impl From<RpcError> for Broken {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+impl From<NoAnswer> for Broken {
+    fn from(error: NoAnswer) -> Self {
+        Self::Executor(error)
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rpc(error) => error.fmt(f),
+            Self::Executor(error) => error.fmt(f),
+            Self::Closed => f.write_str("the control plane closed the link"),
+        }
+    }
+}
+
+impl<'l> Session<'l> {
+    pub(super) fn new(
+        link: &'l Link,
+        identity: &'l Identity,
+        dir: &'l IdentityDir,
+        context: &'l Context,
+        outage: bool,
+    ) -> Self {
+        Self { link, identity, dir, context, outage }
+    }
+
+    pub(super) async fn run(self) -> Ended {
+        // A connection that is not open yet is dropped at the end: nothing was said on it.
+        let opened = tokio::select! {
+            opened = Box::pin(identity::open(self.identity)) => opened,
+            () = self.context.shutdown.cancelled() => return Ended::Shutdown,
+        };
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(error) => return Ended::Failed { error: told(&error), lived: false },
+        };
+        let hello = tokio::time::timeout(HELLO_DEADLINE, Box::pin(self.hello(&connection))).await;
+        let mut open = match hello {
+            Ok(Ok(open)) => open,
+            Ok(Err(broken)) => return Ended::Failed { error: broken.to_string(), lived: false },
+            Err(_) => {
+                let error =
+                    format!("the control plane did not say hello within {} s", HELLO_DEADLINE.as_secs());
+                return Ended::Failed { error, lived: false };
+            }
+        };
+        tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
+        self.context.health.set(Health::Healthy);
+        let heartbeats = Box::pin(self.heartbeats(&connection, open.interval));
+        // Neither loses what matters when it is dropped: results that are not acknowledged are told again.
+        tokio::select! {
+            broken = heartbeats => Ended::Failed { error: broken.to_string(), lived: true },
+            ended = Box::pin(open.go_on(&self)) => match ended {
+                Ok(ended) => ended,
+                Err(broken) => Ended::Failed { error: broken.to_string(), lived: true },
+            },
+        }
+    }
+
+    async fn hello(&self, connection: &Connection) -> Result<Open, Broken> {
+        // Listening begins before the first look, so that nothing falls between.
+        let events = self.link.executor.events();
+        let outbox = self.link.executor.look(|tracker: &Tracker| tracker.outbox().clone()).await?;
+        let (sender, mut receiver) = connection.link().await?;
+        let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
+        let hello = AgentHello { facts: identity::facts(), sent_at_ms, outbox_id: outbox.id.clone() };
+        sender.room().await.ok_or(Broken::Closed)?.send(FromAgent::Hello(hello));
+        let answer = match receiver.next().await? {
+            Some(ToAgent::Hello(hello)) => hello,
+            Some(_) | None => return Err(Broken::Closed),
+        };
+        let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
+        Ok(Open {
+            sender,
+            receiver,
+            events,
+            outgoing: VecDeque::from([reports::all_vms(&self.link.executor).await?]),
+            deliveries: Deliveries::new(self.link.executor.clone()),
+            telling: Telling::after(outbox.acknowledged),
+            outbox_id: outbox.id,
+            results_due: true,
+            skew,
+            interval: answer.heartbeat_interval,
+        })
+    }
+
+    /// Heartbeats until one fails.
+    async fn heartbeats(&self, connection: &Connection, interval: Duration) -> Broken {
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let spread = if self.outage { random() } else { 0 };
+        let mut schedule = Schedule::start(clock::monotonic_ms(), interval_ms, spread);
+        loop {
+            let wait_ms = schedule.next_ms().saturating_sub(clock::monotonic_ms());
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            schedule.sent(clock::monotonic_ms());
+            match self.heartbeat(connection).await {
+                Ok(answer) => {
+                    let interval_ms = u64::try_from(answer.interval.as_millis()).unwrap_or(u64::MAX);
+                    schedule.set_interval(interval_ms, clock::monotonic_ms());
+                }
+                Err(error) => return Broken::Rpc(error),
+            }
+        }
+    }
+
+    async fn heartbeat(&self, connection: &Connection) -> Result<HeartbeatAnswer, RpcError> {
+        let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
+        let health = self.link.supervisor.health().overall.as_str().to_owned();
+        let heartbeat = Heartbeat { sent_at_ms, health, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let answered = tokio::time::timeout(HEARTBEAT_DEADLINE, connection.heartbeat(heartbeat)).await;
+        let answered = answered.unwrap_or_else(|_| {
+            let sentence = format!("a heartbeat was not answered within {} s", HEARTBEAT_DEADLINE.as_secs());
+            Err(RpcError::new(RpcErrorKind::Deadline, sentence))
+        });
+        self.link.metrics.heartbeat(started.elapsed(), answered.is_ok());
+        let answer = answered?;
+        let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
+        let interval = if answer.interval.is_zero() { INTERVAL_DEFAULT } else { answer.interval };
+        self.link.standing.answered(clock::wall_ms(), interval, skew);
+        Ok(HeartbeatAnswer { interval, ..answer })
+    }
+}
+
+/// A link on which both have said hello.
+struct Open {
+    sender: LinkSender,
+    receiver: LinkReceiver,
+    events: Receiver<Event>,
+    outgoing: VecDeque<FromAgent>,
+    deliveries: Deliveries,
+    telling: Telling,
+    outbox_id: String,
+    /// There may be results that were not sent.
+    results_due: bool,
+    skew: Skew,
+    interval: Duration,
+}
+
+impl Open {
+    async fn go_on(&mut self, session: &Session<'_>) -> Result<Ended, Broken> {
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            self.fill(session).await?;
+            let has_room = self.outgoing.len() < OUTGOING_MAX;
+            // Every branch is cancel safe: what is not taken stays in its channel, stream or set.
+            tokio::select! {
+                room = self.sender.room(), if !self.outgoing.is_empty() => {
+                    let room = room.ok_or(Broken::Closed)?;
+                    if let Some(message) = self.outgoing.pop_front() {
+                        room.send(message);
+                    }
+                }
+                said = self.receiver.next() => match said? {
+                    None => return Err(Broken::Closed),
+                    Some(ToAgent::Closing { retry_after }) => return Ok(Ended::AskedToWait(retry_after)),
+                    Some(message) => self.hear(session, message).await?,
+                },
+                answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
+                event = self.events.recv(), if has_room => self.tell(session, event).await?,
+                _ = look.tick() => {
+                    if session.dir.generation().as_deref() != Some(session.identity.generation()) {
+                        return Ok(Ended::OtherIdentity);
+                    }
+                    self.results_due = true;
+                    session.context.health.progress();
+                }
+                () = session.context.shutdown.cancelled() => {
+                    self.goodbye(session).await;
+                    return Ok(Ended::Shutdown);
+                }
+            }
+        }
+    }
+
+    /// Puts results that are due behind what waits already, within the window.
+    async fn fill(&mut self, session: &Session<'_>) -> Result<(), Broken> {
+        while self.results_due && self.outgoing.len() < OUTGOING_MAX {
+            let Some((after, count)) = self.telling.next() else { break };
+            let results = reports::results(&session.link.executor, after, count).await?;
+            self.results_due = !results.is_empty();
+            for result in results {
+                self.telling.sent(result.seq);
+                self.outgoing.push_back(FromAgent::Result(Box::new(result)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, session: &Session<'_>, message: ToAgent) -> Result<(), Broken> {
+        match message {
+            ToAgent::Deliver(delivery) => {
+                let skew = session.link.standing.skew().unwrap_or(self.skew);
+                self.deliveries.take(*delivery, Some(skew)).await?;
+            }
+            ToAgent::Cancel { action_id } => {
+                // What it does not know it has refused or answered before; a result tells how it ended.
+                session.link.executor.cancel(action_id).await?;
+            }
+            ToAgent::Acknowledge { seq } => {
+                if let Some(seq) = self.telling.acknowledged(seq) {
+                    session.link.executor.acknowledge(seq).await?;
+                    self.results_due = true;
+                }
+            }
+            ToAgent::Hello(_) | ToAgent::Closing { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, session: &Session<'_>, event: Result<Event, RecvError>) -> Result<(), Broken> {
+        match event {
+            Ok(Event::Action(view)) => self.tell_action(&view),
+            Ok(Event::Vm(view)) => self.outgoing.push_back(reports::changed_vm(*view)),
+            Ok(Event::VmGone(vm_id)) => self.outgoing.push_back(reports::gone_vm(vm_id)),
+            // Something was missed: how everything is now is told instead.
+            Ok(Event::LookAgain) | Err(RecvError::Lagged(_)) => {
+                let executor = &session.link.executor;
+                executor.reporting(true).await?;
+                let outbox_id = executor.look(|tracker: &Tracker| tracker.outbox().id.clone()).await?;
+                if outbox_id != self.outbox_id {
+                    return Err(Broken::Closed);
+                }
+                self.outgoing.push_back(reports::all_vms(executor).await?);
+                self.results_due = true;
+            }
+            Err(RecvError::Closed) => return Err(Broken::Executor(NoAnswer)),
+        }
+        Ok(())
+    }
+
+    fn tell_action(&mut self, view: &ActionView) {
+        match (view.status, view.started_at) {
+            (ActionStatus::Running, Some(started_at)) => {
+                let action_id = view.action_id.clone();
+                self.outgoing.push_back(FromAgent::Started { action_id, at_ms: started_at.0 });
+            }
+            (ActionStatus::Running | ActionStatus::Queued | ActionStatus::Delivered, _) => {}
+            (
+                ActionStatus::Success
+                | ActionStatus::Failure
+                | ActionStatus::Cancelled
+                | ActionStatus::Expired,
+                _,
+            ) => self.results_due = true,
+        }
+    }
+
+    /// Tells what is left, and that the agent ends on purpose; waits until the control plane has heard it.
+    async fn goodbye(&mut self, session: &Session<'_>) {
+        let said = async {
+            // The executor may have ended: then its last results are told at the next start.
+            self.results_due = true;
+            if self.fill(session).await.is_err() {
+                tracing::debug!("the last results are told at the next start");
+            }
+            self.outgoing.push_back(FromAgent::Goodbye { reason: "the agent was stopped".to_owned() });
+            while let Some(message) = self.outgoing.pop_front() {
+                self.sender.room().await?.send(message);
+            }
+            self.sender.close();
+            while let Ok(Some(message)) = self.receiver.next().await {
+                if let ToAgent::Acknowledge { seq } = message
+                    && let Some(seq) = self.telling.acknowledged(seq)
+                    && session.link.executor.acknowledge(seq).await.is_err()
+                {
+                    break;
+                }
+            }
+            Some(())
+        };
+        if tokio::time::timeout(GOODBYE_DEADLINE, said).await.is_err() {
+            tracing::debug!("the goodbye took too long");
+        }
+    }
+}
+
+fn elapsed_ms(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! How the link does, for `status` and for health.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nkudo_api::time::WallTime;
+use nkudo_api::view::{ConnectionState, ConnectionView};
+use nkudo_fleet::Skew;
+
+use crate::identity::Identity;
+
+/// Heartbeats come this often where the control plane has not said otherwise.
+pub(crate) const INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
+/// A heartbeat younger than so many intervals: connected.
+const CONNECTED_INTERVALS: u64 = 3;
+/// Younger than so many: degraded.
+const DEGRADED_INTERVALS: u64 = 6;
+
+/// Written by the link, read by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Standing(Mutex<Inner>);
+
+#[derive(Debug, Clone, Default)]
+struct Inner {
+    identity: Option<Identity>,
+    last_heartbeat_ms: Option<i64>,
+    interval: Option<Duration>,
+    skew: Option<Skew>,
+    error: Option<String>,
+}
+
+impl Standing {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn enrolled(&self, identity: Option<&Identity>) {
+        let mut inner = self.inner();
+        if identity.map(|new| new.agent_id) != inner.identity.as_ref().map(|old| old.agent_id) {
+            *inner = Inner::default();
+        }
+        inner.identity = identity.cloned();
+    }
+
+    /// A heartbeat was answered at this time of the wall clock.
+    pub(crate) fn answered(&self, at_ms: i64, interval: Duration, skew: Skew) {
+        let mut inner = self.inner();
+        inner.last_heartbeat_ms = Some(at_ms);
+        inner.interval = Some(interval);
+        inner.skew = Some(skew);
+        inner.error = None;
+    }
+
+    pub(crate) fn failed(&self, error: String) {
+        self.inner().error = Some(error);
+    }
+
+    pub(crate) fn skew(&self) -> Option<Skew> {
+        self.inner().skew
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.inner().identity.clone()
+    }
+
+    pub(crate) fn connection(&self, now_ms: i64) -> ConnectionView {
+        let inner = self.inner().clone();
+        let interval = inner.interval.unwrap_or(INTERVAL_DEFAULT);
+        ConnectionView { error: inner.error, ..connection(inner.last_heartbeat_ms, interval, now_ms) }
+    }
+}
+
+/// How a connection is whose last heartbeat was answered then.
+fn connection(last_heartbeat_ms: Option<i64>, interval: Duration, now_ms: i64) -> ConnectionView {
+    let age_ms = last_heartbeat_ms.map(|at_ms| now_ms.saturating_sub(at_ms).max(0).unsigned_abs());
+    let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    let state = match age_ms {
+        Some(age) if age < interval_ms.saturating_mul(CONNECTED_INTERVALS) => ConnectionState::Connected,
+        Some(age) if age < interval_ms.saturating_mul(DEGRADED_INTERVALS) => ConnectionState::Degraded,
+        Some(_) | None => ConnectionState::Disconnected,
+    };
+    ConnectionView {
+        state,
+        last_heartbeat_at: last_heartbeat_ms.map(WallTime),
+        age_seconds: age_ms.map(|age| age / 1_000),
+        error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_as_good_as_its_last_heartbeat_is_young() {
+        let check = |last: Option<i64>, now: i64, expected: ConnectionState| {
+            assert_eq!(connection(last, INTERVAL_DEFAULT, now).state, expected, "{last:?} at {now}");
+        };
+        check(None, 0, ConnectionState::Disconnected);
+        check(Some(0), 44_999, ConnectionState::Connected);
+        check(Some(0), 45_000, ConnectionState::Degraded);
+        check(Some(0), 89_999, ConnectionState::Degraded);
+        check(Some(0), 90_000, ConnectionState::Disconnected);
+        check(Some(10_000), 0, ConnectionState::Connected);
+    }
+}

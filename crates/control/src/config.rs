@@ -1,0 +1,177 @@
+//! The control plane's configuration: flag over environment over file over default, each value with where it came
+//! from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nkudo_logging::{LogFormat, LogLevel};
+use nkudo_settings::{Key, Schema};
+
+pub use nkudo_settings::{Changes, ConfigError};
+
+/// What a call of the control plane gave.
+pub type Sources = nkudo_settings::Sources<Settings>;
+
+/// Every setting of the control plane, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where agents connect, and operators over TLS.
+    pub listen: SocketAddr,
+    /// Where the local operator connects.
+    pub http_listen: SocketAddr,
+    pub data_dir: PathBuf,
+    /// SQLite in the data directory when absent.
+    pub database_url: Option<String>,
+    /// Names and addresses of the server's certificate, besides those of this host.
+    pub server_names: Vec<String>,
+    /// How often agents are to be heard of.
+    pub heartbeat_interval: Duration,
+    /// How long an agent's certificate is good.
+    pub certificate_lifetime: Duration,
+    /// From the request to the moment after which an action is not started.
+    pub action_lifetime: Duration,
+    /// How long a stop waits for open requests.
+    pub stop_wait: Duration,
+    pub log_format: LogFormat,
+    pub log_level: LogLevel,
+    /// Levels of single components, over `log_level`.
+    pub log_components: BTreeMap<String, LogLevel>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            http_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("/var/lib/nkudo"),
+            database_url: None,
+            server_names: Vec::new(),
+            heartbeat_interval: Duration::from_secs(15),
+            certificate_lifetime: Duration::from_secs(30 * 24 * 3600),
+            action_lifetime: Duration::from_secs(3600),
+            stop_wait: Duration::from_secs(5),
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+            log_components: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The keys whose values differ, for a reload.
+    pub fn changes(&self, new: &Self) -> Changes {
+        SCHEMA.changes(self, new)
+    }
+
+    /// These settings with what can change live taken from `new`.
+    #[must_use]
+    pub fn with_live_from(&self, new: &Self) -> Self {
+        Self { log_level: new.log_level, log_components: new.log_components.clone(), ..self.clone() }
+    }
+}
+
+/// The keys of the control plane's configuration and where they are looked for.
+pub static SCHEMA: Schema<Settings> = Schema {
+    prefix: "NKUDO_CP_",
+    default_file: "/etc/nkudo/control-plane.toml",
+    sections: &["log_components"],
+    keys: KEYS,
+};
+
+/// Reads a value into a field.
+macro_rules! put {
+    ($field:ident, $given:ident => $read:expr) => {
+        |settings, $given| {
+            settings.$field = $read;
+            Ok(())
+        }
+    };
+}
+
+/// Reads an address.
+macro_rules! addr {
+    ($field:ident) => {
+        put!($field, given => nkudo_exporter::parse_addr(given.text()?).map_err(|error| error.to_string())?)
+    };
+}
+
+const KEYS: &[Key<Settings>] = &[
+    Key::<Settings>::new("listen", "where agents connect", |s| s.listen.to_string(), addr!(listen)),
+    Key::<Settings>::new(
+        "http_listen",
+        "where the local operator connects",
+        |s| s.http_listen.to_string(),
+        addr!(http_listen),
+    ),
+    Key::<Settings>::new(
+        "data_dir",
+        "where the control plane keeps its state",
+        |s| s.data_dir.display().to_string(),
+        put!(data_dir, given => given.path()?),
+    ),
+    Key::<Settings>::new(
+        "database_url",
+        "the database, when it is not in the data directory",
+        |s| s.database_url.clone().unwrap_or_default(),
+        put!(database_url, given => Some(given.text()?.to_owned()).filter(|url| !url.is_empty())),
+    ),
+    Key::<Settings>::new(
+        "server_names",
+        "names and addresses that agents use for this server, besides its own",
+        |s| s.server_names.join(","),
+        put!(server_names, given => given.texts()?),
+    ),
+    Key::<Settings>::new(
+        "heartbeat_interval",
+        "how often agents are to be heard of",
+        |s| format!("{:?}", s.heartbeat_interval),
+        put!(heartbeat_interval, given => given.duration(Duration::from_millis(100))?),
+    ),
+    Key::<Settings>::new(
+        "certificate_lifetime",
+        "how long an agent's certificate is good",
+        |s| format!("{:?}", s.certificate_lifetime),
+        put!(certificate_lifetime, given => given.duration(Duration::from_secs(10))?),
+    ),
+    Key::<Settings>::new(
+        "action_lifetime",
+        "how long an action may wait for its agent",
+        |s| format!("{:?}", s.action_lifetime),
+        put!(action_lifetime, given => given.duration(Duration::from_secs(1))?),
+    ),
+    Key::<Settings>::new(
+        "stop_wait",
+        "how long a stop waits for open requests",
+        |s| format!("{:?}", s.stop_wait),
+        put!(stop_wait, given => given.duration(Duration::ZERO)?),
+    ),
+    Key::<Settings>::new(
+        "log_format",
+        "text or json",
+        |s| format!("{:?}", s.log_format),
+        put!(log_format, given => given.word()?),
+    ),
+    Key::<Settings>::new(
+        "log_level",
+        "debug, info, warn or error",
+        |s| format!("{:?}", s.log_level),
+        put!(log_level, given => given.word()?),
+    )
+    .live(),
+    Key::<Settings>::new(
+        "log_components",
+        "levels of single components",
+        |s| format!("{:?}", s.log_components),
+        |settings, given| {
+            if given.rest.is_empty() {
+                return Err("must be a table: [log_components] and lines like tls = \"debug\"".to_owned());
+            }
+            settings.log_components.insert(given.rest.to_owned(), given.word()?);
+            Ok(())
+        },
+    )
+    .live()
+    .free(),
+];

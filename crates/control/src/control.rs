@@ -1,0 +1,142 @@
+//! What every part of the control plane works with.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use nkudo_catalogue::ControlMetrics;
+use nkudo_domain::{ActionId, ActionStatus, AgentId, TenantId};
+use nkudo_pki::Authority;
+use nkudo_store::{ActionRecord, Store, StoreError};
+use nkudo_supervision::Supervisor;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::roster::Roster;
+
+/// Changes that a slow listener may be behind by; more, and it looks into the books.
+const CHANGES_MAX: usize = 1_024;
+
+/// The shared state.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) authority: Authority,
+    pub(crate) roster: Roster,
+    pub(crate) metrics: ControlMetrics,
+    pub(crate) limits: Limits,
+    pub(crate) version: &'static str,
+    pub(crate) supervisor: Supervisor,
+    /// Whether the books answered the last time they were asked.
+    pub(crate) ready: AtomicBool,
+    changes: broadcast::Sender<Change>,
+    /// Cancelled when open streams are to end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// How long things last and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) certificate_lifetime: Duration,
+    /// From the request to the moment after which an action is not started.
+    pub(crate) action_lifetime: Duration,
+    /// Open actions of one agent.
+    pub(crate) open_actions_max: u32,
+}
+
+/// An action has changed in the books.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) action_id: ActionId,
+}
+
+impl Control {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        authority: Authority,
+        roster: Roster,
+        metrics: ControlMetrics,
+        limits: Limits,
+        version: &'static str,
+        supervisor: Supervisor,
+    ) -> Self {
+        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let shutdown = CancellationToken::new();
+        Self {
+            store,
+            authority,
+            roster,
+            metrics,
+            limits,
+            version,
+            supervisor,
+            ready: AtomicBool::new(true),
+            changes,
+            shutdown,
+        }
+    }
+
+    /// Changes of actions from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Tells whoever follows the action.
+    pub(crate) fn changed(&self, tenant_id: &TenantId, action_id: &ActionId) {
+        // Nobody may be listening.
+        drop(self.changes.send(Change { tenant_id: tenant_id.clone(), action_id: action_id.clone() }));
+    }
+
+    /// Actions have ended in the books.
+    pub(crate) fn ended(&self, actions: &[ActionRecord]) {
+        for record in actions {
+            let took_ms = record.completed_at_ms.unwrap_or(record.created_at_ms) - record.created_at_ms;
+            let took = Duration::from_millis(took_ms.max(0).unsigned_abs());
+            self.metrics.task_ended(record.status == ActionStatus::Success, took);
+            tracing::info!(
+                action_id = %record.action.action_id,
+                trace_id = record.action.trace_id.map(|id| id.to_string()),
+                agent_id = %record.agent_id,
+                status = record.status.as_str(),
+                "action ended"
+            );
+            self.changed(&record.tenant_id, &record.action.action_id);
+        }
+    }
+
+    /// Ends an action that its agent will not run.
+    pub(crate) async fn end_unrun(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        action_id: &ActionId,
+        status: ActionStatus,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let now_ms = nkudo_host::clock::wall_ms();
+        if self.store.end_unrun(agent_id, action_id, status, error, now_ms).await?
+            && let Some(record) = self.store.action(tenant_id, action_id).await?
+        {
+            self.ended(&[record]);
+        }
+        Ok(())
+    }
+
+    /// Takes an agent out of the fleet: its certificates are revoked, its link is ended. False when it was not in it.
+    pub(crate) async fn unenrol(&self, tenant_id: &TenantId, agent_id: AgentId) -> Result<bool, StoreError> {
+        let open = self.store.open_actions(agent_id, 0, u32::MAX).await?;
+        let now_ms = nkudo_host::clock::wall_ms();
+        let was_enrolled = self.store.unenrol(tenant_id, agent_id, now_ms).await?;
+        if was_enrolled {
+            if let Some(site_id) = self.roster.remove(agent_id) {
+                self.metrics.forget_agent(agent_id, &site_id);
+            }
+            for (_, record) in open {
+                self.changed(tenant_id, &record.action.action_id);
+            }
+            tracing::info!(%agent_id, %tenant_id, "agent unenrolled; its certificates are revoked");
+        }
+        Ok(was_enrolled)
+    }
+}

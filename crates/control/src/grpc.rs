@@ -1,0 +1,116 @@
+//! The agents' side: who calls, and what each call does.
+
+mod identity;
+mod session;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nkudo_pki::Peer;
+use nkudo_rpc::message::{Enrol, Enrolled, Heartbeat, HeartbeatAnswer, NewCertificate};
+use nkudo_rpc::{AgentCalls, Caller, FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
+use nkudo_store::StoreError;
+
+pub(crate) use identity::{NotRenewed, renew};
+
+use crate::control::Control;
+use crate::roster::Now;
+
+/// The calls of agents.
+pub(crate) struct Calls(pub(crate) Arc<Control>);
+
+#[async_trait]
+impl AgentCalls for Calls {
+    async fn enrol(&self, caller: Caller, enrol: Enrol) -> Result<Enrolled, RpcError> {
+        let enrolled = identity::enrol(&self.0, enrol).await;
+        self.0.metrics.enrolment(enrolled.is_ok());
+        if let Err(refusal) = &enrolled {
+            tracing::warn!(remote = %caller.remote, reason = %refusal, "enrolment refused");
+        }
+        enrolled
+    }
+
+    async fn renew(&self, caller: Caller, csr_pem: String) -> Result<NewCertificate, RpcError> {
+        let peer = authenticate(&self.0, &caller).await?;
+        renew(&self.0, &peer, &csr_pem).await.map_err(|error| match error {
+            NotRenewed::Request(sentence) => RpcError::new(RpcErrorKind::Invalid, sentence),
+            NotRenewed::Unenrolled => unenrolled(),
+            NotRenewed::Store(error) => store_failed(&error),
+        })
+    }
+
+    async fn unenrol(&self, caller: Caller) -> Result<(), RpcError> {
+        let peer = authenticate(&self.0, &caller).await?;
+        let identity = &peer.identity;
+        self.0
+            .unenrol(&identity.tenant_id, identity.agent_id)
+            .await
+            .map(drop)
+            .map_err(|error| store_failed(&error))
+    }
+
+    async fn heartbeat(&self, caller: Caller, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
+        let peer = authenticate(&self.0, &caller).await?;
+        let now = Now::read();
+        let Heartbeat { sent_at_ms, health, version: _ } = heartbeat;
+        self.0.roster.heartbeat(peer.identity.agent_id, sent_at_ms, health, now);
+        self.0.metrics.heartbeats.inc();
+        Ok(HeartbeatAnswer { server_time_ms: now.wall_ms, interval: self.0.roster.interval() })
+    }
+
+    async fn link(&self, caller: Caller, messages: FromAgentStream) -> Result<ToAgentStream, RpcError> {
+        let peer = authenticate(&self.0, &caller).await?;
+        Ok(session::serve(Arc::clone(&self.0), peer, messages))
+    }
+}
+
+/// The agent whose certificate came with the call: issued here, to an agent that is still enrolled.
+pub(crate) async fn authenticate(control: &Control, caller: &Caller) -> Result<Peer, RpcError> {
+    let refused = |sentence: &str| RpcError::new(RpcErrorKind::Unauthenticated, sentence);
+    let Some(peer) = &caller.peer else {
+        return Err(refused(
+            "this call needs the agent's certificate; enrol the host with edge-agent enroll",
+        ));
+    };
+    let known = control.store.certificate(&peer.serial).await.map_err(|error| store_failed(&error))?;
+    let now_ms = nkudo_host::clock::wall_ms();
+    match known {
+        None => {
+            Err(refused("the certificate is not in the books of this control plane; enrol the host again"))
+        }
+        Some(certificate)
+            if certificate.agent_id != peer.identity.agent_id
+                || certificate.tenant_id != peer.identity.tenant_id =>
+        {
+            Err(refused("the certificate's names are not those it was issued for; enrol the host again"))
+        }
+        Some(certificate) if certificate.revoked_at_ms.is_some() => Err(unenrolled()),
+        Some(certificate) if certificate.expires_at_ms <= now_ms => Err(refused(
+            "the certificate has expired; look at both clocks, and enrol the host again with --force",
+        )),
+        Some(_) => Ok(peer.clone()),
+    }
+}
+
+fn unenrolled() -> RpcError {
+    let sentence = "the certificate was revoked: the agent was unenrolled; enrol the host again";
+    RpcError::new(RpcErrorKind::Unauthenticated, sentence)
+}
+
+/// A failure of the books, for the agent: it tries again later.
+fn store_failed(error: &StoreError) -> RpcError {
+    tracing::error!(error = error as &dyn std::error::Error, "the store failed an agent's call");
+    RpcError::new(RpcErrorKind::Unavailable, format!("the control plane's database does not answer: {error}"))
+}
+
+/// The label of a call in the metrics.
+pub(crate) fn route(path: &str) -> &'static str {
+    const ROUTES: [&str; 5] = [
+        "/nkudo.agent.v1.AgentService/Enroll",
+        "/nkudo.agent.v1.AgentService/Renew",
+        "/nkudo.agent.v1.AgentService/Unenroll",
+        "/nkudo.agent.v1.AgentService/Heartbeat",
+        "/nkudo.agent.v1.AgentService/Link",
+    ];
+    ROUTES.into_iter().find(|route| *route == path).unwrap_or("unknown")
+}

@@ -1,0 +1,448 @@
+//! One open link: what its agent says goes into the books, what the books hold for it goes out.
+//!
+//! The session is the stream that the agent reads: it is polled by the connection and ends with it, so it needs no
+//! task of its own. An agent that does not read stops its session, and nothing else.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::{ReadyChunks, unfold};
+use nkudo_domain::{ActionId, ActionStatus};
+use nkudo_fleet::{Dispatch, Fetch};
+use nkudo_pki::Peer;
+use nkudo_rpc::message::{
+    ActionResult, AgentHello, Answer, Delivery, FromAgent, ServerHello, ToAgent, VmReport, VmStanding,
+};
+use nkudo_rpc::{FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
+use nkudo_store::{ActionRecord, ExecutionRecord, Reported, ResultBatch, VmRecord};
+
+use super::identity::checked;
+use super::store_failed;
+use crate::control::Control;
+use crate::roster::{EndOfLink, LinkSignal, Now};
+
+/// How long an agent may take to say hello.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// Messages that are taken up together, so that one transaction records many results.
+const BATCH_MAX: usize = 256;
+/// How long a session sleeps at most before it looks at its certificate.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// When an agent is to dial again after this control plane has ended.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The stream of an agent that has shown its certificate.
+pub(super) fn serve(control: Arc<Control>, peer: Peer, messages: FromAgentStream) -> ToAgentStream {
+    let session = Session {
+        control,
+        peer,
+        messages: messages.ready_chunks(BATCH_MAX),
+        open: None,
+        outgoing: VecDeque::new(),
+        over: false,
+    };
+    Box::pin(unfold(session, |mut session| async move {
+        let said = Box::pin(session.next()).await?;
+        Some((said, session))
+    }))
+}
+
+struct Session {
+    control: Arc<Control>,
+    peer: Peer,
+    messages: ReadyChunks<FromAgentStream>,
+    /// From the hello on.
+    open: Option<Open>,
+    outgoing: VecDeque<ToAgent>,
+    over: bool,
+}
+
+struct Open {
+    signal: Arc<LinkSignal>,
+    dispatch: Dispatch,
+    outbox_id: String,
+}
+
+/// What comes next in a session.
+enum Turn {
+    Messages(Option<Vec<Result<FromAgent, RpcError>>>),
+    Signal,
+    Time,
+    Shutdown,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            self.control.roster.link_closed(self.peer.identity.agent_id, &open.signal);
+            self.control.metrics.links.dec();
+            tracing::info!(agent_id = %self.peer.identity.agent_id, "link closed");
+        }
+    }
+}
+
+impl Session {
+    /// What is said next; none when the session is over.
+    async fn next(&mut self) -> Option<Result<ToAgent, RpcError>> {
+        if self.over {
+            return None;
+        }
+        let said = if self.open.is_some() { self.go_on().await } else { self.hello().await };
+        match said {
+            Ok(Some(message)) => Some(Ok(message)),
+            Ok(None) => {
+                self.over = true;
+                None
+            }
+            Err(error) => {
+                self.over = true;
+                tracing::warn!(agent_id = %self.peer.identity.agent_id, reason = %error, "link ended");
+                Some(Err(error))
+            }
+        }
+    }
+
+    async fn hello(&mut self) -> Result<Option<ToAgent>, RpcError> {
+        let late = |_| RpcError::new(RpcErrorKind::Deadline, "no hello came within 10 s");
+        let first = tokio::time::timeout(HELLO_DEADLINE, self.messages.next()).await.map_err(late)?;
+        let Some(first) = first else { return Ok(None) };
+        let mut messages = first.into_iter();
+        let hello = match messages.next() {
+            Some(Ok(FromAgent::Hello(hello))) => hello,
+            Some(Err(error)) => return Err(error),
+            Some(Ok(_)) | None => {
+                return Err(RpcError::new(RpcErrorKind::Invalid, "a link begins with a hello"));
+            }
+        };
+        let AgentHello { facts, sent_at_ms, outbox_id } = hello;
+        let agent_id = self.peer.identity.agent_id;
+        let now = Now::read();
+        let facts = checked(facts)?;
+        let version = facts.version.clone();
+        let recorded = self.control.store.record_facts(agent_id, &facts, now.wall_ms).await;
+        recorded.map_err(|error| store_failed(&error))?;
+        let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
+        let signal = signal.ok_or_else(super::unenrolled)?;
+        self.open = Some(Open { signal, dispatch: Dispatch::opened(), outbox_id });
+        self.control.metrics.links.inc();
+        tracing::info!(%agent_id, version, "link opened");
+        let rest: Vec<_> = messages.collect();
+        self.take_up(rest).await?;
+        Ok(Some(ToAgent::Hello(ServerHello {
+            version: self.control.version.to_owned(),
+            server_time_ms: now.wall_ms,
+            heartbeat_interval: self.control.roster.interval(),
+        })))
+    }
+
+    async fn go_on(&mut self) -> Result<Option<ToAgent>, RpcError> {
+        loop {
+            if let Some(message) = self.outgoing.pop_front() {
+                return Ok(Some(message));
+            }
+            if self.peer.expires_at_ms <= nkudo_host::clock::wall_ms() {
+                let sentence = "the certificate has expired while the link was open; renew it";
+                return Err(RpcError::new(RpcErrorKind::Unauthenticated, sentence));
+            }
+            self.read_mail()?;
+            self.fetch().await?;
+            if !self.outgoing.is_empty() {
+                continue;
+            }
+            match self.turn().await {
+                Turn::Messages(Some(messages)) => self.take_up(messages).await?,
+                Turn::Messages(None) => return Ok(None),
+                Turn::Signal | Turn::Time => {}
+                Turn::Shutdown => {
+                    self.over = true;
+                    return Ok(Some(ToAgent::Closing { retry_after: RETRY_AFTER }));
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Every branch is cancel safe: messages stay in their stream, signals in theirs.
+    async fn turn(&mut self) -> Turn {
+        let Some(open) = &self.open else { return Turn::Messages(None) };
+        let now_ms = nkudo_host::clock::monotonic_ms();
+        let wait =
+            open.dispatch.next_wake_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
+        tokio::select! {
+            messages = self.messages.next() => Turn::Messages(messages),
+            () = open.signal.notified() => Turn::Signal,
+            () = tokio::time::sleep(wait.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL)) => Turn::Time,
+            () = self.control.shutdown.cancelled() => Turn::Shutdown,
+        }
+    }
+
+    /// Takes up what the rest of the control plane wants of this session.
+    fn read_mail(&mut self) -> Result<(), RpcError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let mail = open.signal.take();
+        match mail.end {
+            Some(EndOfLink::Replaced) => {
+                let sentence = "the agent has opened another link; is it running twice?";
+                return Err(RpcError::new(RpcErrorKind::Unavailable, sentence));
+            }
+            Some(EndOfLink::Unenrolled) => return Err(super::unenrolled()),
+            None => {}
+        }
+        if mail.new_actions {
+            open.dispatch.wake();
+        }
+        self.outgoing.extend(mail.cancels.into_iter().map(|action_id| ToAgent::Cancel { action_id }));
+        Ok(())
+    }
+
+    /// Puts what the books hold for this agent onto its way, within the window.
+    async fn fetch(&mut self) -> Result<(), RpcError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let agent_id = self.peer.identity.agent_id;
+        let now = Now::read();
+        let Some(fetch) = open.dispatch.fetch(now.monotonic_ms) else { return Ok(()) };
+        let (after, limit) = match fetch {
+            Fetch::After { ordinal, limit } => (ordinal, limit),
+            Fetch::Again { ordinal } => (ordinal.saturating_sub(1), 1),
+        };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let store = &self.control.store;
+        let found = store.open_actions(agent_id, after, limit).await.map_err(|error| store_failed(&error))?;
+        match fetch {
+            Fetch::After { .. } if found.len() < limit as usize => open.dispatch.drained(),
+            Fetch::Again { ordinal } if found.first().is_none_or(|(first, _)| *first != ordinal) => {
+                // It has ended meanwhile; the one that was found is fetched in its turn.
+                open.dispatch.skipped(ordinal);
+                return Ok(());
+            }
+            Fetch::After { .. } | Fetch::Again { .. } => {}
+        }
+        // What was never sent and is too late is left to the books' own expiry.
+        let due = found.iter().filter(|(_, record)| !too_late(record, now.wall_ms));
+        let ids: Vec<ActionId> = due.map(|(_, record)| record.action.action_id.clone()).collect();
+        let marked = if ids.is_empty() {
+            Vec::new()
+        } else {
+            store.mark_sent(agent_id, &ids, now.wall_ms).await.map_err(|error| store_failed(&error))?
+        };
+        for (ordinal, record) in found {
+            if !marked.contains(&record.action.action_id) {
+                open.dispatch.skipped(ordinal);
+                continue;
+            }
+            let action_id = record.action.action_id.clone();
+            open.dispatch.sent(ordinal, action_id.clone());
+            tracing::debug!(
+                %action_id, trace_id = record.action.trace_id.map(|id| id.to_string()), %agent_id, "action sent"
+            );
+            self.outgoing.push_back(ToAgent::Deliver(Box::new(Delivery {
+                action_id,
+                action: Ok(record.action),
+                expires_at_ms: record.expires_at_ms,
+                cancel: record.cancel_asked,
+            })));
+        }
+        Ok(())
+    }
+}
+
+fn too_late(record: &ActionRecord, now_ms: i64) -> bool {
+    record.sent_at_ms.is_none() && record.expires_at_ms <= now_ms
+}
+
+/// What messages of one batch say, sorted, so that each kind is one transaction.
+#[derive(Default)]
+struct Batch {
+    delivered: Vec<ActionId>,
+    started: Vec<(ActionId, i64)>,
+    unrun: Vec<(ActionId, ActionStatus, Option<String>)>,
+    results: Vec<ActionResult>,
+    reports: Vec<VmReport>,
+    goodbye: Option<String>,
+}
+
+impl Session {
+    async fn take_up(&mut self, messages: Vec<Result<FromAgent, RpcError>>) -> Result<(), RpcError> {
+        let batch = self.sort(messages)?;
+        let agent_id = self.peer.identity.agent_id;
+        let tenant_id = self.peer.identity.tenant_id.clone();
+        let control = Arc::clone(&self.control);
+        let failed = |error| store_failed(&error);
+        if !batch.delivered.is_empty() {
+            control.store.mark_delivered(agent_id, &batch.delivered).await.map_err(failed)?;
+        }
+        if !batch.started.is_empty() {
+            control.store.mark_started(agent_id, &batch.started).await.map_err(failed)?;
+        }
+        let started = batch.started.iter().map(|(action_id, _)| action_id);
+        for action_id in batch.delivered.iter().chain(started) {
+            control.changed(&tenant_id, action_id);
+        }
+        for (action_id, status, error) in batch.unrun {
+            let ended = control.end_unrun(&tenant_id, agent_id, &action_id, status, error.as_deref());
+            ended.await.map_err(failed)?;
+        }
+        self.record_vms(batch.reports).await?;
+        if !batch.results.is_empty() {
+            self.record_results(batch.results).await?;
+        }
+        if let Some(reason) = batch.goodbye {
+            let now_ms = nkudo_host::clock::wall_ms();
+            control.store.record_goodbye(agent_id, &reason, now_ms).await.map_err(failed)?;
+            tracing::info!(%agent_id, reason, "agent said goodbye");
+            control.roster.said_goodbye(agent_id, reason);
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self, messages: Vec<Result<FromAgent, RpcError>>) -> Result<Batch, RpcError> {
+        let mut batch = Batch::default();
+        let Some(open) = &mut self.open else { return Ok(batch) };
+        for message in messages {
+            match message {
+                Ok(FromAgent::Hello(_)) => {}
+                Ok(FromAgent::Received { action_id, answer }) => {
+                    if answer == Answer::Busy {
+                        open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
+                        continue;
+                    }
+                    open.dispatch.answered(&action_id);
+                    match answer {
+                        Answer::Accepted => batch.delivered.push(action_id),
+                        Answer::Refused(why) => {
+                            batch.unrun.push((action_id, ActionStatus::Failure, Some(why)));
+                        }
+                        Answer::Expired => batch.unrun.push((action_id, ActionStatus::Expired, None)),
+                        Answer::Cancelled => batch.unrun.push((action_id, ActionStatus::Cancelled, None)),
+                        Answer::Busy => {}
+                    }
+                }
+                Ok(FromAgent::Started { action_id, at_ms }) => batch.started.push((action_id, at_ms)),
+                Ok(FromAgent::Result(result)) => batch.results.push(*result),
+                Ok(FromAgent::Vms(report)) => batch.reports.push(report),
+                Ok(FromAgent::Goodbye { reason }) => batch.goodbye = Some(reason),
+                // A message of a later version, for example. Ending the link for it would only bring it back.
+                Err(error) if error.kind == RpcErrorKind::Invalid => {
+                    let agent_id = self.peer.identity.agent_id;
+                    tracing::warn!(%agent_id, reason = %error, "a message was not understood");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn record_results(&mut self, results: Vec<ActionResult>) -> Result<(), RpcError> {
+        let (tenant_id, agent_id) = (self.peer.identity.tenant_id.clone(), self.peer.identity.agent_id);
+        let last_seq = results.last().map_or(0, |result| result.seq);
+        let mut reported = Vec::with_capacity(results.len());
+        for result in results {
+            reported.extend(self.reported(result).await?);
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        let outbox_id = open.outbox_id.clone();
+        let batch = ResultBatch { tenant_id, agent_id, outbox_id, results: reported };
+        let recorded = self.control.store.record_results(&batch).await;
+        let (seq, ended) = recorded.map_err(|error| store_failed(&error))?;
+        self.control.ended(&ended);
+        self.outgoing.push_back(ToAgent::Acknowledge { seq: seq.max(last_seq) });
+        Ok(())
+    }
+
+    /// A result as the books take it. None when its body is not understood and the action is not known either: there
+    /// is nothing to record it by.
+    async fn reported(&mut self, result: ActionResult) -> Result<Option<Reported>, RpcError> {
+        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
+        let action = match result.action {
+            Some(action) => action,
+            None => {
+                let known = self.control.store.action(tenant_id, &result.action_id).await;
+                match known.map_err(|error| store_failed(&error))? {
+                    Some(record) => record.action,
+                    None => {
+                        tracing::warn!(%agent_id, action_id = %result.action_id, "a result was not understood");
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        let status = match result.status {
+            ActionStatus::Success => Some(nkudo_domain::ExecutionStatus::Success),
+            ActionStatus::Failure => Some(nkudo_domain::ExecutionStatus::Failure),
+            ActionStatus::Cancelled => Some(nkudo_domain::ExecutionStatus::Cancelled),
+            ActionStatus::Expired
+            | ActionStatus::Queued
+            | ActionStatus::Delivered
+            | ActionStatus::Running => None,
+        };
+        let execution = result.execution.zip(status).map(|(execution, status)| ExecutionRecord {
+            agent_id,
+            action_id: result.action_id.clone(),
+            action_type: action.request.action_type(),
+            vm_id: action.request.vm_id(),
+            status,
+            started_at_ms: execution.started_at_ms,
+            completed_at_ms: result.completed_at_ms,
+            duration_ms: execution.duration_ms,
+            error: result.error.clone(),
+            retries: result.retries,
+            usage: execution.usage,
+            trace_id: action.trace_id,
+        });
+        Ok(Some(Reported {
+            seq: result.seq,
+            action,
+            status: result.status,
+            changed: result.changed,
+            error: result.error,
+            retries: result.retries,
+            created_at_ms: result.created_at_ms,
+            completed_at_ms: result.completed_at_ms,
+            execution,
+        }))
+    }
+
+    async fn record_vms(&mut self, reports: Vec<VmReport>) -> Result<(), RpcError> {
+        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
+        for report in reports {
+            let vms: Vec<VmRecord> = report.vms.into_iter().map(|vm| vm_record(vm, agent_id)).collect();
+            let recorded = if report.complete {
+                self.control.store.replace_vms(tenant_id, agent_id, &vms).await
+            } else {
+                self.control.store.change_vms(tenant_id, agent_id, &vms, &report.gone).await
+            };
+            recorded.map_err(|error| store_failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn vm_record(vm: VmStanding, agent_id: nkudo_domain::AgentId) -> VmRecord {
+    let VmStanding {
+        vm_id,
+        vm_name,
+        state,
+        reason,
+        vcpus,
+        memory_bytes,
+        provider,
+        pid,
+        since_ms,
+        restarts,
+        labels,
+    } = vm;
+    VmRecord {
+        vm_id,
+        agent_id,
+        vm_name,
+        state,
+        reason,
+        vcpus,
+        memory_bytes,
+        provider,
+        pid,
+        since_ms,
+        restarts,
+        labels,
+    }
+}

@@ -1,0 +1,82 @@
+//! What has to be done from time to time: presence, last-seen times, expiry, gauges, readiness.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nkudo_domain::Presence;
+use nkudo_store::{SqliteStore, Store, StoreError};
+use nkudo_supervision::{Context, Health};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::control::Control;
+use crate::roster::Now;
+
+/// How often presence, expiry and readiness are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Every so many ticks last-seen times are written down and the fleet is compared with the books.
+const FLUSH_TICKS: u64 = 5;
+
+/// Runs until it is told to end; writes down at its end what only memory knows.
+pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context: &Context) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        tokio::select! {
+            () = context.shutdown.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let done = look(&control, &store, tick % FLUSH_TICKS == 0).await;
+        control.ready.store(done.is_ok(), Ordering::Release);
+        match done {
+            Ok(()) => context.health.set(Health::Healthy),
+            Err(error) => {
+                if !matches!(error, StoreError::Locked) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "housekeeping failed");
+                }
+                context.health.set(Health::Degraded(error.to_string()));
+            }
+        }
+        context.health.progress();
+    }
+    if let Err(error) = flush(&control).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "last-seen times were not written down");
+    }
+}
+
+async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result<(), StoreError> {
+    store.ping().await?;
+    let now = Now::read();
+    if flush_now {
+        let known_before = control.roster.known();
+        let standings = store.standings().await?;
+        for (agent_id, site_id) in control.roster.reconcile(&known_before, standings) {
+            control.metrics.forget_agent(agent_id, &site_id);
+            tracing::info!(%agent_id, "agent is no longer in the books");
+        }
+    }
+    let agents = control.roster.tick(now);
+    let offline = agents.iter().filter(|agent| agent.presence == Presence::Offline).count() as u64;
+    control.metrics.agents(agents.len() as u64 - offline, offline, now.wall_ms);
+    if flush_now {
+        for agent in &agents {
+            let expires_at_ms = agent.certificate_expires_at_ms;
+            control.metrics.certificate_expiry(agent.agent_id, &agent.site_id, expires_at_ms);
+        }
+        control.metrics.tasks_open(store.counts().await?.open_actions);
+        flush(control).await?;
+    }
+    let (active, idle) = store.connections();
+    control.metrics.connections(active, idle);
+    control.ended(&store.expire(now.wall_ms).await?);
+    Ok(())
+}
+
+async fn flush(control: &Control) -> Result<(), StoreError> {
+    let seen = control.roster.take_seen();
+    let flushed = control.store.record_seen(&seen, nkudo_host::clock::wall_ms()).await;
+    if flushed.is_err() {
+        control.roster.seen_not_flushed(&seen);
+    }
+    flushed
+}

@@ -1,0 +1,150 @@
+//! One connection: its protocol, its deadlines, and which router answers a request.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use nkudo_rpc::Caller;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::Routers;
+use crate::grpc;
+use crate::rest::Refused;
+
+/// How long a client may take to send the head of a request. It also ends connections on which nothing is asked.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest head of a request that is read, in bytes; beyond it the connection is ended with a bare 431.
+const HEAD_READ_MAX_BYTES: usize = 64 << 10;
+/// Largest head of a request, in bytes.
+const HEAD_MAX_BYTES: usize = 16 << 10;
+/// Most header lines of a request.
+const HEADERS_MAX: usize = 128;
+/// Open requests of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 64;
+/// What one HTTP/2 stream may have waiting to be sent, in bytes.
+const SEND_BUFFER_MAX_BYTES: usize = 64 << 10;
+/// How often a silent HTTP/2 connection is asked whether it is still there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it may take to say so.
+const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is spoken, agreed in the TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection until it ends; at `shutdown` it answers what was asked and closes.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    protocol: Protocol,
+    routers: Routers,
+    caller: Option<Caller>,
+    shutdown: CancellationToken,
+) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&asked);
+    let service = service_fn(move |request: Request<Incoming>| {
+        first.store(true, Ordering::Relaxed);
+        let (routers, caller) = (routers.clone(), caller.clone());
+        async move { Ok::<_, Infallible>(answer(routers, caller, request).await) }
+    });
+    let io = TokioIo::new(stream);
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let mut served = pin!(
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_DEADLINE)
+                    .max_buf_size(HEAD_READ_MAX_BYTES)
+                    .max_headers(HEADERS_MAX)
+                    .serve_connection(io, service)
+            );
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                () = shutdown.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    poll_fn(|context| served.as_mut().poll(context)).await
+                }
+            }
+        }
+        Protocol::Http2 => {
+            let mut served = pin!(
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(STREAMS_MAX)
+                    .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX))
+                    .max_send_buf_size(SEND_BUFFER_MAX_BYTES)
+                    .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                    .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
+                    .serve_connection(io, service)
+            );
+            let silent = async {
+                tokio::time::sleep(HEAD_DEADLINE).await;
+                // Whoever has asked something may be silent from then on: a link is.
+                if asked.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                () = silent => return tracing::debug!("a connection that asked nothing was cut"),
+                () = shutdown.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    poll_fn(|context| served.as_mut().poll(context)).await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+async fn answer(routers: Routers, caller: Option<Caller>, request: Request<Incoming>) -> Response<Body> {
+    let mut request = request.map(Body::new);
+    if head_bytes(request.headers()) > HEAD_MAX_BYTES {
+        let detail = format!("the headers are larger than {HEAD_MAX_BYTES} bytes together");
+        return Refused::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail).into_response();
+    }
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    match &routers.grpc {
+        Some(router) if is_grpc(request.headers()) => {
+            let (started, route) = (Instant::now(), grpc::route(request.uri().path()));
+            let response = infallible(router.clone().oneshot(request).await);
+            let (status, size) = (response.status().as_u16(), response.body().size_hint().exact());
+            routers.control.metrics.request("POST", route, status, started.elapsed(), 0, size);
+            response
+        }
+        Some(_) | None => infallible(routers.rest.clone().oneshot(request).await),
+    }
+}
+
+fn infallible<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}

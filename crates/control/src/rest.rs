@@ -1,0 +1,19 @@
+//! The operators' side: one table of routes, from which the router, its checks and the OpenAPI document are made.
+
+mod access;
+mod actions;
+mod agents;
+mod answer;
+mod auth;
+mod events;
+mod executions;
+mod identity;
+pub mod openapi;
+mod query;
+mod routes;
+mod schema;
+mod service;
+mod vms;
+
+pub(crate) use answer::Refused;
+pub(crate) use service::{Port, router};

@@ -1,0 +1,117 @@
+//! Who may come in: enrolment tokens, API keys, sites, the tenant.
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use nkudo_api::Problem;
+use nkudo_api::request::{KeyRequest, SiteRequest, TokenRequest};
+use nkudo_api::time::WallTime;
+use nkudo_api::view::List;
+use nkudo_api::view::fleet::{KeyView, SiteView, TenantView, TokenView};
+use nkudo_domain::SiteId;
+
+use super::answer::{self, Answered, Refused};
+use super::routes::Call;
+use crate::admin;
+
+pub(super) async fn tokens(call: Call) -> Answered {
+    let listed = call.control.store.tokens(&call.principal()?.tenant_id, &call.params.page()?).await?;
+    let items: Vec<TokenView> = listed
+        .items
+        .into_iter()
+        .map(|token| TokenView {
+            token_id: token.token_id,
+            site_id: token.site_id,
+            uses: token.uses,
+            uses_left: token.uses_left,
+            created_at: WallTime(token.created_at_ms),
+            expires_at: WallTime(token.expires_at_ms),
+        })
+        .collect();
+    answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
+}
+
+pub(super) async fn create_token(call: Call) -> Answered {
+    let body = answer::parsed(&call.body)?;
+    let request = TokenRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let principal = call.principal()?;
+    let (store, ca) = (call.control.store.as_ref(), call.control.authority.fingerprint());
+    let created = admin::create_token(store, ca, &principal.tenant_id, &request).await?;
+    tracing::info!(token_id = created.token_id, site_id = %request.site_id, by = %principal, "enrolment token made");
+    answer::json(StatusCode::CREATED, &created)
+}
+
+pub(super) async fn delete_token(call: Call) -> Answered {
+    let token_id: String = call.params.require("token_id")?;
+    let principal = call.principal()?;
+    if !call.control.store.delete_token(&principal.tenant_id, &token_id).await? {
+        return Err(Refused::not_found(format!("there is no enrolment token {token_id}")));
+    }
+    tracing::info!(token_id, by = %principal, "enrolment token deleted");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn keys(call: Call) -> Answered {
+    let listed = call.control.store.keys(&call.principal()?.tenant_id, &call.params.page()?).await?;
+    let items: Vec<KeyView> = listed
+        .items
+        .into_iter()
+        .map(|key| KeyView { key_id: key.key_id, role: key.role, created_at: WallTime(key.created_at_ms) })
+        .collect();
+    answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
+}
+
+pub(super) async fn create_key(call: Call) -> Answered {
+    let body = answer::parsed(&call.body)?;
+    let KeyRequest { role } = KeyRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let principal = call.principal()?;
+    let created = admin::create_key(call.control.store.as_ref(), &principal.tenant_id, role).await?;
+    tracing::info!(key_id = created.key_id, role = role.as_str(), by = %principal, "API key made");
+    answer::json(StatusCode::CREATED, &created)
+}
+
+pub(super) async fn delete_key(call: Call) -> Answered {
+    let key_id: String = call.params.require("key_id")?;
+    let principal = call.principal()?;
+    if !call.control.store.delete_key(&principal.tenant_id, &key_id).await? {
+        return Err(Refused::not_found(format!("there is no API key {key_id}")));
+    }
+    tracing::info!(key_id, by = %principal, "API key deleted");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn sites(call: Call) -> Answered {
+    let listed = call.control.store.sites(&call.principal()?.tenant_id, &call.params.page()?).await?;
+    let items: Vec<SiteView> = listed
+        .items
+        .into_iter()
+        .map(|site| SiteView { site_id: site.site_id, created_at: WallTime(site.created_at_ms) })
+        .collect();
+    answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
+}
+
+pub(super) async fn create_site(call: Call) -> Answered {
+    let body = answer::parsed(&call.body)?;
+    let SiteRequest { site_id } =
+        SiteRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let tenant_id = &call.principal()?.tenant_id;
+    let now_ms = nkudo_host::clock::wall_ms();
+    call.control.store.create_site(tenant_id, &site_id, now_ms).await?;
+    answer::json(StatusCode::CREATED, &SiteView { site_id, created_at: WallTime(now_ms) })
+}
+
+pub(super) async fn delete_site(call: Call) -> Answered {
+    let site_id: SiteId = call.params.require("site_id")?;
+    let tenant_id = &call.principal()?.tenant_id;
+    if !call.control.store.delete_site(tenant_id, &site_id).await? {
+        let detail =
+            format!("there is no site {site_id}, or it has agents or tokens; unenrol and delete those first");
+        return Err(Refused::new(StatusCode::CONFLICT, detail));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn tenants(call: Call) -> Answered {
+    call.params.page()?;
+    let tenant_id = call.principal()?.tenant_id.clone();
+    answer::json(StatusCode::OK, &List::whole(vec![TenantView { tenant_id }]))
+}

@@ -1,0 +1,152 @@
+//! Actions: asked for, listed, cancelled.
+
+use axum::http::StatusCode;
+use nkudo_api::Problem;
+use nkudo_api::action::{Origin as Asking, parse};
+use nkudo_api::time::WallTime;
+use nkudo_api::view::{Accepted, ActionView, List};
+use nkudo_domain::{ActionId, ActionStatus, AgentId, TraceId};
+use nkudo_store::{ActionFilter, ActionRecord, Asked, Cancelled, Origin};
+
+use super::answer::{self, Answered, Refused};
+use super::routes::Call;
+use super::service::request_id;
+
+pub(super) async fn submit(call: Call) -> Answered {
+    let agent_id: AgentId = call.params.require("agent_id")?;
+    let value = answer::parsed(&call.body)?;
+    let action = parse(&value, "", asking(&call)).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let principal = call.principal()?;
+    let control = &call.control;
+    let now_ms = nkudo_host::clock::wall_ms();
+    let lifetime_ms = i64::try_from(control.limits.action_lifetime.as_millis()).unwrap_or(i64::MAX);
+    let action_id = action.action_id.clone();
+    let (action_type, trace_id) = (action.request.action_type(), action.trace_id);
+    let record = ActionRecord {
+        tenant_id: principal.tenant_id.clone(),
+        agent_id,
+        action,
+        origin: Origin::Fleet,
+        status: ActionStatus::Queued,
+        created_at_ms: now_ms,
+        expires_at_ms: now_ms.saturating_add(lifetime_ms),
+        sent_at_ms: None,
+        cancel_asked: false,
+        started_at_ms: None,
+        completed_at_ms: None,
+        duration_ms: None,
+        changed: None,
+        error: None,
+        retries: 0,
+    };
+    let refused = |status, detail: String| Err(Refused::new(status, detail));
+    match control.store.ask(&record, control.limits.open_actions_max).await? {
+        Asked::New => {
+            control.metrics.tasks_queued.inc();
+            tracing::info!(
+                %action_id, action_type = action_type.as_str(), %agent_id, by = %principal,
+                trace_id = trace_id.map(|id| id.to_string()), "action taken in"
+            );
+            control.roster.wake(agent_id);
+            control.changed(&principal.tenant_id, &action_id);
+        }
+        Asked::Repeated(_) => {}
+        Asked::Conflict => {
+            let detail = format!("action {action_id} was asked for with another body, or of another agent");
+            return refused(StatusCode::CONFLICT, detail);
+        }
+        Asked::NoAgent => return Err(no_agent(agent_id)),
+        Asked::QueueFull => {
+            let max = control.limits.open_actions_max;
+            let detail = format!("{max} actions of the agent have not ended; wait for some, or cancel them");
+            return refused(StatusCode::TOO_MANY_REQUESTS, detail);
+        }
+    }
+    answer::json(StatusCode::ACCEPTED, &Accepted { action_id })
+}
+
+pub(super) fn no_agent(agent_id: AgentId) -> Refused {
+    Refused::not_found(format!("there is no agent {agent_id}; nkudo agents lists those that are enrolled"))
+}
+
+/// A new id, and the trace of the request.
+fn asking(call: &Call) -> Asking {
+    let action_id: ActionId =
+        uuid::Uuid::now_v7().to_string().parse().expect("a UUID is made of what an action id may have");
+    let trace_id = nkudo_spans::current().map_or_else(nkudo_spans::TraceId::generate, |span| span.trace_id);
+    Asking {
+        action_id,
+        trace_id: TraceId::from_bytes(trace_id.to_bytes()),
+        correlation_id: request_id(&call.headers).map(str::to_owned),
+    }
+}
+
+pub(super) async fn list(call: Call) -> Answered {
+    let filter = ActionFilter {
+        agent_id: call.params.get("agent_id")?,
+        status: call.params.get("status")?,
+        action_type: call.params.get("action_type")?,
+        vm_id: call.params.get("vm_id")?,
+        since_ms: call.params.time_ms("since")?,
+        until_ms: call.params.time_ms("until")?,
+    };
+    let listed =
+        call.control.store.actions(&call.principal()?.tenant_id, &filter, &call.params.page()?).await?;
+    let items: Vec<ActionView> = listed.items.iter().map(view).collect();
+    answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
+}
+
+pub(super) async fn show(call: Call) -> Answered {
+    let action_id: ActionId = call.params.require("action_id")?;
+    let found = call.control.store.action(&call.principal()?.tenant_id, &action_id).await?;
+    let record = found.ok_or_else(|| unknown(&action_id))?;
+    answer::json(StatusCode::OK, &view(&record))
+}
+
+pub(super) async fn cancel(call: Call) -> Answered {
+    let action_id: ActionId = call.params.require("action_id")?;
+    let principal = call.principal()?;
+    let (control, tenant_id) = (&call.control, &principal.tenant_id);
+    let now_ms = nkudo_host::clock::wall_ms();
+    match control.store.cancel(tenant_id, &action_id, now_ms).await? {
+        Cancelled::Done => {
+            if let Some(record) = control.store.action(tenant_id, &action_id).await? {
+                control.ended(&[record]);
+            }
+        }
+        Cancelled::Asked(agent_id) => control.roster.cancel(agent_id, action_id.clone()),
+        Cancelled::AlreadyEnded => {
+            let detail = format!("action {action_id} has ended; there is nothing to cancel");
+            return Err(Refused::new(StatusCode::CONFLICT, detail));
+        }
+        Cancelled::Unknown => return Err(unknown(&action_id)),
+    }
+    tracing::info!(%action_id, by = %principal, "action cancelled");
+    answer::json(StatusCode::ACCEPTED, &Accepted { action_id })
+}
+
+pub(super) fn unknown(action_id: &ActionId) -> Refused {
+    Refused::not_found(format!("there is no action {action_id}"))
+}
+
+/// How an action is shown.
+pub(super) fn view(record: &ActionRecord) -> ActionView {
+    let action = &record.action;
+    ActionView {
+        action_id: action.action_id.clone(),
+        plan_id: None,
+        agent_id: Some(record.agent_id.to_string()),
+        action_type: action.request.action_type(),
+        status: record.status,
+        changed: record.changed,
+        error: record.error.clone(),
+        result: None,
+        retries: record.retries,
+        created_at: WallTime(record.created_at_ms),
+        started_at: record.started_at_ms.map(WallTime),
+        completed_at: record.completed_at_ms.map(WallTime),
+        duration_ms: record.duration_ms,
+        trace_id: action.trace_id,
+        vm_id: action.request.vm_id(),
+    }
+}

@@ -1,0 +1,89 @@
+//! What happens to an action, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::response::IntoResponse;
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use futures_util::stream::unfold;
+use nkudo_domain::{ActionId, ActionStatus, TenantId};
+use nkudo_store::ActionRecord;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::actions::{unknown, view};
+use super::answer::Answered;
+use super::routes::Call;
+use crate::control::{Change, Control};
+
+/// How the action stands now and after every change, as events named `action`; ends with its end.
+pub(super) async fn of_action(call: Call) -> Answered {
+    let action_id: ActionId = call.params.require("action_id")?;
+    let tenant_id = call.principal()?.tenant_id.clone();
+    // Listening begins before the first look, so that nothing falls between.
+    let changes = call.control.changes();
+    let first = call.control.store.action(&tenant_id, &action_id).await?;
+    let first = first.ok_or_else(|| unknown(&action_id))?;
+    let follower = Follower {
+        control: call.control,
+        changes,
+        tenant_id,
+        action_id,
+        next: Some(first),
+        told: None,
+        over: false,
+    };
+    let stream = unfold(follower, |mut follower| async {
+        let record = follower.next_record().await?;
+        let event = SseEvent::default().event("action").json_data(view(&record)).ok()?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
+}
+
+struct Follower {
+    control: Arc<Control>,
+    changes: Receiver<Change>,
+    tenant_id: TenantId,
+    action_id: ActionId,
+    /// What is to be told without waiting.
+    next: Option<ActionRecord>,
+    told: Option<ActionStatus>,
+    over: bool,
+}
+
+impl Follower {
+    async fn next_record(&mut self) -> Option<ActionRecord> {
+        if self.over {
+            return None;
+        }
+        let record = match self.next.take() {
+            Some(record) => record,
+            None => self.wait().await?,
+        };
+        self.told = Some(record.status);
+        self.over =
+            !matches!(record.status, ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running);
+        Some(record)
+    }
+
+    async fn wait(&mut self) -> Option<ActionRecord> {
+        loop {
+            tokio::select! {
+                biased;
+                change = self.changes.recv() => match change {
+                    Ok(change) if change.action_id == self.action_id && change.tenant_id == self.tenant_id => {}
+                    Ok(_) => continue,
+                    // Something was missed; the books know how it stands.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                },
+                () = self.control.shutdown.cancelled() => return None,
+            }
+            let record = self.control.store.action(&self.tenant_id, &self.action_id).await.ok()??;
+            if self.told != Some(record.status) {
+                return Some(record);
+            }
+        }
+    }
+}

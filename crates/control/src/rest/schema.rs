@@ -1,0 +1,246 @@
+//! The schemas of what goes in and out (JSON Schema 2020-12, as OpenAPI 3.1 has it).
+
+use std::collections::BTreeMap;
+
+use nkudo_api::request::{TOKEN_LIFETIME_SECONDS_MAX, TOKEN_USES_MAX};
+use nkudo_domain::{
+    ActionStatus, ActionType, Console, DiskFormat, ExecutionStatus, Machine, Presence, ProviderKind,
+    RestartPolicy, Role, VmState,
+};
+use serde_json::{Value, json};
+
+/// A reference to a schema of [`all`].
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn nullable(schema: &Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+fn words(words: impl IntoIterator<Item = &'static str>) -> Value {
+    json!({"type": "string", "enum": words.into_iter().collect::<Vec<_>>()})
+}
+
+/// An object with exactly these members; those after `?` need not be there.
+fn object(members: &[(&str, Value)]) -> Value {
+    let required: Vec<&str> =
+        members.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
+    let properties: BTreeMap<&str, &Value> =
+        members.iter().map(|(name, schema)| (name.trim_end_matches('?'), schema)).collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn list(item: &str) -> Value {
+    object(&[
+        ("items", json!({"type": "array", "items": reference(item)})),
+        ("next_cursor", nullable(&reference("Text"))),
+    ])
+}
+
+/// Every schema by its name.
+pub(super) fn all() -> BTreeMap<&'static str, Value> {
+    let mut all = scalars();
+    all.extend(requests());
+    all.extend(answers());
+    for (name, item) in [
+        ("AgentList", "Agent"),
+        ("VmList", "Vm"),
+        ("ActionList", "Action"),
+        ("ExecutionList", "Execution"),
+        ("TokenList", "Token"),
+        ("KeyList", "Key"),
+        ("SiteList", "Site"),
+        ("TenantList", "Tenant"),
+    ] {
+        all.insert(name, list(item));
+    }
+    all
+}
+
+fn scalars() -> BTreeMap<&'static str, Value> {
+    BTreeMap::from([
+        ("Text", json!({"type": "string", "maxLength": 1024})),
+        ("Time", json!({"type": "string", "format": "date-time"})),
+        ("Name", json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"})),
+        ("VmName", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
+        ("AgentId", json!({"type": "string", "format": "uuid"})),
+        ("VmId", json!({"type": "string", "format": "uuid"})),
+        ("ActionId", json!({"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"})),
+        ("TraceId", json!({"type": "string", "pattern": "^[0-9a-f]{32}$"})),
+        ("ActionType", words(ActionType::ALL.map(ActionType::as_str))),
+        ("ActionStatus", words(ActionStatus::ALL.map(ActionStatus::as_str))),
+        ("ExecutionStatus", words(ExecutionStatus::ALL.map(ExecutionStatus::as_str))),
+        ("VmState", words(VmState::ALL.map(VmState::as_str))),
+        ("Presence", words(Presence::ALL.map(Presence::as_str))),
+        ("Role", words(Role::ALL.map(Role::as_str))),
+        ("Provider", words(ProviderKind::ALL.map(ProviderKind::as_str))),
+        ("Labels", json!({"type": "object", "additionalProperties": {"type": "string"}})),
+        ("Count", json!({"type": "integer", "minimum": 0})),
+    ])
+}
+
+fn requests() -> BTreeMap<&'static str, Value> {
+    let path = || json!({"type": "string", "pattern": "^/"});
+    let disk = object(&[
+        ("path", path()),
+        ("readonly?", json!({"type": "boolean", "default": false})),
+        ("format?", words(DiskFormat::ALL.map(DiskFormat::as_str))),
+    ]);
+    let nic = object(&[("bridge", reference("Text")), ("mac?", nullable(&reference("Text")))]);
+    let create = object(&[
+        ("vm_id", reference("VmId")),
+        ("vm_name", reference("VmName")),
+        ("vcpus", json!({"type": "integer", "minimum": 1, "maximum": nkudo_domain::VCPUS_MAX})),
+        ("memory_bytes", json!({"type": "integer", "minimum": nkudo_domain::MEMORY_BYTES_MIN})),
+        ("kernel", path()),
+        ("initramfs?", nullable(&path())),
+        ("cmdline?", json!({"type": "string", "default": "console=ttyS0"})),
+        ("disks?", json!({"type": "array", "items": disk})),
+        ("nics?", json!({"type": "array", "items": nic})),
+        ("console?", words(Console::ALL.map(Console::as_str))),
+        ("provider?", nullable(&reference("Provider"))),
+        ("machine?", words(Machine::ALL.map(Machine::as_str))),
+        ("autostart?", json!({"type": "boolean", "default": true})),
+        ("restart_policy?", words(RestartPolicy::ALL.map(RestartPolicy::as_str))),
+        ("labels?", reference("Labels")),
+    ]);
+    let of_vm = object(&[("vm_id", reference("VmId"))]);
+    let stop = object(&[
+        ("vm_id", reference("VmId")),
+        ("grace_seconds?", json!({"type": "integer", "minimum": 0, "default": 30})),
+    ]);
+    let delete = object(&[
+        ("vm_id", reference("VmId")),
+        ("delete_disks?", json!({"type": "boolean", "default": false})),
+    ]);
+    let action = object(&[
+        ("action_id?", reference("ActionId")),
+        ("action_type", reference("ActionType")),
+        ("params", json!({"oneOf": [create, of_vm, stop, delete]})),
+        ("timeout_seconds?", json!({"type": "integer", "minimum": 1})),
+    ]);
+    let token = object(&[
+        ("site_id?", reference("Name")),
+        ("ttl_seconds?", json!({"type": "integer", "minimum": 1, "maximum": TOKEN_LIFETIME_SECONDS_MAX})),
+        ("uses?", json!({"type": "integer", "minimum": 1, "maximum": TOKEN_USES_MAX})),
+    ]);
+    BTreeMap::from([
+        ("ActionRequest", action),
+        ("TokenRequest", token),
+        ("KeyRequest", object(&[("role", reference("Role"))])),
+        ("SiteRequest", object(&[("site_id", reference("Name"))])),
+        ("RenewRequest", object(&[("csr_pem", json!({"type": "string"}))])),
+        ("UnenrollRequest", object(&[("agent_id", reference("AgentId"))])),
+    ])
+}
+
+fn answers() -> BTreeMap<&'static str, Value> {
+    let time = || reference("Time");
+    let maybe_time = || nullable(&reference("Time"));
+    let maybe_text = || nullable(&json!({"type": "string"}));
+    let maybe_count = || nullable(&reference("Count"));
+    let text = || json!({"type": "string"});
+    let agent = object(&[
+        ("agent_id", reference("AgentId")),
+        ("tenant_id", reference("Name")),
+        ("site_id", reference("Name")),
+        ("hostname", text()),
+        ("presence", reference("Presence")),
+        ("last_seen", maybe_time()),
+        ("certificate_expires_at", time()),
+        ("version", text()),
+        ("labels", reference("Labels")),
+        ("enrolled_at", time()),
+        ("goodbye", maybe_text()),
+        ("clock_skew_ms", nullable(&json!({"type": "integer"}))),
+        ("health", maybe_text()),
+    ]);
+    let vm = object(&[
+        ("vm_id", reference("VmId")),
+        ("vm_name", reference("VmName")),
+        ("agent_id", nullable(&reference("AgentId"))),
+        ("state", reference("VmState")),
+        ("reason", maybe_text()),
+        ("vcpus", reference("Count")),
+        ("memory_bytes", reference("Count")),
+        ("provider", reference("Provider")),
+        ("pid", maybe_count()),
+        ("since", time()),
+        ("restarts", reference("Count")),
+        ("labels", reference("Labels")),
+    ]);
+    let action = object(&[
+        ("action_id", reference("ActionId")),
+        ("plan_id", maybe_text()),
+        ("agent_id", nullable(&reference("AgentId"))),
+        ("action_type", reference("ActionType")),
+        ("status", reference("ActionStatus")),
+        ("changed", nullable(&json!({"type": "boolean"}))),
+        ("error", maybe_text()),
+        ("result", json!({})),
+        ("retries", reference("Count")),
+        ("created_at", time()),
+        ("started_at", maybe_time()),
+        ("completed_at", maybe_time()),
+        ("duration_ms", maybe_count()),
+        ("trace_id", nullable(&reference("TraceId"))),
+        ("vm_id", reference("VmId")),
+    ]);
+    let usage = object(&[("cpu_percent", json!({"type": "number"})), ("memory_bytes", reference("Count"))]);
+    let execution = object(&[
+        ("agent_id", nullable(&reference("AgentId"))),
+        ("action_id", reference("ActionId")),
+        ("action_type", reference("ActionType")),
+        ("started_at", time()),
+        ("completed_at", maybe_time()),
+        ("duration_ms", maybe_count()),
+        ("status", reference("ExecutionStatus")),
+        ("error", maybe_text()),
+        ("retries", reference("Count")),
+        ("resource_usage", usage),
+        ("vm_id", reference("VmId")),
+        ("trace_id", nullable(&reference("TraceId"))),
+    ]);
+    let token = object(&[
+        ("token_id", text()),
+        ("site_id", reference("Name")),
+        ("uses", reference("Count")),
+        ("uses_left", reference("Count")),
+        ("created_at", time()),
+        ("expires_at", time()),
+    ]);
+    let component = object(&[
+        ("component", text()),
+        ("health", text()),
+        ("reason", maybe_text()),
+        ("since", time()),
+        ("restarts", reference("Count")),
+    ]);
+    let health = object(&[("health", text()), ("components", json!({"type": "array", "items": component}))]);
+    let fault = object(&[("path", text()), ("detail", text())]);
+    let problem = object(&[
+        ("type", text()),
+        ("title", text()),
+        ("status", json!({"type": "integer"})),
+        ("detail", text()),
+        ("errors?", json!({"type": "array", "items": fault})),
+    ]);
+    BTreeMap::from([
+        ("Agent", agent),
+        ("Vm", vm),
+        ("Action", action),
+        ("Execution", execution),
+        ("Token", token),
+        ("TokenCreated", object(&[("token_id", text()), ("token", text()), ("expires_at", time())])),
+        ("Key", object(&[("key_id", text()), ("role", reference("Role")), ("created_at", time())])),
+        ("KeyCreated", object(&[("key_id", text()), ("key", text()), ("role", reference("Role"))])),
+        ("Site", object(&[("site_id", reference("Name")), ("created_at", time())])),
+        ("Tenant", object(&[("tenant_id", reference("Name"))])),
+        ("Accepted", object(&[("action_id", reference("ActionId"))])),
+        ("Renewed", object(&[("certificate_pem", text()), ("ca_pem", text()), ("expires_at", time())])),
+        ("Unenrolled", object(&[("agent_id", reference("AgentId"))])),
+        ("Health", health),
+        ("Problem", problem),
+    ])
+}

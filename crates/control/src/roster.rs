@@ -1,0 +1,430 @@
+//! Which agents there are, which of them are heard of, and who has a link open. In memory only.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nkudo_domain::{ActionId, AgentId, Presence, SiteId, TenantId};
+use nkudo_fleet::{Missed, PresenceOf};
+use nkudo_store::AgentStanding;
+use tokio::sync::Notify;
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) wall_ms: i64,
+    pub(crate) monotonic_ms: u64,
+}
+
+impl Now {
+    pub(crate) fn read() -> Self {
+        Self { wall_ms: nkudo_host::clock::wall_ms(), monotonic_ms: nkudo_host::clock::monotonic_ms() }
+    }
+}
+
+/// The agents of every tenant.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    members: Mutex<HashMap<AgentId, Member>>,
+    interval: Duration,
+}
+
+#[derive(Debug)]
+struct Member {
+    tenant_id: TenantId,
+    site_id: SiteId,
+    presence: PresenceOf,
+    last_seen_ms: Option<i64>,
+    /// Heard of since it was last written down.
+    unflushed: bool,
+    certificate_expires_at_ms: i64,
+    skew_ms: Option<i64>,
+    health: Option<String>,
+    link: Option<Arc<LinkSignal>>,
+}
+
+/// What is known of an agent now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) presence: Presence,
+    pub(crate) last_seen_ms: Option<i64>,
+    pub(crate) skew_ms: Option<i64>,
+    pub(crate) health: Option<String>,
+    pub(crate) goodbye: Option<String>,
+    pub(crate) certificate_expires_at_ms: i64,
+}
+
+/// An agent for the metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) agent_id: AgentId,
+    pub(crate) site_id: SiteId,
+    pub(crate) certificate_expires_at_ms: i64,
+    pub(crate) presence: Presence,
+}
+
+/// How the rest of the control plane reaches the session of an open link.
+#[derive(Debug, Default)]
+pub(crate) struct LinkSignal {
+    notify: Notify,
+    mail: Mutex<Mail>,
+}
+
+/// What has happened that a session has to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Actions were asked for.
+    pub(crate) new_actions: bool,
+    /// Cancelled after they were sent. As many as there are open actions, at most.
+    pub(crate) cancels: Vec<ActionId>,
+    pub(crate) end: Option<EndOfLink>,
+}
+
+/// Why a link is ended from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndOfLink {
+    /// The agent has opened another.
+    Replaced,
+    Unenrolled,
+}
+
+impl LinkSignal {
+    fn tell(&self, write: impl FnOnce(&mut Mail)) {
+        write(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+        self.notify.notify_one();
+    }
+
+    /// What has happened since the last time.
+    pub(crate) fn take(&self) -> Mail {
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until there is something to take. Cancel safe.
+    pub(crate) async fn notified(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Roster {
+    /// The fleet as the books have it. Whoever was heard of until this control plane last wrote it down is given time
+    /// to come back; whoever was silent before that is offline.
+    pub(crate) fn from_books(
+        standings: Vec<AgentStanding>,
+        flushed_at_ms: Option<i64>,
+        interval: Duration,
+        now: Now,
+    ) -> Self {
+        let interval_ms = millis(interval);
+        let missed = Missed::default();
+        let members = standings.into_iter().map(|standing| {
+            let silent_ms = flushed_at_ms
+                .zip(standing.last_seen_ms)
+                .map(|(flushed, seen)| flushed.saturating_sub(seen).max(0).unsigned_abs());
+            let presence = match (standing.goodbye, silent_ms) {
+                (Some(reason), _) => PresenceOf::gone(reason),
+                (None, Some(silent)) if silent < interval_ms.saturating_mul(missed.offline) => {
+                    PresenceOf::expected(now.monotonic_ms, interval_ms, missed)
+                }
+                (None, _) => PresenceOf::never(),
+            };
+            let member = Member {
+                tenant_id: standing.tenant_id,
+                site_id: standing.site_id,
+                presence,
+                last_seen_ms: standing.last_seen_ms,
+                unflushed: false,
+                certificate_expires_at_ms: standing.certificate_expires_at_ms,
+                skew_ms: None,
+                health: None,
+                link: None,
+            };
+            (standing.agent_id, member)
+        });
+        Self { members: Mutex::new(members.collect()), interval }
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<AgentId, Member>> {
+        // A panic while it was locked left whole members: each is changed by plain assignments.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// An agent was let in.
+    pub(crate) fn enrolled(
+        &self,
+        agent_id: AgentId,
+        tenant_id: TenantId,
+        site_id: SiteId,
+        certificate_expires_at_ms: i64,
+    ) {
+        let member = Member {
+            tenant_id,
+            site_id,
+            presence: PresenceOf::never(),
+            last_seen_ms: None,
+            unflushed: false,
+            certificate_expires_at_ms,
+            skew_ms: None,
+            health: None,
+            link: None,
+        };
+        self.members().entry(agent_id).or_insert(member);
+    }
+
+    pub(crate) fn certificate_renewed(&self, agent_id: AgentId, expires_at_ms: i64) {
+        if let Some(member) = self.members().get_mut(&agent_id) {
+            member.certificate_expires_at_ms = member.certificate_expires_at_ms.max(expires_at_ms);
+        }
+    }
+
+    /// A heartbeat came, sent at `sent_at_ms` of the agent's clock.
+    pub(crate) fn heartbeat(&self, agent_id: AgentId, sent_at_ms: i64, health: String, now: Now) {
+        let interval_ms = millis(self.interval);
+        if let Some(member) = self.members().get_mut(&agent_id) {
+            member.presence.heartbeat(now.monotonic_ms, interval_ms, Missed::default());
+            member.heard(now);
+            member.skew_ms = Some(sent_at_ms.saturating_sub(now.wall_ms));
+            member.health = Some(health);
+        }
+    }
+
+    /// An agent has opened its link; an earlier one of the same agent is ended. None when it is not enrolled.
+    pub(crate) fn link_opened(
+        &self,
+        agent_id: AgentId,
+        sent_at_ms: i64,
+        now: Now,
+    ) -> Option<Arc<LinkSignal>> {
+        let mut members = self.members();
+        let member = members.get_mut(&agent_id)?;
+        member.presence.stream_opened(now.monotonic_ms);
+        member.heard(now);
+        member.skew_ms = Some(sent_at_ms.saturating_sub(now.wall_ms));
+        let signal = Arc::new(LinkSignal::default());
+        if let Some(former) = member.link.replace(Arc::clone(&signal)) {
+            former.tell(|mail| mail.end = Some(EndOfLink::Replaced));
+        }
+        Some(signal)
+    }
+
+    /// A session is over, whether or not another has taken its place.
+    pub(crate) fn link_closed(&self, agent_id: AgentId, signal: &Arc<LinkSignal>) {
+        if let Some(member) = self.members().get_mut(&agent_id)
+            && member.link.as_ref().is_some_and(|link| Arc::ptr_eq(link, signal))
+        {
+            member.link = None;
+        }
+    }
+
+    pub(crate) fn said_goodbye(&self, agent_id: AgentId, reason: String) {
+        if let Some(member) = self.members().get_mut(&agent_id) {
+            member.presence.said_goodbye(reason);
+        }
+    }
+
+    /// Actions were asked for: the agent's session looks for them.
+    pub(crate) fn wake(&self, agent_id: AgentId) {
+        if let Some(link) = self.members().get(&agent_id).and_then(|member| member.link.as_ref()) {
+            link.tell(|mail| mail.new_actions = true);
+        }
+    }
+
+    /// An action that was sent is to be cancelled.
+    pub(crate) fn cancel(&self, agent_id: AgentId, action_id: ActionId) {
+        if let Some(link) = self.members().get(&agent_id).and_then(|member| member.link.as_ref()) {
+            link.tell(|mail| mail.cancels.push(action_id));
+        }
+    }
+
+    /// The agent is no longer enrolled. Answers its site.
+    pub(crate) fn remove(&self, agent_id: AgentId) -> Option<SiteId> {
+        let member = self.members().remove(&agent_id)?;
+        if let Some(link) = member.link {
+            link.tell(|mail| mail.end = Some(EndOfLink::Unenrolled));
+        }
+        Some(member.site_id)
+    }
+
+    /// Everybody, for [`Roster::reconcile`].
+    pub(crate) fn known(&self) -> Vec<AgentId> {
+        self.members().keys().copied().collect()
+    }
+
+    /// Removes those of `known_before` that the books no longer have, and takes in those that they have and the roster
+    /// does not: another program may have changed the books. Whoever was let in after `known_before` was taken stays.
+    /// Answers who was removed.
+    pub(crate) fn reconcile(
+        &self,
+        known_before: &[AgentId],
+        standings: Vec<AgentStanding>,
+    ) -> Vec<(AgentId, SiteId)> {
+        let in_books: HashSet<AgentId> = standings.iter().map(|standing| standing.agent_id).collect();
+        for standing in standings {
+            let AgentStanding { agent_id, tenant_id, site_id, certificate_expires_at_ms, .. } = standing;
+            self.enrolled(agent_id, tenant_id, site_id, certificate_expires_at_ms);
+        }
+        let gone = known_before.iter().filter(|agent_id| !in_books.contains(agent_id));
+        gone.filter_map(|agent_id| Some((*agent_id, self.remove(*agent_id)?))).collect()
+    }
+
+    pub(crate) fn standing(&self, agent_id: AgentId) -> Option<Standing> {
+        let members = self.members();
+        let member = members.get(&agent_id)?;
+        Some(Standing {
+            presence: member.presence.state(),
+            last_seen_ms: member.last_seen_ms,
+            skew_ms: member.skew_ms,
+            health: member.health.clone(),
+            goodbye: member.presence.goodbye().map(str::to_owned),
+            certificate_expires_at_ms: member.certificate_expires_at_ms,
+        })
+    }
+
+    /// Time has passed. Answers everybody.
+    pub(crate) fn tick(&self, now: Now) -> Vec<Listed> {
+        let interval_ms = millis(self.interval);
+        let mut members = self.members();
+        let listed = members.iter_mut().map(|(agent_id, member)| {
+            let before = member.presence.state();
+            member.presence.tick(now.monotonic_ms, interval_ms, Missed::default());
+            let after = member.presence.state();
+            if before != after {
+                tracing::info!(
+                    %agent_id, tenant_id = %member.tenant_id, from = before.as_str(), to = after.as_str(),
+                    "an agent misses heartbeats"
+                );
+            }
+            Listed {
+                agent_id: *agent_id,
+                site_id: member.site_id.clone(),
+                certificate_expires_at_ms: member.certificate_expires_at_ms,
+                presence: after,
+            }
+        });
+        listed.collect()
+    }
+
+    /// Who was heard of since the last time, and when.
+    pub(crate) fn take_seen(&self) -> Vec<(AgentId, i64)> {
+        let mut members = self.members();
+        let seen = members.iter_mut().filter_map(|(agent_id, member)| {
+            let seen_ms = member.last_seen_ms.filter(|_| member.unflushed)?;
+            member.unflushed = false;
+            Some((*agent_id, seen_ms))
+        });
+        seen.collect()
+    }
+
+    /// What [`Roster::take_seen`] answered could not be written down.
+    pub(crate) fn seen_not_flushed(&self, seen: &[(AgentId, i64)]) {
+        let mut members = self.members();
+        for (agent_id, _) in seen {
+            if let Some(member) = members.get_mut(agent_id) {
+                member.unflushed = true;
+            }
+        }
+    }
+}
+
+impl Member {
+    fn heard(&mut self, now: Now) {
+        self.last_seen_ms = Some(now.wall_ms);
+        self.unflushed = true;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(15);
+
+    fn agent(number: u8) -> AgentId {
+        AgentId::from_uuid(uuid::Uuid::from_u128(u128::from(number)))
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now { wall_ms: 1_000_000 + i64::try_from(seconds).unwrap() * 1_000, monotonic_ms: seconds * 1_000 }
+    }
+
+    fn standing(number: u8, last_seen_ms: Option<i64>, goodbye: Option<&str>) -> AgentStanding {
+        AgentStanding {
+            agent_id: agent(number),
+            tenant_id: TenantId::default(),
+            site_id: SiteId::default(),
+            last_seen_ms,
+            goodbye: goodbye.map(str::to_owned),
+            certificate_expires_at_ms: 5,
+        }
+    }
+
+    fn presence(roster: &Roster, number: u8) -> Presence {
+        roster.standing(agent(number)).unwrap().presence
+    }
+
+    #[test]
+    fn a_restart_of_the_control_plane_makes_nobody_offline_at_once() {
+        let books = vec![
+            standing(1, Some(990_000), None),
+            standing(2, Some(990_000), Some("update")),
+            standing(3, Some(100_000), None),
+            standing(4, None, None),
+        ];
+        let roster = Roster::from_books(books, Some(1_000_000), INTERVAL, at(100));
+        assert_eq!(presence(&roster, 1), Presence::Suspect);
+        for number in [2, 3, 4] {
+            assert_eq!(presence(&roster, number), Presence::Offline, "{number}");
+        }
+        roster.tick(at(146));
+        assert_eq!(presence(&roster, 1), Presence::Offline, "it had its time");
+    }
+
+    #[tokio::test]
+    async fn a_new_link_ends_the_former_and_its_end_leaves_the_new_one() {
+        let roster = Roster::from_books(vec![standing(1, None, None)], None, INTERVAL, at(0));
+        let first = roster.link_opened(agent(1), 0, at(1)).unwrap();
+        let second = roster.link_opened(agent(1), 0, at(2)).unwrap();
+        first.notified().await;
+        assert_eq!(first.take().end, Some(EndOfLink::Replaced));
+        roster.link_closed(agent(1), &first);
+        roster.wake(agent(1));
+        second.notified().await;
+        let mail = second.take();
+        assert!(mail.new_actions && mail.end.is_none());
+        assert_eq!(roster.remove(agent(1)), Some(SiteId::default()));
+        assert_eq!(second.take().end, Some(EndOfLink::Unenrolled));
+        assert!(roster.link_opened(agent(1), 0, at(3)).is_none(), "nobody who is not enrolled has a link");
+    }
+
+    #[test]
+    fn who_was_seen_is_written_down_once_and_again_when_that_failed() {
+        let roster = Roster::from_books(vec![standing(1, None, None)], None, INTERVAL, at(0));
+        assert_eq!(roster.take_seen(), []);
+        roster.heartbeat(agent(1), 1_002_500, "healthy".to_owned(), at(3));
+        assert_eq!(roster.standing(agent(1)).unwrap().skew_ms, Some(-500));
+        let seen = roster.take_seen();
+        assert_eq!(seen, [(agent(1), 1_003_000)]);
+        assert_eq!(roster.take_seen(), []);
+        roster.seen_not_flushed(&seen);
+        assert_eq!(roster.take_seen(), seen);
+    }
+
+    #[test]
+    fn the_books_decide_who_belongs_to_the_fleet() {
+        let roster = Roster::from_books(vec![standing(1, None, None)], None, INTERVAL, at(0));
+        let before = roster.known();
+        roster.enrolled(agent(3), TenantId::default(), SiteId::default(), 5);
+        let removed = roster.reconcile(&before, vec![standing(2, None, None)]);
+        assert_eq!(removed, [(agent(1), SiteId::default())]);
+        assert!(roster.standing(agent(3)).is_some(), "it came after the books were read");
+        assert!(roster.standing(agent(1)).is_none());
+        assert_eq!(presence(&roster, 2), Presence::Offline);
+    }
+}

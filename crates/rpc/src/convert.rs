@@ -1,0 +1,408 @@
+//! Between the wire and domain values.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use nkudo_api::action::{self, Origin};
+use nkudo_domain::{Action, ActionId, ResourceUsage, TraceId};
+
+use crate::error::{RpcError, RpcErrorKind};
+use crate::generated as wire;
+use crate::message::{
+    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, Heartbeat,
+    HeartbeatAnswer, NewCertificate, ServerHello, ToAgent, VmReport, VmStanding,
+};
+
+/// A message is not one of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {detail}")]
+pub struct WireError {
+    pub field: &'static str,
+    pub detail: String,
+}
+
+impl From<WireError> for RpcError {
+    fn from(error: WireError) -> Self {
+        Self::new(RpcErrorKind::Invalid, error.to_string())
+    }
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, WireError> {
+    text.parse().map_err(|error: T::Err| WireError { field, detail: error.to_string() })
+}
+
+fn present<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+    value.ok_or_else(|| WireError { field, detail: "is missing".to_owned() })
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+impl From<Facts> for wire::Facts {
+    fn from(facts: Facts) -> Self {
+        let Facts { hostname, version, labels } = facts;
+        Self { hostname, version, labels: labels.into_iter().collect() }
+    }
+}
+
+impl From<wire::Facts> for Facts {
+    fn from(facts: wire::Facts) -> Self {
+        let wire::Facts { hostname, version, labels } = facts;
+        Self { hostname, version, labels: labels.into_iter().collect() }
+    }
+}
+
+impl From<Enrolled> for wire::EnrollResponse {
+    fn from(enrolled: Enrolled) -> Self {
+        let Enrolled { tenant_id, site_id, agent_id, certificate } = enrolled;
+        let NewCertificate { certificate_pem, ca_pem, expires_at_ms } = certificate;
+        Self {
+            tenant_id: tenant_id.to_string(),
+            site_id: site_id.to_string(),
+            agent_id: agent_id.to_string(),
+            certificate_pem,
+            ca_pem,
+            expires_at_ms,
+        }
+    }
+}
+
+impl TryFrom<wire::EnrollResponse> for Enrolled {
+    type Error = WireError;
+
+    fn try_from(answer: wire::EnrollResponse) -> Result<Self, WireError> {
+        let wire::EnrollResponse { tenant_id, site_id, agent_id, certificate_pem, ca_pem, expires_at_ms } =
+            answer;
+        Ok(Self {
+            tenant_id: parsed("tenant_id", &tenant_id)?,
+            site_id: parsed("site_id", &site_id)?,
+            agent_id: parsed("agent_id", &agent_id)?,
+            certificate: NewCertificate { certificate_pem, ca_pem, expires_at_ms },
+        })
+    }
+}
+
+impl From<NewCertificate> for wire::RenewResponse {
+    fn from(certificate: NewCertificate) -> Self {
+        let NewCertificate { certificate_pem, ca_pem, expires_at_ms } = certificate;
+        Self { certificate_pem, ca_pem, expires_at_ms }
+    }
+}
+
+impl From<wire::RenewResponse> for NewCertificate {
+    fn from(answer: wire::RenewResponse) -> Self {
+        let wire::RenewResponse { certificate_pem, ca_pem, expires_at_ms } = answer;
+        Self { certificate_pem, ca_pem, expires_at_ms }
+    }
+}
+
+impl From<Heartbeat> for wire::HeartbeatRequest {
+    fn from(heartbeat: Heartbeat) -> Self {
+        let Heartbeat { sent_at_ms, health, version } = heartbeat;
+        Self { sent_at_ms, health, version }
+    }
+}
+
+impl From<wire::HeartbeatRequest> for Heartbeat {
+    fn from(request: wire::HeartbeatRequest) -> Self {
+        let wire::HeartbeatRequest { sent_at_ms, health, version } = request;
+        Self { sent_at_ms, health, version }
+    }
+}
+
+impl From<HeartbeatAnswer> for wire::HeartbeatResponse {
+    fn from(answer: HeartbeatAnswer) -> Self {
+        Self { server_time_ms: answer.server_time_ms, interval_ms: milliseconds(answer.interval) }
+    }
+}
+
+impl From<wire::HeartbeatResponse> for HeartbeatAnswer {
+    fn from(answer: wire::HeartbeatResponse) -> Self {
+        let wire::HeartbeatResponse { server_time_ms, interval_ms } = answer;
+        Self { server_time_ms, interval: Duration::from_millis(interval_ms.into()) }
+    }
+}
+
+impl From<FromAgent> for wire::AgentMessage {
+    fn from(message: FromAgent) -> Self {
+        use wire::agent_message::Message;
+        let message = match message {
+            FromAgent::Hello(AgentHello { facts, sent_at_ms, outbox_id }) => {
+                Message::Hello(wire::AgentHello { facts: Some(facts.into()), sent_at_ms, outbox_id })
+            }
+            FromAgent::Received { action_id, answer } => Message::Received(received(&action_id, answer)),
+            FromAgent::Started { action_id, at_ms } => {
+                Message::Started(wire::Started { action_id: action_id.to_string(), at_ms })
+            }
+            FromAgent::Result(result) => Message::Result((*result).into()),
+            FromAgent::Vms(report) => Message::Vms(report.into()),
+            FromAgent::Goodbye { reason } => Message::Goodbye(wire::Goodbye { reason }),
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<wire::AgentMessage> for FromAgent {
+    type Error = WireError;
+
+    fn try_from(message: wire::AgentMessage) -> Result<Self, WireError> {
+        use wire::agent_message::Message;
+        Ok(match present("message", message.message)? {
+            Message::Hello(wire::AgentHello { facts, sent_at_ms, outbox_id }) => {
+                let facts = present("hello.facts", facts)?.into();
+                Self::Hello(AgentHello { facts, sent_at_ms, outbox_id })
+            }
+            Message::Received(received) => {
+                let action_id = parsed("received.action_id", &received.action_id)?;
+                Self::Received { action_id, answer: answer(received)? }
+            }
+            Message::Started(wire::Started { action_id, at_ms }) => {
+                Self::Started { action_id: parsed("started.action_id", &action_id)?, at_ms }
+            }
+            Message::Result(result) => Self::Result(Box::new(result.try_into()?)),
+            Message::Vms(report) => Self::Vms(report.try_into()?),
+            Message::Goodbye(wire::Goodbye { reason }) => Self::Goodbye { reason },
+        })
+    }
+}
+
+fn received(action_id: &ActionId, answer: Answer) -> wire::Received {
+    use wire::received::Answer as Wire;
+    let (answer, error) = match answer {
+        Answer::Accepted => (Wire::Accepted, String::new()),
+        Answer::Refused(error) => (Wire::Refused, error),
+        Answer::Expired => (Wire::Expired, String::new()),
+        Answer::Cancelled => (Wire::Cancelled, String::new()),
+        Answer::Busy => (Wire::Busy, String::new()),
+    };
+    wire::Received { action_id: action_id.to_string(), answer: answer.into(), error }
+}
+
+fn answer(received: wire::Received) -> Result<Answer, WireError> {
+    use wire::received::Answer as Wire;
+    let unknown = |detail: &str| WireError { field: "received.answer", detail: detail.to_owned() };
+    match Wire::try_from(received.answer).map_err(|_| unknown("is not known"))? {
+        Wire::Unspecified => Err(unknown("is missing")),
+        Wire::Accepted => Ok(Answer::Accepted),
+        Wire::Refused => Ok(Answer::Refused(received.error)),
+        Wire::Expired => Ok(Answer::Expired),
+        Wire::Cancelled => Ok(Answer::Cancelled),
+        Wire::Busy => Ok(Answer::Busy),
+    }
+}
+
+impl From<ActionResult> for wire::Result {
+    fn from(result: ActionResult) -> Self {
+        let ActionResult { seq, action_id, action, status, changed, error, retries, .. } = result;
+        let trace_id = action.as_ref().and_then(|action| action.trace_id).map(|id| id.to_string());
+        Self {
+            seq,
+            action_id: action_id.to_string(),
+            body_json: action.map(|action| body_json(&action)).unwrap_or_default(),
+            status: status.to_string(),
+            changed,
+            error,
+            retries,
+            created_at_ms: result.created_at_ms,
+            completed_at_ms: result.completed_at_ms,
+            execution: result.execution.map(|execution| wire::Execution {
+                started_at_ms: execution.started_at_ms,
+                duration_ms: execution.duration_ms,
+                cpu_percent: execution.usage.cpu_percent,
+                memory_bytes: execution.usage.memory_bytes,
+            }),
+            trace_id,
+        }
+    }
+}
+
+impl TryFrom<wire::Result> for ActionResult {
+    type Error = WireError;
+
+    fn try_from(result: wire::Result) -> Result<Self, WireError> {
+        let action_id: ActionId = parsed("result.action_id", &result.action_id)?;
+        let trace_id = result.trace_id.map(|id| parsed("result.trace_id", &id)).transpose()?;
+        let action = read_body(&result.body_json, &action_id, trace_id, None).ok();
+        Ok(Self {
+            seq: result.seq,
+            action_id,
+            action,
+            status: parsed("result.status", &result.status)?,
+            changed: result.changed,
+            error: result.error,
+            retries: result.retries,
+            created_at_ms: result.created_at_ms,
+            completed_at_ms: result.completed_at_ms,
+            execution: result.execution.map(|execution| ExecutionReport {
+                started_at_ms: execution.started_at_ms,
+                duration_ms: execution.duration_ms,
+                usage: ResourceUsage {
+                    cpu_percent: execution.cpu_percent,
+                    memory_bytes: execution.memory_bytes,
+                },
+            }),
+        })
+    }
+}
+
+fn body_json(action: &Action) -> Vec<u8> {
+    action::to_json(action).to_string().into_bytes()
+}
+
+fn read_body(
+    body: &[u8],
+    action_id: &ActionId,
+    trace_id: Option<TraceId>,
+    correlation_id: Option<String>,
+) -> Result<Action, String> {
+    let value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let origin = Origin { action_id: action_id.clone(), trace_id, correlation_id };
+    let action = action::parse(&value, "", origin).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        format!("this host does not understand the action: {}", faults.join("; "))
+    })?;
+    if action.action_id == *action_id {
+        Ok(action)
+    } else {
+        Err(format!("the body is of another action, {}", action.action_id))
+    }
+}
+
+impl From<VmReport> for wire::Vms {
+    fn from(report: VmReport) -> Self {
+        let VmReport { complete, vms, gone } = report;
+        let vms = vms.into_iter().map(wire::Vm::from).collect();
+        Self { complete, vms, gone: gone.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl TryFrom<wire::Vms> for VmReport {
+    type Error = WireError;
+
+    fn try_from(report: wire::Vms) -> Result<Self, WireError> {
+        let wire::Vms { complete, vms, gone } = report;
+        let vms = vms.into_iter().map(VmStanding::try_from).collect::<Result<_, _>>()?;
+        let gone = gone.iter().map(|vm_id| parsed("vms.gone", vm_id)).collect::<Result<_, _>>()?;
+        Ok(Self { complete, vms, gone })
+    }
+}
+
+impl From<VmStanding> for wire::Vm {
+    fn from(vm: VmStanding) -> Self {
+        let VmStanding { vm_id, vm_name, state, reason, vcpus, memory_bytes, provider, .. } = vm;
+        Self {
+            vm_id: vm_id.to_string(),
+            vm_name: vm_name.to_string(),
+            state: state.to_string(),
+            reason,
+            vcpus,
+            memory_bytes,
+            provider: provider.to_string(),
+            pid: vm.pid,
+            since_ms: vm.since_ms,
+            restarts: vm.restarts,
+            labels: vm.labels.into_iter().collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Vm> for VmStanding {
+    type Error = WireError;
+
+    fn try_from(vm: wire::Vm) -> Result<Self, WireError> {
+        let wire::Vm { vm_id, vm_name, state, reason, vcpus, memory_bytes, provider, .. } = vm;
+        Ok(Self {
+            vm_id: parsed("vms.vm_id", &vm_id)?,
+            vm_name: parsed("vms.vm_name", &vm_name)?,
+            state: parsed("vms.state", &state)?,
+            reason,
+            vcpus,
+            memory_bytes,
+            provider: parsed("vms.provider", &provider)?,
+            pid: vm.pid,
+            since_ms: vm.since_ms,
+            restarts: vm.restarts,
+            labels: vm.labels.into_iter().collect(),
+        })
+    }
+}
+
+impl From<ToAgent> for wire::ServerMessage {
+    fn from(message: ToAgent) -> Self {
+        use wire::server_message::Message;
+        let message = match message {
+            ToAgent::Hello(ServerHello { version, server_time_ms, heartbeat_interval }) => {
+                let heartbeat_interval_ms = milliseconds(heartbeat_interval);
+                Message::Hello(wire::ServerHello { version, server_time_ms, heartbeat_interval_ms })
+            }
+            ToAgent::Deliver(delivery) => Message::Deliver((*delivery).into()),
+            ToAgent::Cancel { action_id } => {
+                Message::Cancel(wire::Cancel { action_id: action_id.to_string() })
+            }
+            ToAgent::Acknowledge { seq } => Message::Acknowledge(wire::Acknowledge { seq }),
+            ToAgent::Closing { retry_after } => {
+                Message::Closing(wire::Closing { retry_after_ms: milliseconds(retry_after) })
+            }
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<wire::ServerMessage> for ToAgent {
+    type Error = WireError;
+
+    fn try_from(message: wire::ServerMessage) -> Result<Self, WireError> {
+        use wire::server_message::Message;
+        Ok(match present("message", message.message)? {
+            Message::Hello(hello) => Self::Hello(ServerHello {
+                version: hello.version,
+                server_time_ms: hello.server_time_ms,
+                heartbeat_interval: Duration::from_millis(hello.heartbeat_interval_ms.into()),
+            }),
+            Message::Deliver(delivery) => Self::Deliver(Box::new(delivery.try_into()?)),
+            Message::Cancel(wire::Cancel { action_id }) => {
+                Self::Cancel { action_id: parsed("cancel.action_id", &action_id)? }
+            }
+            Message::Acknowledge(wire::Acknowledge { seq }) => Self::Acknowledge { seq },
+            Message::Closing(wire::Closing { retry_after_ms }) => {
+                Self::Closing { retry_after: Duration::from_millis(retry_after_ms.into()) }
+            }
+        })
+    }
+}
+
+impl From<Delivery> for wire::Deliver {
+    fn from(delivery: Delivery) -> Self {
+        let Delivery { action_id, action, expires_at_ms, cancel } = delivery;
+        let action = action.ok();
+        let trace_id = action.as_ref().and_then(|action| action.trace_id);
+        Self {
+            action_id: action_id.to_string(),
+            body_json: action.as_ref().map(body_json).unwrap_or_default(),
+            expires_at_ms,
+            traceparent: trace_id.map(|trace_id| traceparent(&trace_id)).unwrap_or_default(),
+            correlation_id: action.and_then(|action| action.correlation_id).unwrap_or_default(),
+            cancel,
+        }
+    }
+}
+
+impl TryFrom<wire::Deliver> for Delivery {
+    type Error = WireError;
+
+    fn try_from(deliver: wire::Deliver) -> Result<Self, WireError> {
+        let action_id: ActionId = parsed("deliver.action_id", &deliver.action_id)?;
+        // A trace that cannot be read is no reason to refuse an action.
+        let traceparent: Option<nkudo_spans::Traceparent> = deliver.traceparent.parse().ok();
+        let trace_id =
+            traceparent.and_then(|traceparent| TraceId::from_bytes(traceparent.trace_id.to_bytes()));
+        let correlation_id = Some(deliver.correlation_id).filter(|id| !id.is_empty());
+        let action = read_body(&deliver.body_json, &action_id, trace_id, correlation_id);
+        Ok(Self { action_id, action, expires_at_ms: deliver.expires_at_ms, cancel: deliver.cancel })
+    }
+}
+
+fn traceparent(trace_id: &TraceId) -> String {
+    format!("00-{trace_id}-{}-01", nkudo_spans::SpanId::generate())
+}

@@ -1,0 +1,78 @@
+//! Why a call was not answered as hoped.
+
+use tonic::{Code, Status};
+
+/// What kind of failure, so that the caller knows what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RpcErrorKind {
+    /// No certificate, or one that is no longer good, or a token that is not.
+    Unauthenticated,
+    /// The caller is known and may not.
+    PermissionDenied,
+    /// What was sent is wrong; sending it again changes nothing.
+    Invalid,
+    /// Both ends do not fit: their versions differ too much.
+    Version,
+    /// Too much at once; later it may succeed.
+    Exhausted,
+    /// The other end is not there, or about to end.
+    Unavailable,
+    /// It took too long.
+    Deadline,
+    /// The other end failed.
+    Internal,
+}
+
+/// A call failed; the sentence is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RpcError {
+    pub kind: RpcErrorKind,
+    pub message: String,
+}
+
+impl RpcError {
+    pub fn new(kind: RpcErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn from_status(status: &Status) -> Self {
+        let kind = match status.code() {
+            Code::Unauthenticated => RpcErrorKind::Unauthenticated,
+            Code::PermissionDenied => RpcErrorKind::PermissionDenied,
+            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists | Code::NotFound => {
+                RpcErrorKind::Invalid
+            }
+            Code::FailedPrecondition | Code::Unimplemented => RpcErrorKind::Version,
+            Code::ResourceExhausted => RpcErrorKind::Exhausted,
+            Code::Unavailable | Code::Cancelled | Code::Aborted => RpcErrorKind::Unavailable,
+            Code::DeadlineExceeded => RpcErrorKind::Deadline,
+            Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => RpcErrorKind::Internal,
+        };
+        // A status of tonic's own carries what happened in its chain of sources.
+        let mut message = status.message().to_owned();
+        let mut source = std::error::Error::source(status);
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = error.source();
+        }
+        Self { kind, message }
+    }
+
+    pub(crate) fn into_status(self) -> Status {
+        let code = match self.kind {
+            RpcErrorKind::Unauthenticated => Code::Unauthenticated,
+            RpcErrorKind::PermissionDenied => Code::PermissionDenied,
+            RpcErrorKind::Invalid => Code::InvalidArgument,
+            RpcErrorKind::Version => Code::FailedPrecondition,
+            RpcErrorKind::Exhausted => Code::ResourceExhausted,
+            RpcErrorKind::Unavailable => Code::Unavailable,
+            RpcErrorKind::Deadline => Code::DeadlineExceeded,
+            RpcErrorKind::Internal => Code::Internal,
+        };
+        Status::new(code, self.message)
+    }
+}

@@ -1,0 +1,164 @@
+//! What is said, in domain values. Times are Unix milliseconds on the sender's wall clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nkudo_domain::{
+    Action, ActionId, ActionStatus, AgentId, ProviderKind, ResourceUsage, SiteId, TenantId, VmId, VmName,
+    VmState,
+};
+
+/// What an agent says of itself and its host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    pub hostname: String,
+    pub version: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Asks to be let in.
+#[derive(Clone)]
+pub struct Enrol {
+    /// A secret.
+    pub token: String,
+    pub csr_pem: String,
+    pub facts: Facts,
+}
+
+impl std::fmt::Debug for Enrol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enrol").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// Who the agent is from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    pub tenant_id: TenantId,
+    pub site_id: SiteId,
+    pub agent_id: AgentId,
+    pub certificate: NewCertificate,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCertificate {
+    pub certificate_pem: String,
+    pub ca_pem: String,
+    pub expires_at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    pub sent_at_ms: i64,
+    pub health: String,
+    pub version: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatAnswer {
+    pub server_time_ms: i64,
+    pub interval: Duration,
+}
+
+/// The agent's end of the link.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromAgent {
+    Hello(AgentHello),
+    Received { action_id: ActionId, answer: Answer },
+    Started { action_id: ActionId, at_ms: i64 },
+    Result(Box<ActionResult>),
+    Vms(VmReport),
+    Goodbye { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentHello {
+    pub facts: Facts,
+    pub sent_at_ms: i64,
+    pub outbox_id: String,
+}
+
+/// What the host does with a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Accepted,
+    Refused(String),
+    Expired,
+    Cancelled,
+    Busy,
+}
+
+/// The end of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionResult {
+    pub seq: u64,
+    pub action_id: ActionId,
+    /// None when this end does not understand the body: it comes from a later version.
+    pub action: Option<Action>,
+    pub status: ActionStatus,
+    pub changed: Option<bool>,
+    pub error: Option<String>,
+    pub retries: u32,
+    pub created_at_ms: i64,
+    pub completed_at_ms: i64,
+    pub execution: Option<ExecutionReport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExecutionReport {
+    pub started_at_ms: i64,
+    pub duration_ms: u64,
+    pub usage: ResourceUsage,
+}
+
+/// How VMs are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VmReport {
+    /// These are all the VMs of the host.
+    pub complete: bool,
+    pub vms: Vec<VmStanding>,
+    pub gone: Vec<VmId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmStanding {
+    pub vm_id: VmId,
+    pub vm_name: VmName,
+    pub state: VmState,
+    pub reason: Option<String>,
+    pub vcpus: u32,
+    pub memory_bytes: u64,
+    pub provider: ProviderKind,
+    pub pid: Option<u32>,
+    pub since_ms: i64,
+    pub restarts: u64,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The control plane's end of the link.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToAgent {
+    Hello(ServerHello),
+    Deliver(Box<Delivery>),
+    Cancel { action_id: ActionId },
+    Acknowledge { seq: u64 },
+    Closing { retry_after: Duration },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerHello {
+    pub version: String,
+    pub server_time_ms: i64,
+    pub heartbeat_interval: Duration,
+}
+
+/// An action for the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    pub action_id: ActionId,
+    /// The sentence says why this end does not understand it.
+    pub action: Result<Action, String>,
+    /// Of the control plane's clock.
+    pub expires_at_ms: i64,
+    pub cancel: bool,
+}

@@ -1,0 +1,139 @@
+//! One value as it was given, and the ways to read it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::Source;
+use crate::raw::RawValue;
+
+/// A value for a key. Each reader says in its error what the value must be.
+#[derive(Clone, Copy)]
+pub struct Given<'r> {
+    pub value: &'r RawValue,
+    pub source: &'r Source,
+    /// In a table of free keys, the key's own name; else empty.
+    pub rest: &'r str,
+}
+
+impl std::fmt::Debug for Given<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Given").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Given<'r> {
+    /// # Errors
+    /// When it is no string.
+    pub fn text(&self) -> Result<&'r str, String> {
+        match self.value {
+            RawValue::Text(text) => Ok(text),
+            RawValue::Flag(_) | RawValue::Number(_) | RawValue::List(_) | RawValue::Other(_) => {
+                Err(format!("must be a string, not {}", shown(self.value)))
+            }
+        }
+    }
+
+    /// A string in its type.
+    ///
+    /// # Errors
+    /// When it is none, or not of the type.
+    pub fn word<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, String> {
+        self.text()?.parse().map_err(|error: T::Err| error.to_string())
+    }
+
+    /// # Errors
+    /// When it is neither true nor false.
+    pub fn flag(&self) -> Result<bool, String> {
+        match self.value {
+            RawValue::Flag(flag) => Ok(*flag),
+            RawValue::Text(text) if text == "true" => Ok(true),
+            RawValue::Text(text) if text == "false" => Ok(false),
+            RawValue::Text(_) | RawValue::Number(_) | RawValue::List(_) | RawValue::Other(_) => {
+                Err(format!("must be true or false, not {}", shown(self.value)))
+            }
+        }
+    }
+
+    /// A whole number from `min` to `max`; `min` is not negative.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn number(&self, min: i64, max: i64) -> Result<u64, String> {
+        let number = match self.value {
+            RawValue::Number(number) => Some(*number),
+            RawValue::Text(text) => text.parse().ok(),
+            RawValue::Flag(_) | RawValue::List(_) | RawValue::Other(_) => None,
+        };
+        number
+            .filter(|number| (min..=max).contains(number))
+            .and_then(|number| u64::try_from(number).ok())
+            .ok_or_else(|| format!("must be a whole number from {min} to {max}, not {}", shown(self.value)))
+    }
+
+    /// A duration with its unit.
+    ///
+    /// # Errors
+    /// When it is none, or shorter than `least`.
+    pub fn duration(&self, least: Duration) -> Result<Duration, String> {
+        let text = self.text()?;
+        let wrong = || format!("`{text}` is not a duration; write it like 500ms, 5s or 2m");
+        let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+        let duration = Duration::try_from(parsed).map_err(|_| wrong())?;
+        if duration < least { Err(format!("must be at least {}ms", least.as_millis())) } else { Ok(duration) }
+    }
+
+    /// A path; from a file it is absolute, from the command line or the environment it counts from where the user
+    /// stands.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn path(&self) -> Result<PathBuf, String> {
+        let text = self.text()?;
+        match self.source {
+            Source::File { .. } => absolute(text),
+            Source::Flag(_) | Source::Environment(_) => {
+                std::path::absolute(text).map_err(|error| format!("`{text}` is not a path: {error}"))
+            }
+        }
+    }
+
+    /// Strings; in one text they are separated by commas.
+    ///
+    /// # Errors
+    /// When it is no list of strings.
+    pub fn texts(&self) -> Result<Vec<String>, String> {
+        match self.value {
+            RawValue::List(list) => Ok(list.clone()),
+            RawValue::Text(text) => {
+                Ok(text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
+            }
+            RawValue::Flag(_) | RawValue::Number(_) | RawValue::Other(_) => {
+                Err(format!("must be a list of strings, not {}", shown(self.value)))
+            }
+        }
+    }
+
+    /// Absolute paths; in one text they are separated by commas.
+    ///
+    /// # Errors
+    /// When it is no list of absolute paths.
+    pub fn paths(&self) -> Result<Vec<PathBuf>, String> {
+        self.texts()?.iter().map(|item| absolute(item)).collect()
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("must be an absolute path, not `{text}`")) }
+}
+
+fn shown(value: &RawValue) -> String {
+    match value {
+        RawValue::Text(text) => format!("`{}`", text.chars().take(64).collect::<String>()),
+        RawValue::Flag(flag) => flag.to_string(),
+        RawValue::Number(number) => number.to_string(),
+        RawValue::List(_) => "a list".to_owned(),
+        RawValue::Other(what) => (*what).to_owned(),
+    }
+}

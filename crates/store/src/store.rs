@@ -1,0 +1,186 @@
+//! The trait.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use nkudo_domain::{ActionId, AgentId, SiteId, TenantId, VmId};
+
+use crate::error::StoreError;
+use crate::page::{Listed, Page};
+use crate::records::{
+    ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, KeyRecord, ResultBatch, SiteRecord,
+    TokenRecord, VmFilter, VmRecord,
+};
+
+/// The control plane's books. Every method is one transaction; when it answers Ok, what it wrote is on disk.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    // Tenants, sites, keys, tokens.
+
+    /// Makes the tenant when it does not exist; answers whether it made it.
+    async fn create_tenant(&self, tenant_id: &TenantId, now_ms: i64) -> Result<bool, StoreError>;
+    /// Removes the tenant with all that belongs to it; answers whether it was there.
+    async fn delete_tenant(&self, tenant_id: &TenantId) -> Result<bool, StoreError>;
+    async fn tenant_exists(&self, tenant_id: &TenantId) -> Result<bool, StoreError>;
+
+    /// Makes the site when it does not exist (its tenant must); answers whether it made it.
+    async fn create_site(
+        &self,
+        tenant_id: &TenantId,
+        site_id: &SiteId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError>;
+    /// By name.
+    async fn sites(&self, tenant_id: &TenantId, page: &Page) -> Result<Listed<SiteRecord>, StoreError>;
+    /// Removes a site that has no enrolled agent and no token; answers whether it did. False also when it is absent.
+    async fn delete_site(&self, tenant_id: &TenantId, site_id: &SiteId) -> Result<bool, StoreError>;
+
+    async fn insert_key(&self, key: &KeyRecord) -> Result<(), StoreError>;
+    /// For authentication, so across tenants.
+    async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, StoreError>;
+    /// By key id.
+    async fn keys(&self, tenant_id: &TenantId, page: &Page) -> Result<Listed<KeyRecord>, StoreError>;
+    async fn delete_key(&self, tenant_id: &TenantId, key_id: &str) -> Result<bool, StoreError>;
+
+    async fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError>;
+    /// For enrolment, so across tenants.
+    async fn token(&self, token_id: &str) -> Result<Option<TokenRecord>, StoreError>;
+    /// By token id; expired and used ones are among them.
+    async fn tokens(&self, tenant_id: &TenantId, page: &Page) -> Result<Listed<TokenRecord>, StoreError>;
+    async fn delete_token(&self, tenant_id: &TenantId, token_id: &str) -> Result<bool, StoreError>;
+
+    // Agents and their certificates.
+
+    /// Takes one use from the token and adds the agent (tenant and site are the token's) with its first certificate,
+    /// all or nothing.
+    async fn enrol(&self, enrolment: &Enrolment, now_ms: i64) -> Result<Enrolled, StoreError>;
+    /// Adds a certificate of an enrolled agent; false when the agent is not enrolled.
+    async fn add_certificate(&self, certificate: &CertificateRecord) -> Result<bool, StoreError>;
+    /// For authentication, so across tenants. None also when it was never issued.
+    async fn certificate(&self, serial: &str) -> Result<Option<CertificateRecord>, StoreError>;
+    /// Revokes every certificate of the agent and ends its actions that have not ended: those that were not sent as
+    /// `cancelled`, the others as `failure` with a sentence that says that the agent was unenrolled and the outcome is
+    /// unknown. Its VMs leave the books. Answers whether it was enrolled.
+    async fn unenrol(&self, tenant_id: &TenantId, agent_id: AgentId, now_ms: i64)
+    -> Result<bool, StoreError>;
+
+    async fn agent(&self, tenant_id: &TenantId, agent_id: AgentId)
+    -> Result<Option<AgentRecord>, StoreError>;
+    /// By agent id.
+    async fn agents(
+        &self,
+        tenant_id: &TenantId,
+        filter: &AgentFilter,
+        page: &Page,
+    ) -> Result<Listed<AgentRecord>, StoreError>;
+    /// Every enrolled agent of every tenant: how the control plane finds its fleet when it starts.
+    async fn standings(&self) -> Result<Vec<AgentStanding>, StoreError>;
+    /// What the agent says of itself; forgets its goodbye.
+    async fn record_facts(&self, agent_id: AgentId, facts: &Facts, now_ms: i64) -> Result<(), StoreError>;
+    /// When agents were last heard of, many at once, with the time of this flush (see [`Store::seen_flushed_at`]).
+    async fn record_seen(&self, seen: &[(AgentId, i64)], now_ms: i64) -> Result<(), StoreError>;
+    /// The last time [`Store::record_seen`] was called: until then the control plane was alive.
+    async fn seen_flushed_at(&self) -> Result<Option<i64>, StoreError>;
+    async fn record_goodbye(&self, agent_id: AgentId, reason: &str, now_ms: i64) -> Result<(), StoreError>;
+
+    // VMs.
+
+    /// The VMs of an agent are these and no others.
+    async fn replace_vms(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        vms: &[VmRecord],
+    ) -> Result<(), StoreError>;
+    /// Some VMs of an agent have changed, some are gone.
+    async fn change_vms(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        changed: &[VmRecord],
+        gone: &[VmId],
+    ) -> Result<(), StoreError>;
+    /// By VM id, then agent id.
+    async fn vms(
+        &self,
+        tenant_id: &TenantId,
+        filter: &VmFilter,
+        page: &Page,
+    ) -> Result<Listed<VmRecord>, StoreError>;
+
+    // Actions and their executions.
+
+    /// Takes an action in as `queued`, unless its id is known in the tenant. `record` is a new one: its state members
+    /// are those of a queued action. Repeated when agent and body are the same ([`nkudo_domain::Action::asks_the_same`]). At most
+    /// `open_max` actions of an agent are open.
+    async fn ask(&self, record: &ActionRecord, open_max: u32) -> Result<Asked, StoreError>;
+    async fn action(
+        &self,
+        tenant_id: &TenantId,
+        action_id: &ActionId,
+    ) -> Result<Option<ActionRecord>, StoreError>;
+    /// The newest first (by creation, then id).
+    async fn actions(
+        &self,
+        tenant_id: &TenantId,
+        filter: &ActionFilter,
+        page: &Page,
+    ) -> Result<Listed<ActionRecord>, StoreError>;
+    /// Up to `limit` open actions of the agent in the order in which they were asked for, from the one after `after`
+    /// (an ordinal of the store; 0 for the first); each with its ordinal. Open: queued, delivered or running.
+    async fn open_actions(
+        &self,
+        agent_id: AgentId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, ActionRecord)>, StoreError>;
+    /// Notes that these are about to be sent; those that have ended meanwhile (cancelled, expired) are left out of the
+    /// answer. The time of the first sending stays.
+    async fn mark_sent(
+        &self,
+        agent_id: AgentId,
+        action_ids: &[ActionId],
+        now_ms: i64,
+    ) -> Result<Vec<ActionId>, StoreError>;
+    /// The agents have them, durably: queued ones become `delivered`.
+    async fn mark_delivered(&self, agent_id: AgentId, action_ids: &[ActionId]) -> Result<(), StoreError>;
+    /// They run: queued and delivered ones become `running`.
+    async fn mark_started(&self, agent_id: AgentId, started: &[(ActionId, i64)]) -> Result<(), StoreError>;
+    /// The agent will not run it: it ends with this status and sentence. False when it is unknown or has ended.
+    async fn end_unrun(
+        &self,
+        agent_id: AgentId,
+        action_id: &ActionId,
+        status: nkudo_domain::ActionStatus,
+        error: Option<&str>,
+        now_ms: i64,
+    ) -> Result<bool, StoreError>;
+    async fn cancel(
+        &self,
+        tenant_id: &TenantId,
+        action_id: &ActionId,
+        now_ms: i64,
+    ) -> Result<Cancelled, StoreError>;
+    /// Ends as `expired` what has not been sent and is past its time, over all tenants; answers what it ended.
+    async fn expire(&self, now_ms: i64) -> Result<Vec<ActionRecord>, StoreError>;
+
+    /// Records ends of actions, each once, and answers the `seq` up to which all are recorded. Results at or below what
+    /// was recorded for the same `outbox_id` are left out; another `outbox_id` starts anew. An action that is open ends
+    /// with its result; one that has ended stays as it is; one that is unknown in the tenant is added with origin
+    /// [`Origin::Host`](crate::Origin::Host). Executions are kept by agent and action id. Answers also which actions ended by it.
+    async fn record_results(&self, batch: &ResultBatch) -> Result<(u64, Vec<ActionRecord>), StoreError>;
+    /// The newest first (by start, then id).
+    async fn executions(
+        &self,
+        tenant_id: &TenantId,
+        filter: &ExecutionFilter,
+        page: &Page,
+    ) -> Result<Listed<ExecutionRecord>, StoreError>;
+
+    // For the control plane itself.
+
+    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// Whether it answers; for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

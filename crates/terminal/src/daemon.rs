@@ -1,0 +1,39 @@
+//! The agent of this host: its daemon while that runs, its files otherwise.
+
+use nkudo_agent::config::Settings;
+use nkudo_agent::offline::{OfflineView, socket_path};
+use nkudo_client::{Client, ClientError};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// What is asked of the daemon while it runs, and of the files otherwise.
+///
+/// # Errors
+/// When neither answers.
+pub async fn view<T: DeserializeOwned>(
+    settings: &Settings,
+    path: &str,
+    offline: impl FnOnce(&OfflineView) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match client(settings).get(path).await {
+        Ok(answer) => Ok(answer),
+        Err(ClientError::NotRunning { .. }) => {
+            offline(&OfflineView::read(settings).await.map_err(Failure::failed)?)
+        }
+        Err(error) => Err(client_failure(error)),
+    }
+}
+
+/// A client of the daemon's socket.
+pub fn client(settings: &Settings) -> Client {
+    Client::unix(socket_path(&settings.state_dir))
+}
+
+/// A refusal by the daemon of what the user gave is the user's to mend: exit code 2.
+pub fn client_failure(error: ClientError) -> Failure {
+    match &error {
+        ClientError::Problem(problem) if matches!(problem.status, 400 | 422) => Failure::refused(error),
+        _ => Failure::failed(error),
+    }
+}

@@ -1,0 +1,74 @@
+//! Results that somebody elsewhere is to be told: numbered in the order of their end, kept until they are acknowledged.
+
+use crate::actions::Tracked;
+use crate::record::Record;
+use crate::tracker::Tracker;
+
+/// How far the telling is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outbox {
+    /// Names this series of numbers; a journal that was lost begins another. Empty before the first recovery.
+    pub id: String,
+    /// The number of the last result; 0 when there is none.
+    pub last: u64,
+    /// Every result up to this one has been acknowledged.
+    pub acknowledged: u64,
+}
+
+impl Outbox {
+    /// Takes the number of a result that is read from a record; records of earlier versions have none.
+    pub(crate) fn replayed(&mut self, seq: u64) -> u64 {
+        let seq = if seq == 0 { self.last + 1 } else { seq };
+        self.last = self.last.max(seq);
+        seq
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+impl Tracker {
+    /// How far the telling of results is.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The results after this number, in their order.
+    pub fn results_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Tracked)> {
+        let number = |tracked: &Tracked| tracked.result_seq.unwrap_or(0);
+        let start = self.ended.partition_point(|action_id| {
+            self.actions.get(action_id).is_none_or(|tracked| number(tracked) <= seq)
+        });
+        let later = self.ended.range(start..).filter_map(|action_id| self.actions.get(action_id));
+        later.map(move |tracked| (number(tracked), tracked))
+    }
+
+    /// Begins a new series of numbers when there is none, or when some records were lost: their numbers must not be
+    /// given again. All results that are kept are told anew.
+    pub(crate) fn open_outbox(&mut self) {
+        if self.outbox.id.is_empty() || self.config.records_lost {
+            self.outbox.id = self.config.outbox_id.clone();
+            self.outbox.acknowledged = 0;
+            self.write(self.outbox_record());
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, seq: u64) {
+        if (self.outbox.acknowledged + 1..=self.outbox.last).contains(&seq) {
+            self.outbox.acknowledged = seq;
+            self.write(Record::Acknowledged { seq });
+        }
+    }
+
+    pub(crate) fn outbox_record(&self) -> Record {
+        let Outbox { id, last, acknowledged } = self.outbox.clone();
+        Record::Outbox { id, last, acknowledged }
+    }
+
+    /// Whether a result has still to be told to somebody.
+    pub(crate) fn is_owed(&self, tracked: &Tracked) -> bool {
+        self.reporting && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
+    }
+}
