@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn each_fault_names_its_line_and_the_remedy() {
-        check("\nbytse = 1", "demo.toml:2: unknown key `bytse`; did you mean `bytes`?");
+        check("\nbyte = 1", "demo.toml:2: unknown key `byte`; did you mean `bytes`?");
         check("level = 3", "demo.toml:1: level: must be a string, not 3");
         check("[qemu]\n\nacel = \"tcg\"", "demo.toml:3: unknown key `qemu.acel`; did you mean `qemu.accel`?");
         check("interval = \"5 parsecs\"", "`5 parsecs` is not a duration; write it like 500ms, 5s or 2m");
