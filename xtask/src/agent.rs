@@ -292,7 +292,8 @@ pub fn alive(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-fn signal(pid: u32, signal: &str) -> Result<()> {
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: &str) -> Result<()> {
     let status =
         Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { bail!("process {pid} took no signal") }

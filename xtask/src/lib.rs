@@ -9,6 +9,7 @@ pub mod agent;
 pub mod bench;
 pub mod codegen;
 pub mod demo;
+pub mod fleet;
 pub mod interrupt;
 pub mod layers;
 pub mod lint;
