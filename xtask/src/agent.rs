@@ -16,6 +16,8 @@ use crate::shell::{cargo, root, run};
 
 /// How long a state is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The agent's configuration, in the host's directory.
+const CONFIG: &str = "edge-agent.toml";
 /// Memory of a VM of the test guest, in bytes.
 const VM_MEMORY_BYTES: u64 = 32 << 20;
 
@@ -110,6 +112,11 @@ impl Host {
         self.daemon.as_ref().map_or(0, Child::id)
     }
 
+    /// Gives the agent a configuration file; it is read at each start.
+    pub fn configure(&self, toml: &str) -> Result<()> {
+        Ok(std::fs::write(self.dir.path().join(CONFIG), toml)?)
+    }
+
     /// Starts the agent; does not wait for it. Ctrl-C is not for it: who started it ends it.
     pub fn spawn(&mut self) -> Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
@@ -160,6 +167,10 @@ impl Host {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--state-dir").arg(self.state_dir()).args(args).stdin(Stdio::null());
+        let config = self.dir.path().join(CONFIG);
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         command
     }
 

@@ -49,17 +49,14 @@ impl RpcError {
             Code::DeadlineExceeded => RpcErrorKind::Deadline,
             Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => RpcErrorKind::Internal,
         };
-        // A status of tonic's own carries what happened in its chain of sources.
-        let mut message = status.message().to_owned();
-        let mut source = std::error::Error::source(status);
-        while let Some(error) = source {
-            let text = error.to_string();
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
+        // A status that carries an error was made on this side: the connection broke, and its own words are no help.
+        match innermost(status) {
+            None => Self { kind, message: status.message().to_owned() },
+            Some(cause) => {
+                tracing::debug!(cause = cause.to_string(), "a connection broke");
+                Self::new(RpcErrorKind::Unavailable, "the connection broke")
             }
-            source = error.source();
         }
-        Self { kind, message }
     }
 
     pub(crate) fn into_status(self) -> Status {
@@ -75,4 +72,13 @@ impl RpcError {
         };
         Status::new(code, self.message)
     }
+}
+
+/// The first cause of a status that was made on this side.
+fn innermost(status: &Status) -> Option<&dyn std::error::Error> {
+    let mut cause = std::error::Error::source(status)?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause)
 }

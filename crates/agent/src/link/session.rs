@@ -115,6 +115,8 @@ impl<'l> Session<'l> {
                 return Ended::Failed { error, lived: false };
             }
         };
+        // A hello is answered by the control plane as a heartbeat is.
+        self.link.standing.answered(clock::wall_ms(), open.interval, open.skew);
         tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
         self.context.health.set(Health::Healthy);
         let heartbeats = Box::pin(self.heartbeats(&connection, open.interval));
@@ -208,39 +210,56 @@ struct Open {
 }
 
 impl Open {
+    /// Goes on until the end is asked for, or something ends it.
     async fn go_on(&mut self, session: &Session<'_>) -> Result<Ended, Broken> {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         loop {
-            self.fill(session).await?;
-            let has_room = self.outgoing.len() < OUTGOING_MAX;
-            // Every branch is cancel safe: what is not taken stays in its channel, stream or set.
+            // A step that is dropped at the end loses nothing: what was not answered is delivered again, what was not
+            // acknowledged is told again.
             tokio::select! {
-                room = self.sender.room(), if !self.outgoing.is_empty() => {
-                    let room = room.ok_or(Broken::Closed)?;
-                    if let Some(message) = self.outgoing.pop_front() {
-                        room.send(message);
+                stepped = self.step(session, &mut look) => {
+                    if let Some(ended) = stepped? {
+                        return Ok(ended);
                     }
                 }
-                said = self.receiver.next() => match said? {
-                    None => return Err(Broken::Closed),
-                    Some(ToAgent::Closing { retry_after }) => return Ok(Ended::AskedToWait(retry_after)),
-                    Some(message) => self.hear(session, message).await?,
-                },
-                answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
-                event = self.events.recv(), if has_room => self.tell(session, event).await?,
-                _ = look.tick() => {
-                    if session.dir.generation().as_deref() != Some(session.identity.generation()) {
-                        return Ok(Ended::OtherIdentity);
-                    }
-                    self.results_due = true;
-                    session.context.health.progress();
-                }
-                () = session.context.shutdown.cancelled() => {
-                    self.goodbye(session).await;
-                    return Ok(Ended::Shutdown);
-                }
+                () = session.context.shutdown.cancelled() => break,
             }
         }
+        self.goodbye(session).await;
+        Ok(Ended::Shutdown)
+    }
+
+    async fn step(
+        &mut self,
+        session: &Session<'_>,
+        look: &mut tokio::time::Interval,
+    ) -> Result<Option<Ended>, Broken> {
+        self.fill(session).await?;
+        let has_room = self.outgoing.len() < OUTGOING_MAX;
+        // Every branch is cancel safe: what is not taken stays in its channel, stream or set.
+        tokio::select! {
+            room = self.sender.room(), if !self.outgoing.is_empty() => {
+                let room = room.ok_or(Broken::Closed)?;
+                if let Some(message) = self.outgoing.pop_front() {
+                    room.send(message);
+                }
+            }
+            said = self.receiver.next() => match said? {
+                None => return Err(Broken::Closed),
+                Some(ToAgent::Closing { retry_after }) => return Ok(Some(Ended::AskedToWait(retry_after))),
+                Some(message) => self.hear(session, message).await?,
+            },
+            answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
+            event = self.events.recv(), if has_room => self.tell(session, event).await?,
+            _ = look.tick() => {
+                if session.dir.generation().as_deref() != Some(session.identity.generation()) {
+                    return Ok(Some(Ended::OtherIdentity));
+                }
+                self.results_due = true;
+                session.context.health.progress();
+            }
+        }
+        Ok(None)
     }
 
     /// Puts results that are due behind what waits already, within the window.
@@ -316,31 +335,21 @@ impl Open {
         }
     }
 
-    /// Tells what is left, and that the agent ends on purpose; waits until the control plane has heard it.
+    /// Says what waits, and that the agent ends on purpose; waits until the control plane has heard it. The executor has
+    /// ended by now: what it could not tell is told at the next start.
     async fn goodbye(&mut self, session: &Session<'_>) {
         let said = async {
-            // The executor may have ended: then its last results are told at the next start.
-            self.results_due = true;
-            if self.fill(session).await.is_err() {
-                tracing::debug!("the last results are told at the next start");
-            }
             self.outgoing.push_back(FromAgent::Goodbye { reason: "the agent was stopped".to_owned() });
             while let Some(message) = self.outgoing.pop_front() {
                 self.sender.room().await?.send(message);
             }
             self.sender.close();
-            while let Ok(Some(message)) = self.receiver.next().await {
-                if let ToAgent::Acknowledge { seq } = message
-                    && let Some(seq) = self.telling.acknowledged(seq)
-                    && session.link.executor.acknowledge(seq).await.is_err()
-                {
-                    break;
-                }
-            }
+            while let Ok(Some(_)) = self.receiver.next().await {}
             Some(())
         };
         if tokio::time::timeout(GOODBYE_DEADLINE, said).await.is_err() {
-            tracing::debug!("the goodbye took too long");
+            let agent_id = session.identity.agent_id;
+            tracing::debug!(%agent_id, "the goodbye took too long");
         }
     }
 }

@@ -1,0 +1,5 @@
+//! The three programs together, over real sockets.
+
+mod kills;
+mod rounds;
+mod whole;

@@ -1,0 +1,105 @@
+//! `kill -9` of the control plane, of the agent, and of both, while actions flow: none lost, none twice, all outcomes
+//! known.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use xtask::agent::{until, vm_id};
+
+use super::rounds::{Chance, Fleet, kill, life};
+
+/// VMs of a round.
+const VMS: u32 = 50;
+/// Each is paused and resumed so often; with its creation and its end that is 500 actions a round.
+const TIMES: u32 = 4;
+/// Kills of a round.
+const KILLS: u32 = 4;
+
+/// What the simulated provider has done to each VM, in its order.
+fn deeds(fleet: &Fleet) -> BTreeMap<String, Vec<String>> {
+    let ledger = std::fs::read_to_string(fleet.host.state_dir().join("simulated.jsonl")).unwrap();
+    let mut deeds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in ledger.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let vm_id = line["vm_id"].as_str().unwrap().to_owned();
+        deeds.entry(vm_id).or_default().push(line["deed"].as_str().unwrap().to_owned());
+    }
+    deeds
+}
+
+fn rounds(from: u64, count: u64) {
+    let mut fleet = Fleet::start("parallel_actions = 8\n[providers]\nsimulated = true\n");
+    for seed in from..from + count {
+        let mut chance = Chance::new(seed);
+        let ids: Vec<String> =
+            (0..VMS).map(|number| vm_id(u32::try_from(seed).unwrap() * 1_000 + number)).collect();
+        let mut actions = Vec::new();
+        for id in &ids {
+            let name = format!("v{}", id.replace('-', ""));
+            let create = json!({"action_type": "MicroVMCreate", "params": {"vm_id": id, "vm_name": name, "vcpus": 1,
+                "memory_bytes": 16 << 20, "kernel": fleet.host.kernel(), "provider": "simulated"}});
+            actions.extend(life(&create, id, &format!("r{seed}"), TIMES));
+        }
+        assert_eq!(actions.len(), 500);
+        let ended = fleet.flow(&actions, |control, host| kill(control, host, &mut chance, KILLS));
+
+        // All outcomes are known: with these deeds each is a success, whatever was killed.
+        for action in &actions {
+            let known = &ended[action["action_id"].as_str().unwrap()];
+            assert_eq!(known["status"], "success", "round {seed}: {known}");
+        }
+        // None lost, none twice: the provider has done each deed once, in its order.
+        let expected: Vec<&str> = ["create", "boot"]
+            .into_iter()
+            .chain((0..TIMES).flat_map(|_| ["pause", "resume"]))
+            .chain(["delete"])
+            .collect();
+        let done = deeds(&fleet);
+        for id in &ids {
+            assert_eq!(done[id], expected, "round {seed}, vm {id}");
+        }
+        // Each result was recorded once, as the agent has it.
+        until("the agent's own results", || {
+            let own = fleet.host.json(&["executions", "--limit", "1000"]).ok()?;
+            let own = own["items"].as_array()?.len();
+            (own >= actions.len().min(1_000)).then_some(())
+        })
+        .unwrap();
+    }
+    let executions = fleet.control.list("/v1/executions").unwrap();
+    let mut ids: Vec<&str> =
+        executions.iter().map(|execution| execution["action_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!(
+        (ids.len(), all),
+        (500 * usize::try_from(count).unwrap(), 500 * usize::try_from(count).unwrap())
+    );
+    assert_eq!(fleet.control.list("/v1/vms").unwrap(), Vec::<Value>::new());
+}
+
+#[test]
+fn rounds_1_to_10() {
+    rounds(1, 10);
+}
+
+#[test]
+fn rounds_11_to_20() {
+    rounds(11, 10);
+}
+
+#[test]
+fn rounds_21_to_30() {
+    rounds(21, 10);
+}
+
+#[test]
+fn rounds_31_to_40() {
+    rounds(31, 10);
+}
+
+#[test]
+fn rounds_41_to_50() {
+    rounds(41, 10);
+}
