@@ -16,6 +16,8 @@ use super::run_directory::{self, RunDirectory};
 
 /// How much of the end of the file is searched for the reason of the end, in bytes.
 const TAIL_BYTES: u64 = 64 << 10;
+/// The greeting and the answer to the first command fit into so many bytes.
+const HEAD_BYTES: usize = 1 << 10;
 /// The most that is read of new events at a time, in bytes.
 const READ_BYTES_MAX: u64 = 256 << 10;
 /// What the file may take on the disk, in bytes.
@@ -108,6 +110,15 @@ impl Reboots {
         run_directory::replace(&directory.events_counted(), &run_directory::json(self))?;
         file.set_len(0)
     }
+}
+
+/// Whether QEMU tells its events: it has answered the command that makes it do so.
+pub(super) fn are_told(directory: &RunDirectory) -> bool {
+    let Ok(mut file) = File::open(directory.events_out()) else { return false };
+    let mut head = [0; HEAD_BYTES];
+    let read = file.read(&mut head).unwrap_or(0);
+    // A file that is longer holds events; when it was cut, its head is a hole.
+    read == HEAD_BYTES || String::from_utf8_lossy(&head[..read]).contains("\"return\"")
 }
 
 /// Why QEMU ended, from what it wrote, from how its process ended where that is known, and from the end of its log.

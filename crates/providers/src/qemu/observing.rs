@@ -11,7 +11,7 @@ use super::boot::ask_for_events;
 use super::end::host_rebooted;
 use super::qmp::{self, Failure, Reason};
 use super::run_directory::RunDirectory;
-use super::{COMMAND_DEADLINE, Qemu};
+use super::{COMMAND_DEADLINE, Qemu, events};
 use crate::error::ProviderError;
 
 /// How long QEMU may take to say how the guest is.
@@ -123,7 +123,8 @@ fn told(failure: Failure, directory: &RunDirectory, identity: Identity) -> Provi
 }
 
 async fn ask(directory: &RunDirectory) -> Monitor {
-    if directory.events_out().metadata().is_ok_and(|file| file.len() == 0)
+    if directory.events_out().exists()
+        && !events::are_told(directory)
         && let Err(error) = ask_for_events(directory)
     {
         tracing::debug!(vm_id = %directory.vm_id, %error, "qemu cannot be asked for its events");

@@ -52,7 +52,7 @@ fn rounds(from: u64, count: u64) {
         let expected: Vec<&str> = ["create", "boot"]
             .into_iter()
             .chain((0..TIMES).flat_map(|_| ["pause", "resume"]))
-            .chain(["delete"])
+            .chain(["power_off"])
             .collect();
         let done = deeds(&fleet);
         for id in &ids {
@@ -76,7 +76,9 @@ fn rounds(from: u64, count: u64) {
         (ids.len(), all),
         (500 * usize::try_from(count).unwrap(), 500 * usize::try_from(count).unwrap())
     );
-    assert_eq!(fleet.control.list("/v1/vms").unwrap(), Vec::<Value>::new());
+    let vms = fleet.control.list("/v1/vms").unwrap();
+    assert_eq!(vms.len(), usize::try_from(u64::from(VMS) * count).unwrap());
+    assert!(vms.iter().all(|vm| vm["state"] == "stopped"), "{vms:?}");
 }
 
 #[test]
@@ -102,4 +104,63 @@ fn rounds_31_to_40() {
 #[test]
 fn rounds_41_to_50() {
     rounds(41, 10);
+}
+
+/// Real microVMs of a round.
+const REAL_VMS: u32 = 10;
+/// Each is paused and resumed so often; with its creation and its end that is 500 actions a round.
+const REAL_TIMES: u32 = 24;
+
+/// How often QEMU itself says that a VM was halted and set going.
+fn qemu_counts(fleet: &Fleet, vm_id: &str) -> (usize, usize) {
+    let events = std::fs::read_to_string(fleet.host.vm_dir(vm_id).join("events.out")).unwrap();
+    let count = |event: &str| events.matches(&format!("\"event\": \"{event}\"")).count();
+    (count("STOP"), count("RESUME"))
+}
+
+#[test]
+fn five_rounds_with_real_microvms() {
+    let mut fleet = Fleet::start("parallel_actions = 4\n");
+    for seed in 1..=5 {
+        let mut chance = Chance::new(1_000 + u64::from(seed));
+        let ids: Vec<String> = (0..REAL_VMS).map(|number| vm_id(seed * 1_000 + number)).collect();
+        let mut actions = Vec::new();
+        for id in &ids {
+            let create = fleet.host.create(id, &format!("v{}", id.replace('-', "")));
+            let mut life = life(&create, id, &format!("q{seed}"), REAL_TIMES);
+            // Halted for good only once it was counted.
+            life.pop();
+            actions.extend(life);
+        }
+        assert_eq!(actions.len(), 490);
+        let ended = fleet.flow(&actions, |control, host| kill(control, host, &mut chance, KILLS));
+        for action in &actions {
+            let known = &ended[action["action_id"].as_str().unwrap()];
+            assert_eq!(known["status"], "success", "round {seed}: {known}");
+        }
+        for id in &ids {
+            let told = std::fs::read_to_string(fleet.host.vm_dir(id).join("events.out")).unwrap();
+            let pid = fleet.host.vm(id).unwrap()["pid"].as_u64().unwrap_or(0);
+            let fds: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+                .map(|d| d.flatten().map(|e| format!("{:?}", std::fs::read_link(e.path()))).collect())
+                .unwrap_or_default();
+            assert_eq!(
+                qemu_counts(&fleet, id),
+                (24, 24),
+                "round {seed}, vm {id}: {told} {fds:?} {}",
+                std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+            );
+        }
+        let ends: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"action_id": format!("q{seed}.{id}.end"), "action_type": "MicroVMDelete", "params": {"vm_id": id}}))
+            .collect();
+        let ended = fleet.flow(&ends, |control, host| kill(control, host, &mut chance, 1));
+        assert!(
+            ends.iter().all(|end| ended[end["action_id"].as_str().unwrap()]["status"] == "success"),
+            "{ends:?}"
+        );
+        until("no process to be left", || fleet.host.leftovers().is_empty().then_some(())).unwrap();
+    }
+    until("no vm to be left", || fleet.control.list("/v1/vms").ok()?.is_empty().then_some(())).unwrap();
 }

@@ -162,7 +162,8 @@ pub(crate) fn kill(control: &mut ControlPlane, host: &mut Host, chance: &mut Cha
     host.wait_ready().unwrap();
 }
 
-/// The actions of one VM in their order: created, paused and resumed `times` times, deleted.
+/// The actions of one VM in their order: created, paused and resumed `times` times, stopped. A
+/// delete would overtake what waits.
 pub(crate) fn life(create: &Value, vm_id: &str, round: &str, times: u32) -> Vec<Value> {
     let named = |mut action: Value, step: &str| {
         action["action_id"] = json!(format!("{round}.{vm_id}.{step}"));
@@ -176,6 +177,6 @@ pub(crate) fn life(create: &Value, vm_id: &str, round: &str, times: u32) -> Vec<
         actions.push(named(on("MicroVMPause"), &format!("{}-pause", 2 * time + 1)));
         actions.push(named(on("MicroVMResume"), &format!("{}-resume", 2 * time + 2)));
     }
-    actions.push(named(on("MicroVMDelete"), "z-delete"));
+    actions.push(named(on("MicroVMStop"), "z-stop"));
     actions
 }
