@@ -56,7 +56,14 @@ fn rounds(from: u64, count: u64) {
             .collect();
         let done = deeds(&fleet);
         for id in &ids {
-            assert_eq!(done[id], expected, "round {seed}, vm {id}");
+            // A creation that was cut off before its boot is taken back and begun again.
+            let mut done = done[id].as_slice();
+            while let [create, delete, rest @ ..] = done
+                && (create.as_str(), delete.as_str()) == ("create", "delete")
+            {
+                done = rest;
+            }
+            assert_eq!(done, expected, "round {seed}, vm {id}");
         }
         // Each result was recorded once, as the agent has it.
         until("the agent's own results", || {
@@ -139,17 +146,7 @@ fn five_rounds_with_real_microvms() {
             assert_eq!(known["status"], "success", "round {seed}: {known}");
         }
         for id in &ids {
-            let told = std::fs::read_to_string(fleet.host.vm_dir(id).join("events.out")).unwrap();
-            let pid = fleet.host.vm(id).unwrap()["pid"].as_u64().unwrap_or(0);
-            let fds: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
-                .map(|d| d.flatten().map(|e| format!("{:?}", std::fs::read_link(e.path()))).collect())
-                .unwrap_or_default();
-            assert_eq!(
-                qemu_counts(&fleet, id),
-                (24, 24),
-                "round {seed}, vm {id}: {told} {fds:?} {}",
-                std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
-            );
+            assert_eq!(qemu_counts(&fleet, id), (24, 24), "round {seed}, vm {id}");
         }
         let ends: Vec<Value> = ids
             .iter()
