@@ -29,8 +29,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const DIAL_AGAIN_BASE_MS: u64 = 500;
 /// The longest wait before dialling again.
 const DIAL_AGAIN_CAP_MS: u64 = 30_000;
-/// How soon a renewal that failed is tried again.
-const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// How soon a renewal is tried again, at the least and at the most.
+const RENEW_AGAIN_MIN: Duration = Duration::from_secs(1);
+const RENEW_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 /// The link of an agent.
 pub(crate) struct Link {
@@ -128,35 +129,48 @@ impl Link {
     /// Renews the certificate when two thirds of its life are over. What is written is picked up by the session.
     async fn keep_renewed(&self) -> std::convert::Infallible {
         let dir = IdentityDir::of(&self.state_dir);
-        // The moment is drawn once for each certificate.
-        let mut drawn: Option<(PathBuf, i64)> = None;
+        let mut due: Option<Due> = None;
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let Some(generation) = dir.generation() else { continue };
-            let at_ms = match &drawn {
-                Some((known, at_ms)) if *known == generation => *at_ms,
-                Some(_) | None => {
-                    let Ok(Some(identity)) = dir.load() else { continue };
-                    let facts = &identity.certificate;
-                    let at_ms = renew_at_ms(facts.not_before_ms, facts.not_after_ms, random());
-                    drawn = Some((generation, at_ms));
-                    at_ms
-                }
-            };
-            if clock::wall_ms() < at_ms {
-                continue;
+            if due.as_ref().is_none_or(|due| due.generation != generation) {
+                due = dir.load().ok().flatten().map(|identity| Due::of(&identity));
             }
-            match identity::renew(&self.state_dir).await {
+            let Some(due) = due.as_ref().filter(|due| clock::wall_ms() >= due.at_ms) else { continue };
+            match Box::pin(identity::renew(&self.state_dir)).await {
                 Ok(identity) => {
                     tracing::info!(serial = identity.certificate.serial, "certificate renewed");
                 }
-                Err(error) => {
-                    tracing::warn!(reason = told(&error), "certificate not renewed; trying again");
-                    tokio::time::sleep(RENEW_AGAIN).await;
-                }
+                Err(error) => tracing::warn!(reason = told(&error), "certificate not renewed; trying again"),
             }
+            // A clock that is far off would find every new certificate due.
+            tokio::time::sleep(renew_again(due.life_ms)).await;
         }
     }
+}
+
+/// When a certificate is to be renewed; drawn once for each.
+struct Due {
+    generation: PathBuf,
+    at_ms: i64,
+    life_ms: i64,
+}
+
+impl Due {
+    fn of(identity: &Identity) -> Self {
+        let facts = &identity.certificate;
+        Self {
+            generation: identity.generation().to_owned(),
+            at_ms: renew_at_ms(facts.not_before_ms, facts.not_after_ms, random()),
+            life_ms: facts.not_after_ms.saturating_sub(facts.not_before_ms),
+        }
+    }
+}
+
+/// How soon a renewal is tried again, whether it failed or not: a hundredth of a certificate's life, within bounds.
+fn renew_again(life_ms: i64) -> Duration {
+    let hundredth = Duration::from_millis((life_ms / 100).max(0).unsigned_abs());
+    hundredth.clamp(RENEW_AGAIN_MIN, RENEW_AGAIN_MAX)
 }
 
 async fn wait(context: &Context, duration: Duration) {

@@ -24,7 +24,7 @@ use crate::secrets::{hex, random, unhex};
 
 /// How long an authority is good: ten years.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// How far a certificate reaches back, for clocks that are behind.
+/// How far a certificate reaches back, for clocks that are behind; at most a tenth of its life.
 const BACKDATED: Duration = Duration::from_secs(300);
 /// Bytes of a serial number (RFC 5280, section 4.1.2.2: at most 20, and positive).
 const SERIAL_BYTES: usize = 16;
@@ -168,7 +168,7 @@ fn dated(now_ms: i64, lifetime: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     let epoch = date_time_ymd(1970, 1, 1);
     let now = epoch + Duration::from_secs((now_ms / 1_000).max(0).unsigned_abs());
-    params.not_before = now - BACKDATED;
+    params.not_before = now - BACKDATED.min(lifetime / 10);
     params.not_after = now + Duration::from_secs(lifetime.as_secs());
     params
 }

@@ -140,7 +140,12 @@ impl Connection {
             let taken = once.take().map(TokioIo::new);
             async move { taken.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let channel = endpoint.connect_with_connector(connector).await.map_err(http2)?;
+        let channel =
+            endpoint.connect_with_connector(connector).await.map_err(|source| match told(&fault) {
+                // In TLS 1.3 the server looks at the client's certificate only after the handshake of the client is over.
+                Some(fault) => ConnectError::Tls(fault),
+                None => http2(source),
+            })?;
         let client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES);
@@ -149,9 +154,8 @@ impl Connection {
 
     /// A failed call; where TLS is to blame, in its words.
     fn failed(&self, status: &tonic::Status) -> RpcError {
-        let fault = self.fault.lock().ok().and_then(|slot| slot.as_ref().map(ToString::to_string));
-        match fault {
-            Some(sentence) => RpcError::new(RpcErrorKind::Unauthenticated, format!("TLS: {sentence}")),
+        match told(&self.fault) {
+            Some(fault) => RpcError::new(RpcErrorKind::Unauthenticated, format!("TLS: {fault}")),
             None => RpcError::from_status(status),
         }
     }
@@ -232,6 +236,10 @@ impl LinkReceiver {
             Some(Err(status)) => Err(self.connection.failed(&status)),
         }
     }
+}
+
+fn told(fault: &FaultSlot) -> Option<TlsFault> {
+    fault.lock().ok()?.clone()
 }
 
 async fn connect_tcp(target: &Target) -> Result<TcpStream, ConnectError> {

@@ -1,5 +1,7 @@
 //! The three programs together, over real sockets.
 
+mod identity;
 mod kills;
 mod rounds;
 mod whole;
+mod wire;
