@@ -59,11 +59,16 @@ impl Link {
         let mut backoff = Backoff::new(DIAL_AGAIN_BASE_MS, DIAL_AGAIN_CAP_MS);
         // After an outage the first heartbeat of a fleet is spread; a single start need not wait.
         let mut outage = false;
+        let mut reporting = false;
         while !context.shutdown.is_cancelled() {
             let identity = match self.identity(&dir) {
                 Ok(Some(identity)) => identity,
                 Ok(None) => {
                     context.health.set(Health::Healthy);
+                    // Nobody is left to be told: results are forgotten in their time again.
+                    if reporting && self.executor.reporting(false).await.is_ok() {
+                        reporting = false;
+                    }
                     wait(context, LOOK_INTERVAL).await;
                     continue;
                 }
@@ -73,7 +78,8 @@ impl Link {
                     continue;
                 }
             };
-            if self.executor.reporting(true).await.is_err() {
+            reporting = self.executor.reporting(true).await.is_ok();
+            if !reporting {
                 wait(context, LOOK_INTERVAL).await;
                 continue;
             }

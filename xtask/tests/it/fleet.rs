@@ -2,6 +2,7 @@
 
 mod identity;
 mod kills;
+mod openapi;
 mod rounds;
 mod whole;
 mod wire;

@@ -26,6 +26,8 @@ const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the goodbye may take.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a link has to be open to be taken for one that works.
+const LIVED_MIN: Duration = Duration::from_secs(5);
 /// Messages that wait for room on the link; with more, nothing new is taken up.
 const OUTGOING_MAX: usize = 512;
 
@@ -40,7 +42,7 @@ pub(super) enum Ended {
     /// It broke, or never came about.
     Failed {
         error: String,
-        /// Both had said hello.
+        /// It was open for long enough to be taken for one that works.
         lived: bool,
     },
 }
@@ -119,14 +121,17 @@ impl<'l> Session<'l> {
         self.link.standing.answered(clock::wall_ms(), open.interval, open.skew);
         tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
         self.context.health.set(Health::Healthy);
+        let opened_at = Instant::now();
+        let failed = |broken: Broken| Ended::Failed {
+            error: broken.to_string(),
+            // One that breaks again and again soon after its hello is dialled ever more rarely.
+            lived: opened_at.elapsed() >= LIVED_MIN,
+        };
         let heartbeats = Box::pin(self.heartbeats(&connection, open.interval));
         // Neither loses what matters when it is dropped: results that are not acknowledged are told again.
         tokio::select! {
-            broken = heartbeats => Ended::Failed { error: broken.to_string(), lived: true },
-            ended = Box::pin(open.go_on(&self)) => match ended {
-                Ok(ended) => ended,
-                Err(broken) => Ended::Failed { error: broken.to_string(), lived: true },
-            },
+            broken = heartbeats => failed(broken),
+            ended = Box::pin(open.go_on(&self)) => ended.unwrap_or_else(failed),
         }
     }
 

@@ -8,6 +8,7 @@ use nkudo_api::time::WallTime;
 use nkudo_api::view::List;
 use nkudo_api::view::fleet::{KeyView, SiteView, TenantView, TokenView};
 use nkudo_domain::SiteId;
+use nkudo_store::StoreError;
 
 use super::answer::{self, Answered, Refused};
 use super::routes::Call;
@@ -111,7 +112,10 @@ pub(super) async fn delete_site(call: Call) -> Answered {
 }
 
 pub(super) async fn tenants(call: Call) -> Answered {
-    call.params.page()?;
+    // There is one page, and nothing after it.
+    if call.params.page()?.cursor.is_some() {
+        return Err(StoreError::Cursor.into());
+    }
     let tenant_id = call.principal()?.tenant_id.clone();
     answer::json(StatusCode::OK, &List::whole(vec![TenantView { tenant_id }]))
 }
