@@ -3,7 +3,7 @@
 mod adoption;
 mod idle;
 mod overhead;
-mod stats;
+pub(crate) mod stats;
 
 use std::path::Path;
 

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod interrupt;
 pub mod layers;
 pub mod lint;
+pub mod load;
 pub mod setup;
 pub mod shell;
 pub mod test;

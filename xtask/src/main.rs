@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, codegen, demo, lint, test};
+use xtask::{bench, codegen, demo, lint, load, test};
 
 /// Every workflow of the project
 #[derive(Debug, Parser)]
@@ -31,6 +32,21 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Load one control plane with many agents
+    Load {
+        /// Agents, each with real mutual TLS and a journal of its own
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        agents: u32,
+        /// How long each of the two phases takes: heartbeats only, then actions
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        seconds: u64,
+        /// How often each agent sends a heartbeat, in milliseconds
+        #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+        heartbeat_interval_ms: u64,
+        /// Write the figures here too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Write what is generated
     Codegen {
         /// Only say whether it is current
@@ -55,6 +71,10 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Lint => lint::run(),
         Command::Bench { what: Bench::Agent { json } } => bench::agent(json.as_deref()),
+        Command::Load { agents, seconds, heartbeat_interval_ms, json } => {
+            let heartbeat_interval = Duration::from_millis(heartbeat_interval_ms);
+            load::run(&load::Load { agents, seconds, release: true, heartbeat_interval }, json.as_deref())
+        }
         Command::Codegen { check } => codegen::run(check),
     };
     match done {

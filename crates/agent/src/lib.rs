@@ -10,6 +10,7 @@
 pub mod checks;
 pub mod config;
 pub mod daemon;
+pub mod embedded;
 pub mod identity;
 mod link;
 mod local;

@@ -86,6 +86,10 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
             "environment variable is no setting of the control plane"
         );
     }
+    // Each agent holds a connection.
+    if let Err(error) = nkudo_host::limits::raise_open_files() {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
     let dir = DataDir::open(&settings.data_dir)?;
     let locked = dir.lock()?;
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;

@@ -45,6 +45,7 @@ pub mod disk;
 pub mod facts;
 pub mod fifo;
 pub mod file;
+pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod net;
