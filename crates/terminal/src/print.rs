@@ -53,3 +53,19 @@ pub fn bytes(count: u64) -> String {
 pub fn or_dash(value: Option<impl std::fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_the_largest_unit_that_they_fill() {
+        let check = |count, text| assert_eq!(bytes(count), text);
+        check(0, "0 B");
+        check(1_023, "1023 B");
+        check(1_024, "1.0 KiB");
+        check(64 << 20, "64.0 MiB");
+        check(3 << 39, "1.5 TiB");
+        check(u64::MAX, "16777216.0 TiB");
+    }
+}

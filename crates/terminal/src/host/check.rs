@@ -50,3 +50,31 @@ fn text(view: &CheckView) -> String {
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use nkudo_api::view::CheckLine;
+
+    use super::*;
+
+    fn check(statuses: &[CheckStatus], end: &str) {
+        let line = |status: &CheckStatus| CheckLine {
+            name: "kvm".to_owned(),
+            status: *status,
+            detail: "seen".to_owned(),
+            remedy: (*status != CheckStatus::Pass).then(|| "mend it".to_owned()),
+        };
+        let ok = !statuses.contains(&CheckStatus::Fail);
+        let text = text(&CheckView { ok, checks: statuses.iter().map(line).collect() });
+        assert!(text.ends_with(end), "{text}\nwanted at its end: {end}");
+    }
+
+    #[test]
+    fn each_check_has_its_line_and_the_last_one_sums_them_up() {
+        use CheckStatus::{Fail, Pass, Warn};
+        check(&[Pass], "✓ kvm: seen\nAll checks passed! System is ready.");
+        check(&[Pass, Warn], "! kvm: seen; mend it\n1 warning\nAll checks passed! System is ready.");
+        check(&[Warn, Fail], "✗ kvm: seen; mend it\n1 check failed, 1 warning");
+        check(&[Fail, Fail], "2 checks failed, 0 warnings");
+    }
+}

@@ -1,0 +1,115 @@
+//! Results: recorded once, whatever comes twice or out of order.
+
+use nkudo_domain::{ActionStatus, AgentId, ExecutionStatus, ResourceUsage, TenantId};
+use nkudo_store::{ExecutionFilter, ExecutionRecord, Origin, Page, Reported, ResultBatch, Store};
+
+use crate::{asked, enrol, pause, stores, tenant, vm_id};
+
+fn reported(agent_id: AgentId, seq: u64, action_id: &str, error: Option<&str>) -> Reported {
+    let action = pause(action_id, 1);
+    let (status, execution_status) = match error {
+        None => (ActionStatus::Success, ExecutionStatus::Success),
+        Some(_) => (ActionStatus::Failure, ExecutionStatus::Failure),
+    };
+    let at_ms = 1_000 + i64::try_from(seq).unwrap();
+    Reported {
+        seq,
+        status,
+        changed: Some(error.is_none()),
+        error: error.map(str::to_owned),
+        retries: 2,
+        created_at_ms: 900,
+        completed_at_ms: at_ms + 5,
+        execution: Some(ExecutionRecord {
+            agent_id,
+            action_id: action.action_id.clone(),
+            action_type: action.request.action_type(),
+            vm_id: vm_id(1),
+            status: execution_status,
+            started_at_ms: at_ms,
+            completed_at_ms: at_ms + 5,
+            duration_ms: 5,
+            error: error.map(str::to_owned),
+            retries: 2,
+            usage: ResourceUsage { cpu_percent: 12.5, memory_bytes: 1 << 41 },
+            trace_id: action.trace_id,
+        }),
+        action,
+    }
+}
+
+fn batch(tenant_id: &TenantId, agent_id: AgentId, outbox_id: &str, results: Vec<Reported>) -> ResultBatch {
+    ResultBatch { tenant_id: tenant_id.clone(), agent_id, outbox_id: outbox_id.to_owned(), results }
+}
+
+#[tokio::test]
+async fn a_result_ends_its_action_and_is_recorded_once() {
+    for (name, store, _dir) in stores().await {
+        let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+        store.ask(&asked(&a, one, pause("x", 1), 10), 9).await.unwrap();
+        let x = reported(one, 1, "x", None);
+        let (seq, ended) = store.record_results(&batch(&a, one, "o", vec![x.clone()])).await.unwrap();
+        assert_eq!((seq, ended.len(), ended[0].status), (1, 1, ActionStatus::Success), "{name}");
+        assert_eq!(
+            (ended[0].duration_ms, ended[0].started_at_ms, ended[0].retries),
+            (Some(5), Some(1_001), 2)
+        );
+        // What comes again changes nothing, whatever it says now.
+        let other = Reported { status: ActionStatus::Failure, ..x.clone() };
+        let (seq, ended) = store.record_results(&batch(&a, one, "o", vec![other])).await.unwrap();
+        assert_eq!((seq, ended), (1, vec![]));
+        let record = store.action(&a, &"x".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(record.status, ActionStatus::Success);
+        // A journal that lost records tells everything anew, under other numbers.
+        let (seq, ended) = store
+            .record_results(&batch(&a, one, "o2", vec![Reported { seq: 4, ..x.clone() }]))
+            .await
+            .unwrap();
+        assert_eq!((seq, ended), (4, vec![]));
+        let executions = store.executions(&a, &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
+        assert_eq!(executions.items, [x.execution.unwrap()], "once");
+    }
+}
+
+#[tokio::test]
+async fn gaps_are_fine_and_what_is_older_is_left_out() {
+    for (name, store, _dir) in stores().await {
+        let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+        let results = vec![reported(one, 3, "three", None), reported(one, 7, "seven", Some("broken"))];
+        assert_eq!(store.record_results(&batch(&a, one, "o", results)).await.unwrap().0, 7, "{name}");
+        let late = vec![reported(one, 5, "five", None)];
+        assert_eq!(store.record_results(&batch(&a, one, "o", late)).await.unwrap().0, 7);
+        assert_eq!(store.action(&a, &"five".parse().unwrap()).await.unwrap(), None);
+        // What the host was asked for itself is known by its result.
+        let seven = store.action(&a, &"seven".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(
+            (seven.origin, seven.status, seven.created_at_ms),
+            (Origin::Host, ActionStatus::Failure, 900)
+        );
+        assert_eq!(seven.error.as_deref(), Some("broken"));
+        let listed = store.executions(&a, &ExecutionFilter::default(), &Page::first(1)).await.unwrap();
+        assert_eq!(listed.items[0].action_id.as_str(), "seven", "the newest first");
+        let rest = Page { limit: 1, cursor: listed.next_cursor };
+        let rest = store.executions(&a, &ExecutionFilter::default(), &rest).await.unwrap();
+        assert_eq!((rest.items[0].action_id.as_str(), rest.next_cursor), ("three", None));
+        let failed = ExecutionFilter { status: Some(ExecutionStatus::Failure), ..ExecutionFilter::default() };
+        assert_eq!(store.executions(&a, &failed, &Page::first(9)).await.unwrap().items.len(), 1);
+        let other =
+            store.executions(&tenant("b"), &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
+        assert_eq!(other.items, []);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_ends_no_action_of_another() {
+    for (name, store, _dir) in stores().await {
+        let a = tenant("a");
+        let (one, two) = (enrol(&store, &a, 1).await, enrol(&store, &a, 2).await);
+        store.ask(&asked(&a, one, pause("x", 1), 10), 9).await.unwrap();
+        let results = vec![reported(two, 1, "x", None)];
+        let (seq, ended) = store.record_results(&batch(&a, two, "o", results)).await.unwrap();
+        assert_eq!((seq, ended), (1, vec![]), "{name}");
+        let record = store.action(&a, &"x".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!((record.status, record.agent_id), (ActionStatus::Queued, one));
+    }
+}
