@@ -146,9 +146,10 @@ impl Connection {
                 Some(fault) => ConnectError::Tls(fault),
                 None => http2(source),
             })?;
+        // What is too large to send is refused by the other end, with its words.
         let client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
-            .max_encoding_message_size(MESSAGE_MAX_BYTES);
+            .max_encoding_message_size(usize::MAX);
         Ok(Self { client, fault })
     }
 

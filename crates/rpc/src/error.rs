@@ -37,26 +37,20 @@ impl RpcError {
     }
 
     pub(crate) fn from_status(status: &Status) -> Self {
-        let kind = match status.code() {
-            Code::Unauthenticated => RpcErrorKind::Unauthenticated,
-            Code::PermissionDenied => RpcErrorKind::PermissionDenied,
-            Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists | Code::NotFound => {
-                RpcErrorKind::Invalid
+        // A status that carries an error was made on this side. Either that is a status of its own, of a message that is
+        // too large for example, or the connection broke, and its own words are no help.
+        let mut cause = std::error::Error::source(status);
+        while let Some(error) = cause {
+            if let Some(inner) = error.downcast_ref::<Status>() {
+                return Self::from_status(inner);
             }
-            Code::FailedPrecondition | Code::Unimplemented => RpcErrorKind::Version,
-            Code::ResourceExhausted => RpcErrorKind::Exhausted,
-            Code::Unavailable | Code::Cancelled | Code::Aborted => RpcErrorKind::Unavailable,
-            Code::DeadlineExceeded => RpcErrorKind::Deadline,
-            Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => RpcErrorKind::Internal,
-        };
-        // A status that carries an error was made on this side: the connection broke, and its own words are no help.
-        match innermost(status) {
-            None => Self { kind, message: status.message().to_owned() },
-            Some(cause) => {
-                tracing::debug!(cause = cause.to_string(), "a connection broke");
-                Self::new(RpcErrorKind::Unavailable, "the connection broke")
+            if error.source().is_none() {
+                tracing::debug!(cause = error.to_string(), "a connection broke");
+                return Self::new(RpcErrorKind::Unavailable, "the connection broke");
             }
+            cause = error.source();
         }
+        Self::new(kind(status.code()), status.message())
     }
 
     pub(crate) fn into_status(self) -> Status {
@@ -74,11 +68,17 @@ impl RpcError {
     }
 }
 
-/// The first cause of a status that was made on this side.
-fn innermost(status: &Status) -> Option<&dyn std::error::Error> {
-    let mut cause = std::error::Error::source(status)?;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+fn kind(code: Code) -> RpcErrorKind {
+    match code {
+        Code::Unauthenticated => RpcErrorKind::Unauthenticated,
+        Code::PermissionDenied => RpcErrorKind::PermissionDenied,
+        Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists | Code::NotFound => {
+            RpcErrorKind::Invalid
+        }
+        Code::FailedPrecondition | Code::Unimplemented => RpcErrorKind::Version,
+        Code::ResourceExhausted => RpcErrorKind::Exhausted,
+        Code::Unavailable | Code::Cancelled | Code::Aborted => RpcErrorKind::Unavailable,
+        Code::DeadlineExceeded => RpcErrorKind::Deadline,
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => RpcErrorKind::Internal,
     }
-    Some(cause)
 }

@@ -1,5 +1,6 @@
 //! The three programs together, over real sockets.
 
+mod bad_input;
 mod identity;
 mod kills;
 mod openapi;
