@@ -9,6 +9,7 @@ mod deadlines;
 mod dedupe;
 mod durability;
 mod lanes;
+mod outbox;
 mod provider;
 mod random;
 mod recovery;
