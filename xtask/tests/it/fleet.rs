@@ -3,6 +3,7 @@
 mod bad_input;
 mod identity;
 mod kills;
+mod load;
 mod openapi;
 mod rounds;
 mod whole;
