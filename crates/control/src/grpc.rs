@@ -16,6 +16,9 @@ pub(crate) use identity::{NotRenewed, renew};
 use crate::control::Control;
 use crate::roster::Now;
 
+/// What is kept of an agent's word for its health, in bytes.
+const HEALTH_MAX_BYTES: usize = 32;
+
 /// The calls of agents.
 pub(crate) struct Calls(pub(crate) Arc<Control>);
 
@@ -52,7 +55,8 @@ impl AgentCalls for Calls {
     async fn heartbeat(&self, caller: Caller, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
         let peer = authenticate(&self.0, &caller).await?;
         let now = Now::read();
-        let Heartbeat { sent_at_ms, health, version: _ } = heartbeat;
+        let Heartbeat { sent_at_ms, mut health, version: _ } = heartbeat;
+        health.truncate(health.floor_char_boundary(HEALTH_MAX_BYTES));
         self.0.roster.heartbeat(peer.identity.agent_id, sent_at_ms, health, now);
         self.0.metrics.heartbeats.inc();
         Ok(HeartbeatAnswer { server_time_ms: now.wall_ms, interval: self.0.roster.interval() })

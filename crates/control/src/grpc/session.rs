@@ -3,20 +3,20 @@
 //! The session is the stream that the agent reads: it is polled by the connection and ends with it, so it needs no
 //! task of its own. An agent that does not read stops its session, and nothing else.
 
+mod uptake;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{ReadyChunks, unfold};
-use nkudo_domain::{ActionId, ActionStatus};
+use nkudo_domain::ActionId;
 use nkudo_fleet::{Dispatch, Fetch};
 use nkudo_pki::Peer;
-use nkudo_rpc::message::{
-    ActionResult, AgentHello, Answer, Delivery, FromAgent, ServerHello, ToAgent, VmReport, VmStanding,
-};
+use nkudo_rpc::message::{AgentHello, Delivery, FromAgent, ServerHello, ToAgent};
 use nkudo_rpc::{FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
-use nkudo_store::{ActionRecord, ExecutionRecord, Reported, ResultBatch, VmRecord};
+use nkudo_store::ActionRecord;
 
 use super::identity::checked;
 use super::store_failed;
@@ -248,201 +248,4 @@ impl Session {
 
 fn too_late(record: &ActionRecord, now_ms: i64) -> bool {
     record.sent_at_ms.is_none() && record.expires_at_ms <= now_ms
-}
-
-/// What messages of one batch say, sorted, so that each kind is one transaction.
-#[derive(Default)]
-struct Batch {
-    delivered: Vec<ActionId>,
-    started: Vec<(ActionId, i64)>,
-    unrun: Vec<(ActionId, ActionStatus, Option<String>)>,
-    results: Vec<ActionResult>,
-    reports: Vec<VmReport>,
-    goodbye: Option<String>,
-}
-
-impl Session {
-    async fn take_up(&mut self, messages: Vec<Result<FromAgent, RpcError>>) -> Result<(), RpcError> {
-        let batch = self.sort(messages)?;
-        let agent_id = self.peer.identity.agent_id;
-        let tenant_id = self.peer.identity.tenant_id.clone();
-        let control = Arc::clone(&self.control);
-        let failed = |error| store_failed(&error);
-        if !batch.delivered.is_empty() {
-            control.store.mark_delivered(agent_id, &batch.delivered).await.map_err(failed)?;
-        }
-        if !batch.started.is_empty() {
-            control.store.mark_started(agent_id, &batch.started).await.map_err(failed)?;
-        }
-        let started = batch.started.iter().map(|(action_id, _)| action_id);
-        for action_id in batch.delivered.iter().chain(started) {
-            control.changed(&tenant_id, action_id);
-        }
-        for (action_id, status, error) in batch.unrun {
-            let ended = control.end_unrun(&tenant_id, agent_id, &action_id, status, error.as_deref());
-            ended.await.map_err(failed)?;
-        }
-        self.record_vms(batch.reports).await?;
-        if !batch.results.is_empty() {
-            self.record_results(batch.results).await?;
-        }
-        if let Some(reason) = batch.goodbye {
-            let now_ms = nkudo_host::clock::wall_ms();
-            control.store.record_goodbye(agent_id, &reason, now_ms).await.map_err(failed)?;
-            tracing::info!(%agent_id, reason, "agent said goodbye");
-            control.roster.said_goodbye(agent_id, reason);
-        }
-        Ok(())
-    }
-
-    fn sort(&mut self, messages: Vec<Result<FromAgent, RpcError>>) -> Result<Batch, RpcError> {
-        let mut batch = Batch::default();
-        let Some(open) = &mut self.open else { return Ok(batch) };
-        for message in messages {
-            match message {
-                Ok(FromAgent::Hello(_)) => {}
-                Ok(FromAgent::Received { action_id, answer }) => {
-                    if answer == Answer::Busy {
-                        open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
-                        continue;
-                    }
-                    open.dispatch.answered(&action_id);
-                    match answer {
-                        Answer::Accepted => batch.delivered.push(action_id),
-                        Answer::Refused(why) => {
-                            batch.unrun.push((action_id, ActionStatus::Failure, Some(why)));
-                        }
-                        Answer::Expired => batch.unrun.push((action_id, ActionStatus::Expired, None)),
-                        Answer::Cancelled => batch.unrun.push((action_id, ActionStatus::Cancelled, None)),
-                        Answer::Busy => {}
-                    }
-                }
-                Ok(FromAgent::Started { action_id, at_ms }) => batch.started.push((action_id, at_ms)),
-                Ok(FromAgent::Result(result)) => batch.results.push(*result),
-                Ok(FromAgent::Vms(report)) => batch.reports.push(report),
-                Ok(FromAgent::Goodbye { reason }) => batch.goodbye = Some(reason),
-                // A message of a later version, for example. Ending the link for it would only bring it back.
-                Err(error) if error.kind == RpcErrorKind::Invalid => {
-                    let agent_id = self.peer.identity.agent_id;
-                    tracing::warn!(%agent_id, reason = %error, "a message was not understood");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(batch)
-    }
-
-    async fn record_results(&mut self, results: Vec<ActionResult>) -> Result<(), RpcError> {
-        let (tenant_id, agent_id) = (self.peer.identity.tenant_id.clone(), self.peer.identity.agent_id);
-        let last_seq = results.last().map_or(0, |result| result.seq);
-        let mut reported = Vec::with_capacity(results.len());
-        for result in results {
-            reported.extend(self.reported(result).await?);
-        }
-        let Some(open) = &self.open else { return Ok(()) };
-        let outbox_id = open.outbox_id.clone();
-        let batch = ResultBatch { tenant_id, agent_id, outbox_id, results: reported };
-        let recorded = self.control.store.record_results(&batch).await;
-        let (seq, ended) = recorded.map_err(|error| store_failed(&error))?;
-        self.control.ended(&ended);
-        self.outgoing.push_back(ToAgent::Acknowledge { seq: seq.max(last_seq) });
-        Ok(())
-    }
-
-    /// A result as the books take it. None when its body is not understood and the action is not known either: there
-    /// is nothing to record it by.
-    async fn reported(&mut self, result: ActionResult) -> Result<Option<Reported>, RpcError> {
-        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
-        let action = match result.action {
-            Some(action) => action,
-            None => {
-                let known = self.control.store.action(tenant_id, &result.action_id).await;
-                match known.map_err(|error| store_failed(&error))? {
-                    Some(record) => record.action,
-                    None => {
-                        tracing::warn!(%agent_id, action_id = %result.action_id, "a result was not understood");
-                        return Ok(None);
-                    }
-                }
-            }
-        };
-        let status = match result.status {
-            ActionStatus::Success => Some(nkudo_domain::ExecutionStatus::Success),
-            ActionStatus::Failure => Some(nkudo_domain::ExecutionStatus::Failure),
-            ActionStatus::Cancelled => Some(nkudo_domain::ExecutionStatus::Cancelled),
-            ActionStatus::Expired
-            | ActionStatus::Queued
-            | ActionStatus::Delivered
-            | ActionStatus::Running => None,
-        };
-        let execution = result.execution.zip(status).map(|(execution, status)| ExecutionRecord {
-            agent_id,
-            action_id: result.action_id.clone(),
-            action_type: action.request.action_type(),
-            vm_id: action.request.vm_id(),
-            status,
-            started_at_ms: execution.started_at_ms,
-            completed_at_ms: result.completed_at_ms,
-            duration_ms: execution.duration_ms,
-            error: result.error.clone(),
-            retries: result.retries,
-            usage: execution.usage,
-            trace_id: action.trace_id,
-        });
-        Ok(Some(Reported {
-            seq: result.seq,
-            action,
-            status: result.status,
-            changed: result.changed,
-            error: result.error,
-            retries: result.retries,
-            created_at_ms: result.created_at_ms,
-            completed_at_ms: result.completed_at_ms,
-            execution,
-        }))
-    }
-
-    async fn record_vms(&mut self, reports: Vec<VmReport>) -> Result<(), RpcError> {
-        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
-        for report in reports {
-            let vms: Vec<VmRecord> = report.vms.into_iter().map(|vm| vm_record(vm, agent_id)).collect();
-            let recorded = if report.complete {
-                self.control.store.replace_vms(tenant_id, agent_id, &vms).await
-            } else {
-                self.control.store.change_vms(tenant_id, agent_id, &vms, &report.gone).await
-            };
-            recorded.map_err(|error| store_failed(&error))?;
-        }
-        Ok(())
-    }
-}
-
-fn vm_record(vm: VmStanding, agent_id: nkudo_domain::AgentId) -> VmRecord {
-    let VmStanding {
-        vm_id,
-        vm_name,
-        state,
-        reason,
-        vcpus,
-        memory_bytes,
-        provider,
-        pid,
-        since_ms,
-        restarts,
-        labels,
-    } = vm;
-    VmRecord {
-        vm_id,
-        agent_id,
-        vm_name,
-        state,
-        reason,
-        vcpus,
-        memory_bytes,
-        provider,
-        pid,
-        since_ms,
-        restarts,
-        labels,
-    }
 }
