@@ -156,7 +156,7 @@ impl Connection {
     /// A failed call; where TLS is to blame, in its words.
     fn failed(&self, status: &tonic::Status) -> RpcError {
         match told(&self.fault) {
-            Some(fault) => RpcError::new(RpcErrorKind::Unauthenticated, format!("TLS: {fault}")),
+            Some(fault) => RpcError::new(RpcErrorKind::Tls, fault.to_string()),
             None => RpcError::from_status(status),
         }
     }

@@ -5,6 +5,8 @@ use tonic::{Code, Status};
 /// What kind of failure, so that the caller knows what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RpcErrorKind {
+    /// The handshake failed, also where that shows only afterwards.
+    Tls,
     /// No certificate, or one that is no longer good, or a token that is not.
     Unauthenticated,
     /// The caller is known and may not.
@@ -55,7 +57,7 @@ impl RpcError {
 
     pub(crate) fn into_status(self) -> Status {
         let code = match self.kind {
-            RpcErrorKind::Unauthenticated => Code::Unauthenticated,
+            RpcErrorKind::Tls | RpcErrorKind::Unauthenticated => Code::Unauthenticated,
             RpcErrorKind::PermissionDenied => Code::PermissionDenied,
             RpcErrorKind::Invalid => Code::InvalidArgument,
             RpcErrorKind::Version => Code::FailedPrecondition,

@@ -46,6 +46,7 @@ pub enum IdentityError {
 /// Which step of a call failed, for people.
 fn step(kind: RpcErrorKind) -> &'static str {
     match kind {
+        RpcErrorKind::Tls => "TLS",
         RpcErrorKind::Unauthenticated | RpcErrorKind::PermissionDenied => "authorisation",
         RpcErrorKind::Invalid => "the request was refused",
         RpcErrorKind::Version => "version: the control plane and this agent do not fit each other",
