@@ -24,6 +24,8 @@ const PROBES: usize = 20;
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// Actions that are asked for each second.
 const ACTIONS_PER_SECOND: u32 = 20;
+/// Threads for blocking calls beyond the one that each agent's journal holds as long as it runs.
+const BLOCKING_EXTRA: usize = 64;
 
 /// What is loaded, and for how long.
 #[derive(Debug, Clone)]
@@ -57,7 +59,10 @@ pub fn measure(load: &Load) -> Result<Figures> {
     let mut control =
         ControlPlane::new(&programs, &["--heartbeat-interval", &interval, "--log-level", "warn"])?;
     control.start()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // With tokio's default of 512 the agents beyond would link, and wait for ever for a journal.
+    let threads = usize::try_from(load.agents)?.saturating_add(BLOCKING_EXTRA);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build()?;
     let control = Arc::new(control);
     runtime.block_on(Box::pin(under_load(load, &control)))
 }

@@ -16,6 +16,9 @@ use super::agents::Agent;
 use crate::agent::vm_id;
 use crate::fleet::ControlPlane;
 
+/// How long an action may take before it is an error.
+const END_DEADLINE: Duration = Duration::from_secs(30);
+
 /// What actions took, in milliseconds, and what went wrong.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
@@ -45,7 +48,9 @@ pub(super) async fn flow(
         let agent = &fleet[turn % fleet.len()];
         let body = body(agent, turn / fleet.len());
         let path = format!("/v1/agents/{}/actions", agent.agent_id);
-        following.spawn(follow(client.clone(), path, body, due));
+        let followed = tokio::time::timeout(END_DEADLINE, follow(client.clone(), path, body, due));
+        let late = format!("an action of agent {} did not end within {} s", agent.number, END_DEADLINE.as_secs());
+        following.spawn(async move { followed.await.unwrap_or(Err(late)) });
         turn += 1;
         due += interval;
     }

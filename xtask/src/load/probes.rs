@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use futures_util::future::join_all;
 use nkudo_agent::identity::{self, IdentityDir};
 use nkudo_pki::agent_client;
 use nkudo_rpc::Connection;
 use nkudo_rpc::message::Heartbeat;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fleet::ControlPlane;
 
 /// How long a connection may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an answer may take; with the rate it bounds how many are under way.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What heartbeats took, in milliseconds, and how many failed.
 #[derive(Debug, Default)]
@@ -36,31 +38,37 @@ pub(super) async fn open(count: usize, control: &ControlPlane) -> Result<Vec<Con
     Ok(connections)
 }
 
-/// Each connection sends one at every interval; one that is late does not delay the next (an open loop).
+/// Each connection sends one at every interval, whether or not the one before was answered (an open loop): a slow answer
+/// is one slow answer, and hides no other.
 pub(super) async fn beat(connections: &[Connection], interval: Duration, duration: Duration) -> Beats {
     let began = Instant::now();
-    let each = connections.iter().enumerate().map(|(number, connection)| async move {
-        let mut beats = Beats::default();
-        // Spread over the interval.
-        let mut due = began + interval.mul_f64(number as f64 / connections.len() as f64);
-        while due < began + duration {
-            tokio::time::sleep_until(due).await;
-            let heartbeat = Heartbeat {
-                sent_at_ms: nkudo_host::clock::wall_ms(),
-                health: "healthy".to_owned(),
-                version: "load".to_owned(),
-            };
-            match connection.heartbeat(heartbeat).await {
-                Ok(_) => beats.took_ms.push(due.elapsed().as_secs_f64() * 1e3),
-                Err(error) => beats.failed.push(error.to_string()),
-            }
-            due += interval;
+    let mut answering = JoinSet::new();
+    let step = interval / u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
+    let mut due = began;
+    // In turns, which spreads them over the interval.
+    for connection in connections.iter().cycle().take_while(|_| began.elapsed() < duration) {
+        tokio::time::sleep_until(due).await;
+        answering.spawn(timed(connection.clone(), due));
+        due += step;
+    }
+    let mut beats = Beats::default();
+    for answered in answering.join_all().await {
+        match answered {
+            Ok(took_ms) => beats.took_ms.push(took_ms),
+            Err(error) => beats.failed.push(error),
         }
-        beats
-    });
-    join_all(each).await.into_iter().fold(Beats::default(), |mut all, mut one| {
-        all.took_ms.append(&mut one.took_ms);
-        all.failed.append(&mut one.failed);
-        all
-    })
+    }
+    beats
+}
+
+/// Sends one heartbeat and answers what it took since it was due, in milliseconds.
+async fn timed(connection: Connection, due: Instant) -> Result<f64, String> {
+    let heartbeat = Heartbeat {
+        sent_at_ms: nkudo_host::clock::wall_ms(),
+        health: "healthy".to_owned(),
+        version: "load".to_owned(),
+    };
+    let answered = tokio::time::timeout(ANSWER_DEADLINE, connection.heartbeat(heartbeat)).await;
+    let answer = answered.map_err(|_| "a heartbeat was not answered in time".to_owned())?;
+    answer.map(|_| due.elapsed().as_secs_f64() * 1e3).map_err(|error| error.to_string())
 }

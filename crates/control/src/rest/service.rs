@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -54,10 +55,10 @@ pub(crate) fn router(control: &Arc<Control>, registry: &Registry, port: Port) ->
     for route in routes() {
         let (path, filter) = (route.path, filter(&route.method));
         let (route, service) = (Arc::new(route), service.clone());
-        let handler = move |values: RawPathParams, request: Request| {
+        let handler = move |values: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
             let (route, service) = (Arc::clone(&route), service.clone());
             async move {
-                service.measured(route.path, request, |request| service.route(&route, &values, request)).await
+                service.measured(route.path, request, |request| service.route(&route, values, request)).await
             }
         };
         let handler = on(filter, handler);
@@ -148,10 +149,17 @@ impl Service {
     }
 
     /// A request to a route of the table.
-    async fn route(&self, route: &Route, values: &RawPathParams, request: Request) -> Answered {
+    async fn route(
+        &self,
+        route: &Route,
+        values: Result<RawPathParams, RawPathParamsRejection>,
+        request: Request,
+    ) -> Answered {
         let (head, body) = request.into_parts();
         let caller = head.extensions.get::<Caller>().cloned();
         let principal = self.admit(route.access, &head.headers, caller.as_ref()).await?;
+        // Somebody without a key is told that first.
+        let values = values.map_err(|error| Refused::invalid("", error.body_text()))?;
         let values = values.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let query: Vec<_> =
             route.params.iter().filter(|param| !in_path(route.path, param.name)).copied().collect();

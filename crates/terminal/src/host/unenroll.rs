@@ -1,7 +1,7 @@
 //! `unenroll`.
 
 use nkudo_agent::config::Settings;
-use nkudo_agent::identity::{self, Unenrolled};
+use nkudo_agent::identity::{self, IdentityError, Unenrolled};
 use nkudo_agent::origin::new_origin;
 use nkudo_api::view::{List, OutcomeLine, VmView};
 use nkudo_domain::{Action, DeleteVm, Request};
@@ -28,7 +28,14 @@ pub struct Unenroll {
 pub async fn unenroll(settings: &Settings, how: Unenroll, output: Output) -> Result<(), Failure> {
     let deleted = if how.delete_vms { delete_vms(settings).await? } else { 0 };
     let unenrolled = Box::pin(identity::unenroll(&settings.state_dir, how.force));
-    let unenrolled = unenrolled.await.map_err(Failure::failed)?;
+    let unenrolled = unenrolled.await.map_err(|error| match error {
+        IdentityError::NotEnrolled => Failure::failed(error),
+        error if how.force => Failure::failed(error),
+        error => {
+            let Failure::Failed(sentence) = Failure::failed(error) else { return Failure::NotFine };
+            Failure::Failed(format!("{sentence}; with --force this host leaves without telling it"))
+        }
+    })?;
     let revoked = match unenrolled {
         Unenrolled::Revoked => true,
         Unenrolled::LocallyOnly => false,

@@ -10,7 +10,7 @@ use nkudo_rpc::message::{AgentHello, Facts, FromAgent, Heartbeat, ToAgent};
 use nkudo_rpc::{Connection, RpcErrorKind};
 use serde_json::{Value, json};
 use xtask::agent::{Host, until, vm_id};
-use xtask::fleet::{ControlPlane, build};
+use xtask::fleet::{ControlPlane, build, request};
 
 use super::rounds::pause;
 
@@ -93,6 +93,14 @@ fn a_request_that_is_wrong_is_told_what_is_wrong() {
     assert_eq!(control.rest("POST", "/v1/actions/x/cancel", None).unwrap().unwrap().0, 202);
     assert_eq!(control.get("/v1/actions/x").unwrap()["status"], "cancelled", "it had not been sent");
     assert_eq!(control.rest("POST", "/v1/actions/x/cancel", None).unwrap().unwrap().0, 409);
+
+    // A path that is no text.
+    let key = control.key().unwrap();
+    for (key, expected) in [(None, 401), (Some(key.as_str()), 422)] {
+        let (status, told) = request(control.http_addr(), "GET", "/v1/actions/%ff%fe", key, None).unwrap();
+        assert_eq!(status, expected, "{told}");
+        assert!(serde_json::from_str::<Value>(&told).unwrap()["detail"].is_string(), "{told}");
+    }
 
     // Ten megabytes of headers end their own connection and nothing else.
     let mut stream = TcpStream::connect(control.http_addr()).unwrap();
