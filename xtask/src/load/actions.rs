@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::agents::Agent;
 use crate::agent::vm_id;
 use crate::fleet::ControlPlane;
+use crate::interrupt;
 
 /// How long an action may take before it is an error.
 const END_DEADLINE: Duration = Duration::from_secs(30);
@@ -43,13 +44,15 @@ pub(super) async fn flow(
     let mut due = began;
     let mut turn: usize = 0;
     while due < began + duration {
+        interrupt::check()?;
         tokio::time::sleep_until(due).await;
         // Agent by agent; each VM is created the first time, then halted and set going in turns.
         let agent = &fleet[turn % fleet.len()];
         let body = body(agent, turn / fleet.len());
         let path = format!("/v1/agents/{}/actions", agent.agent_id);
         let followed = tokio::time::timeout(END_DEADLINE, follow(client.clone(), path, body, due));
-        let late = format!("an action of agent {} did not end within {} s", agent.number, END_DEADLINE.as_secs());
+        let late =
+            format!("an action of agent {} did not end within {} s", agent.number, END_DEADLINE.as_secs());
         following.spawn(async move { followed.await.unwrap_or(Err(late)) });
         turn += 1;
         due += interval;
