@@ -1,5 +1,8 @@
 //! An agent inside another program: executor and link without signals, ports, socket and measurements, so that many run
 //! in one process. For load and for simulations.
+//!
+//! **Invariant:** each holds one blocking thread of its runtime, for its journal, as long as it runs. A runtime for many
+//! has to allow as many (`max_blocking_threads`); an agent beyond links, and never answers an action.
 
 use std::sync::Arc;
 use std::time::Duration;

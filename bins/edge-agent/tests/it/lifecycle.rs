@@ -82,7 +82,8 @@ fn a_vmm_that_dies_is_noticed_and_its_reason_told() {
     let vm = host.wait_for_vm(&id, "failed");
     assert!(began.elapsed().as_millis() < 1_000, "noticed after {:?}", began.elapsed());
     assert!(vm["reason"].as_str().unwrap().contains("killed by signal 9"), "{vm}");
-    assert_eq!(host.sample("nkudo_vms_total{state=\"failed\"}"), Some(1.0));
+    // The views show a state at once, metrics, events and logs tell it when it is on disk.
+    until("its count", || (host.sample("nkudo_vms_total{state=\"failed\"}") == Some(1.0)).then_some(()));
     host.succeed(&on("MicroVMStart", &id));
     assert_eq!(host.vm(&id)["state"], "running");
     host.succeed(&on("MicroVMDelete", &id));
