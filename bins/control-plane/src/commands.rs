@@ -61,7 +61,16 @@ async fn serve(sources: Sources, settings: Settings) -> Result<(), Failure> {
 }
 
 async fn open(settings: &Settings) -> Result<Admin, Failure> {
-    Admin::open(&settings.data_dir, settings.database_url.as_deref()).await.map_err(Failure::failed)
+    let admin =
+        Admin::open(&settings.data_dir, settings.database_url.as_deref()).await.map_err(Failure::failed)?;
+    if admin.is_new() {
+        // A mistyped directory would else be found out by the first agent that is refused.
+        print::note(&format!(
+            "control-plane: there was no control plane in {}; a new one was made, with an authority of its own",
+            settings.data_dir.display()
+        ));
+    }
+    Ok(admin)
 }
 
 async fn create_token(

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::list::unexpected;
 use crate::query::Query;
-use crate::session::{Session, say};
+use crate::session::Session;
 
 /// How long an action may wait for its host, before it expires.
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -107,7 +107,7 @@ impl Follower<'_> {
                     // A stream that told something new was a good one.
                     failures = if self.told == told { failures + 1 } else { 1 };
                     if failures == 1 {
-                        say(&format!("{error}; trying again"));
+                        print::note(&format!("{error}; trying again"));
                     }
                 }
                 Err(Broken::Client(error)) => return Err(self.session.failure(error)),
@@ -130,7 +130,7 @@ impl Follower<'_> {
             let value: Value = serde_json::from_str(&event.data).map_err(Broken::Shape)?;
             let view: ActionView = serde_json::from_value(value.clone()).map_err(Broken::Shape)?;
             if self.told != Some(view.status) {
-                say(&format!("{} {} {}", view.action_id, view.action_type, view.status));
+                print::note(&format!("{} {} {}", view.action_id, view.action_type, view.status));
                 self.told = Some(view.status);
             }
             if is_end(view.status) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cli::Listing;
 use crate::query::Query;
-use crate::session::{Session, say};
+use crate::session::Session;
 
 /// Most items that are asked for at once.
 const PAGE_MAX: usize = 1_000;
@@ -50,7 +50,7 @@ async fn watch<R: Row>(session: &Session, query: &Query, listing: &Listing) -> R
         tokio::time::sleep(WATCH_INTERVAL).await;
         match fetch(session, query, listing).await {
             Ok(list) => redraw::<R>(session.output, &list)?,
-            Err(Failure::Failed(sentence)) => say(&sentence),
+            Err(Failure::Failed(sentence)) => print::note(&sentence),
             Err(failure @ (Failure::Refused(_) | Failure::NotFine)) => return Err(failure),
         }
     }
@@ -100,7 +100,7 @@ fn show<R: Row>(output: Output, list: &List<Value>) -> Result<(), Failure> {
         }
     }
     if list.next_cursor.is_some() {
-        say(&format!("these are the first {}; --limit N or --all shows more", list.items.len()));
+        print::note(&format!("these are the first {}; --limit N or --all shows more", list.items.len()));
     }
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! A way to the control plane, and its refusals in sentences.
 
-use std::io::Write;
-
 use nkudo_client::{Client, ClientError, Events, TlsFault};
-use nkudo_terminal::{Failure, Output};
+use nkudo_terminal::{Failure, Output, print};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
@@ -33,7 +31,10 @@ impl Session {
         let token = token(settings)?;
         let client = client(settings, token.as_ref())?;
         if token.is_some() && !settings.server.starts_with("https:") && !is_local(&settings.server) {
-            say(&format!("warning: the token goes to {} without encryption; use https://", settings.server));
+            print::note(&format!(
+                "warning: the token goes to {} without encryption; use https://",
+                settings.server
+            ));
         }
         Ok(Self { client, token_given: token.is_some(), output })
     }
@@ -86,11 +87,6 @@ impl Session {
             (_, _) => Failure::failed(error),
         }
     }
-}
-
-/// Progress, for standard error. Whoever does not read it misses it.
-pub(crate) fn say(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 fn client(settings: &Settings, token: Option<&SecretString>) -> Result<Client, Failure> {

@@ -4,11 +4,10 @@ use std::mem::discriminant;
 use std::path::PathBuf;
 
 use nkudo_settings::{Given, Key, Schema, Source, Sources};
-use nkudo_terminal::Failure;
+use nkudo_terminal::{Failure, print};
 use secrecy::SecretString;
 
 use crate::cli::Global;
-use crate::session::say;
 
 /// The prefixes of the other programs' variables, which begin with ours.
 const OTHERS: [&str; 2] = ["NKUDO_EDGE_", "NKUDO_CP_"];
@@ -104,7 +103,7 @@ pub(crate) fn load(global: &Global) -> Result<Settings, Failure> {
     let sources = Sources::new(&SCHEMA, global.config.clone(), flags, variables);
     for (name, near) in &sources.unknown_variables {
         if let Some(near) = near {
-            say(&format!("warning: {name} is not a setting; did you mean {near}?"));
+            print::note(&format!("warning: {name} is not a setting; did you mean {near}?"));
         }
     }
     sources.load().map_err(Failure::refused)

@@ -16,7 +16,7 @@ use crate::cli::{Deed, Waiting};
 use crate::follow::{patience, to_end};
 use crate::list::unexpected;
 use crate::query::Query;
-use crate::session::{Session, say};
+use crate::session::Session;
 
 /// Largest file, in bytes.
 const FILE_MAX_BYTES: u64 = 16 << 20;
@@ -76,7 +76,7 @@ pub(crate) async fn run(
             }
             continue;
         }
-        say(&format!("{action_id} {} asked of {agent_id}", action.request.action_type()));
+        print::note(&format!("{action_id} {} asked of {agent_id}", action.request.action_type()));
         let ended =
             to_end(session, &action_id, Some(ActionStatus::Queued), patience(Some(action.timeout))).await?;
         ended.print(session.output)?;

@@ -27,6 +27,7 @@ pub enum AdminError {
 pub struct Admin {
     store: SqliteStore,
     authority: Authority,
+    made: bool,
 }
 
 impl Admin {
@@ -36,8 +37,13 @@ impl Admin {
         let dir = DataDir::open(data_dir)?;
         let url = database_url.map_or_else(|| dir.database_url(), str::to_owned);
         let store = SqliteStore::open(&url).await?;
-        let authority = initialise(&dir, &store).await?;
-        Ok(Self { store, authority })
+        let (authority, made) = initialise(&dir, &store).await?;
+        Ok(Self { store, authority, made })
+    }
+
+    /// Whether there was no control plane in the directory, and opening it made one.
+    pub fn is_new(&self) -> bool {
+        self.made
     }
 
     /// Makes an enrolment token, with its tenant and its site when there are none.
@@ -88,11 +94,16 @@ impl Admin {
     }
 }
 
-/// The authority of a data directory; makes it, and an admin's key where there is no key at all, when missing.
-pub(crate) async fn initialise(dir: &DataDir, store: &dyn Store) -> Result<Authority, AdminError> {
+/// The authority of a data directory, and whether it was made just now; makes it, and an admin's key where there is no
+/// key at all, when missing.
+pub(crate) async fn initialise(dir: &DataDir, store: &dyn Store) -> Result<(Authority, bool), AdminError> {
     let _initialising = dir.initialising().await?;
     let now_ms = nkudo_host::clock::wall_ms();
-    let authority = dir.authority(now_ms)?;
+    let (authority, made) = match dir.authority()? {
+        Some(authority) => (authority, false),
+        None if store.standings().await?.is_empty() => (dir.make_authority(now_ms)?, true),
+        None => return Err(dir.authority_lost().into()),
+    };
     let tenant_id = TenantId::default();
     if store.keys(&tenant_id, &Page::first(1)).await?.items.is_empty() {
         let key = ApiKey::make();
@@ -102,7 +113,7 @@ pub(crate) async fn initialise(dir: &DataDir, store: &dyn Store) -> Result<Autho
         store.insert_key(&key_record(&key, &tenant_id, Role::Admin, now_ms)).await?;
         tracing::info!("admin token written to admin.token in the data directory");
     }
-    Ok(authority)
+    Ok((authority, made))
 }
 
 /// Makes an enrolment token in a tenant that is there, and its site when there is none.

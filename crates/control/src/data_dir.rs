@@ -40,6 +40,8 @@ pub enum DataDirError {
     File { path: PathBuf, source: io::Error },
     #[error("{} is missing, and {} is there: restore it from a backup; without it no agent can be let in", absent.display(), present.display())]
     HalfAuthority { absent: PathBuf, present: PathBuf },
+    #[error("{} is missing, and the database has agents that trust it: restore ca.key and ca.pem from a backup; a new authority would lock them all out", absent.display())]
+    AuthorityLost { absent: PathBuf },
     #[error("the certificate authority in {} cannot be used", path.display())]
     Authority { path: PathBuf, source: PkiError },
 }
@@ -114,23 +116,38 @@ impl DataDir {
         }
     }
 
-    /// The certificate authority; a new one when there is none. Call with [`DataDir::initialising`] held.
-    pub(crate) fn authority(&self, now_ms: i64) -> Result<Authority, DataDirError> {
-        let (key, certificate) = (self.0.join(CA_KEY), self.0.join(CA_CERTIFICATE));
-        let unusable = |source| DataDirError::Authority { path: self.0.clone(), source };
+    /// The certificate authority, when there is one.
+    pub(crate) fn authority(&self) -> Result<Option<Authority>, DataDirError> {
         match (self.read(CA_KEY)?, self.read(CA_CERTIFICATE)?) {
             (Some(key_pem), Some(ca_pem)) => {
-                Authority::from_pem(&ca_pem, &SecretString::from(key_pem)).map_err(unusable)
+                let authority = Authority::from_pem(&ca_pem, &SecretString::from(key_pem));
+                authority.map(Some).map_err(|source| self.unusable_authority(source))
             }
-            (None, Some(_)) => Err(DataDirError::HalfAuthority { absent: key, present: certificate }),
-            // The certificate is written last: without it nothing was ever signed.
-            (_, None) => {
-                let (authority, key_pem) = Authority::create(now_ms).map_err(unusable)?;
-                self.write(CA_KEY, key_pem.expose_secret().as_bytes())?;
-                self.write(CA_CERTIFICATE, authority.certificate_pem().as_bytes())?;
-                Ok(authority)
+            (None, Some(_)) => {
+                let (absent, present) = (self.0.join(CA_KEY), self.0.join(CA_CERTIFICATE));
+                Err(DataDirError::HalfAuthority { absent, present })
             }
+            // The certificate is written last: a key alone is what a crash left of the first start, or of a loss.
+            (_, None) => Ok(None),
         }
+    }
+
+    /// What [`DataDir::authority`] lacks, while the books have agents of it.
+    pub(crate) fn authority_lost(&self) -> DataDirError {
+        DataDirError::AuthorityLost { absent: self.0.join(CA_CERTIFICATE) }
+    }
+
+    /// Makes a certificate authority. Call with [`DataDir::initialising`] held, where nobody trusts an earlier one.
+    pub(crate) fn make_authority(&self, now_ms: i64) -> Result<Authority, DataDirError> {
+        let (authority, key_pem) =
+            Authority::create(now_ms).map_err(|source| self.unusable_authority(source))?;
+        self.write(CA_KEY, key_pem.expose_secret().as_bytes())?;
+        self.write(CA_CERTIFICATE, authority.certificate_pem().as_bytes())?;
+        Ok(authority)
+    }
+
+    fn unusable_authority(&self, source: PkiError) -> DataDirError {
+        DataDirError::Authority { path: self.0.clone(), source }
     }
 
     /// The server's certificate for these names, kept while a third of its life is left; else a new one.
@@ -147,8 +164,7 @@ impl DataDir {
             return Ok(kept);
         }
         let signed = authority.sign_server(names, lifetime, now_ms);
-        let (issued, key) =
-            signed.map_err(|source| DataDirError::Authority { path: self.0.clone(), source })?;
+        let (issued, key) = signed.map_err(|source| self.unusable_authority(source))?;
         let chain_pem = format!("{}{}", issued.certificate_pem, authority.certificate_pem());
         self.write(SERVER_KEY, key.to_pem().expose_secret().as_bytes())?;
         self.write(SERVER_CERTIFICATE, chain_pem.as_bytes())?;

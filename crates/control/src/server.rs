@@ -153,7 +153,7 @@ impl Server {
         let url = settings.database_url.clone().unwrap_or_else(|| dir.database_url());
         let store = SqliteStore::open_observed(&url, Arc::new(Observer(metrics.clone()))).await?;
         let store = Arc::new(store);
-        let authority = admin::initialise(&dir, store.as_ref()).await?;
+        let (authority, _made) = admin::initialise(&dir, store.as_ref()).await?;
         let names = server_names(&settings);
         let now = Now::read();
         let identity = dir.server_identity(&authority, &names, SERVER_CERTIFICATE_LIFETIME, now.wall_ms)?;

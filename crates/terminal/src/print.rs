@@ -1,4 +1,4 @@
-//! Answers on standard output: JSON for scripts, aligned text for people.
+//! Answers on standard output: JSON for scripts, aligned text for people; and what is said beside them on standard error.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -25,6 +25,12 @@ pub fn line(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::NotFine),
         other => other.map_err(Failure::failed),
     }
+}
+
+/// Says something beside the answer, on standard error. Whoever does not read it misses it.
+pub fn note(text: &str) {
+    use std::io::Write;
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Prints rows under their headings.

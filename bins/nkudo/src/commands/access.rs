@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::{KeyCommand, Keys, SiteCommand, Sites, TokenCommand, Tokens};
 use crate::list::{self, Row, unexpected};
 use crate::query::Query;
-use crate::session::{Session, say};
+use crate::session::Session;
 
 const TOKENS: &str = "/v1/enrollment-tokens";
 const KEYS: &str = "/v1/keys";
@@ -28,7 +28,7 @@ pub(crate) async fn tokens(session: &Session, tokens: Tokens) -> Result<(), Fail
                 Output::Text => {
                     let TokenCreated { token_id, token, expires_at } = read(created)?;
                     print::line(&format!("Token ID: {token_id}\nExpires:  {expires_at}\nToken:    {token}"))?;
-                    say(
+                    print::note(
                         "the token is shown only now; enrol a host with: edge-agent enroll --control-plane URL --token TOKEN",
                     );
                     Ok(())
@@ -53,7 +53,7 @@ pub(crate) async fn keys(session: &Session, keys: Keys) -> Result<(), Failure> {
                 Output::Text => {
                     let KeyCreated { key_id, key, role } = read(created)?;
                     print::line(&format!("Key ID: {key_id}\nRole:   {role}\nKey:    {key}"))?;
-                    say("the key is shown only now");
+                    print::note("the key is shown only now");
                     Ok(())
                 }
             };

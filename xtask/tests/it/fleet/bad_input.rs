@@ -267,6 +267,12 @@ fn a_second_server_is_refused_and_the_first_goes_on() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains(&format!("pid {}", control.pid())) && told.contains("--data-dir"), "{told}");
     let other = ControlPlane::new(&build(false).unwrap(), &[]).unwrap();
+    // A mistyped directory is found out at once.
+    for is_new in [true, false] {
+        let output = other.command(&["token", "create"]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && told.contains("a new one was made") == is_new, "{told}");
+    }
     let taken = control.url().trim_start_matches("https://").to_owned();
     let output =
         other.command(&["serve", "--listen", &taken, "--http-listen", "127.0.0.1:0"]).output().unwrap();
@@ -279,8 +285,9 @@ fn a_second_server_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_database_that_is_damaged_or_of_a_later_version_stops_the_server_with_a_sentence() {
+fn a_data_directory_that_is_damaged_or_of_a_later_version_stops_the_server_with_a_sentence() {
     let mut control = control();
+    control.enrol(&host()).unwrap();
     control.stop().unwrap();
     let database = control.data_dir().join("nkudo.db");
     let kept = std::fs::read(&database).unwrap();
@@ -297,15 +304,27 @@ fn a_database_that_is_damaged_or_of_a_later_version_stops_the_server_with_a_sent
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("the database cannot be"), "{told}");
     std::fs::write(&database, &kept).unwrap();
-    // Half of the authority is not made anew behind everybody's back.
-    std::fs::rename(control.data_dir().join("ca.key"), control.data_dir().join("ca.key.away")).unwrap();
-    let output = control
-        .command(&["serve", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-        .output()
-        .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("ca.key is missing") && told.contains("restore it from a backup"), "{told}");
-    std::fs::rename(control.data_dir().join("ca.key.away"), control.data_dir().join("ca.key")).unwrap();
+    // An authority that is lost, in half or whole, is not made anew behind the back of the agents that trust it.
+    for (gone, told_of) in
+        [(&["ca.key"][..], "ca.key"), (&["ca.pem"], "ca.pem"), (&["ca.key", "ca.pem"], "ca.pem")]
+    {
+        let away =
+            |name: &str| (control.data_dir().join(name), control.data_dir().join(format!("{name}.away")));
+        let kept = gone.iter().map(|name| away(name)).collect::<Vec<_>>();
+        kept.iter().for_each(|(here, away)| std::fs::rename(here, away).unwrap());
+        for command in
+            [&["serve", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"][..], &["token", "create"]]
+        {
+            let output = control.command(command).output().unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{gone:?} {told}");
+            assert!(
+                told.contains(&format!("{told_of} is missing")) && told.contains("from a backup"),
+                "{told}"
+            );
+        }
+        kept.iter().for_each(|(here, away)| std::fs::rename(away, here).unwrap());
+    }
     control.start().unwrap();
     until("the books as they were", || control.get("/v1/agents").ok()).unwrap();
 }
