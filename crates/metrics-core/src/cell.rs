@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::hot::bucket;
+
 /// A count that grows.
 #[derive(Debug, Clone, Default)]
 pub struct Counter(Arc<AtomicU64>);
@@ -102,7 +104,7 @@ impl Histogram {
         if value.is_nan() {
             return;
         }
-        let index = self.0.bounds.partition_point(|bound| *bound < value);
+        let index = bucket(self.0.bounds, value);
         self.0.counts[index].fetch_add(1, Ordering::Relaxed);
         add(&self.0.sum, value);
     }
@@ -130,7 +132,7 @@ impl Histogram {
     }
 }
 
-fn add(cell: &AtomicU64, by: f64) {
+pub(crate) fn add(cell: &AtomicU64, by: f64) {
     cell.update(Ordering::Relaxed, Ordering::Relaxed, |bits| (f64::from_bits(bits) + by).to_bits());
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
 use crate::desc::Desc;
 use crate::encode::{Point, Series};
+use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, LabelWriter};
 
 /// A kind of cell that a family can hold.
@@ -48,6 +49,26 @@ impl Cell for Gauge {
 }
 
 impl Cell for Histogram {
+    fn make(desc: &Desc) -> Self {
+        Self::new(desc.buckets)
+    }
+
+    fn point(&self) -> Point {
+        Point::Buckets { cumulative: self.cumulative(), sum: self.sum() }
+    }
+}
+
+impl Cell for HotCounter {
+    fn make(_desc: &Desc) -> Self {
+        Self::default()
+    }
+
+    fn point(&self) -> Point {
+        Point::Integer(self.get())
+    }
+}
+
+impl Cell for HotHistogram {
     fn make(desc: &Desc) -> Self {
         Self::new(desc.buckets)
     }

@@ -32,8 +32,10 @@ mod collect;
 mod desc;
 mod encode;
 mod family;
+mod hot;
 mod interop;
 mod labels;
+mod owned;
 mod registry;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};
@@ -41,5 +43,6 @@ pub use collect::{Collector, SampleSink};
 pub use desc::{Desc, MetricKind, SERIES_MAX};
 pub use encode::{Format, Sample};
 pub use family::{Cell, Family};
+pub use hot::{HotCounter, HotHistogram};
 pub use labels::{LabelSet, LabelValue, LabelWriter, NoLabels};
 pub use registry::Registry;

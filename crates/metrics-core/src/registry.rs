@@ -9,6 +9,7 @@ use crate::collect::{Collector, SampleSink};
 use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Sample, Series};
 use crate::family::{Cell, Family};
+use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 
 const SERIES_REFUSED: Desc = Desc::counter(
@@ -78,6 +79,16 @@ impl Registry {
         self.histogram_family(desc).get(&NoLabels)
     }
 
+    /// A counter without labels for places where a shared atomic is too slow.
+    pub fn hot_counter(&self, desc: &Desc) -> HotCounter {
+        self.hot_counter_family(desc).get(&NoLabels)
+    }
+
+    /// A histogram without labels for places where a shared one is too slow.
+    pub fn hot_histogram(&self, desc: &Desc) -> HotHistogram {
+        self.hot_histogram_family(desc).get(&NoLabels)
+    }
+
     /// Counters by label. A family of [`NoLabels`] is a metric that may have a sample or none.
     pub fn counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Counter> {
         self.family(desc, MetricKind::Counter)
@@ -92,6 +103,14 @@ impl Registry {
     }
 
     pub fn histogram_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Histogram> {
+        self.family(desc, MetricKind::Histogram)
+    }
+
+    pub fn hot_counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, HotCounter> {
+        self.family(desc, MetricKind::Counter)
+    }
+
+    pub fn hot_histogram_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, HotHistogram> {
         self.family(desc, MetricKind::Histogram)
     }
 

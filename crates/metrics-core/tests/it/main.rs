@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nkudo_metrics_core::{
-    Collector, Counter, Desc, FloatCounter, Format, Gauge, Histogram, NoLabels, Registry, SERIES_MAX,
-    SampleSink, label_set,
+    Collector, Counter, Desc, FloatCounter, Format, Gauge, Histogram, HotCounter, HotHistogram, NoLabels,
+    Registry, SERIES_MAX, SampleSink, label_set,
 };
 
 mod model;
@@ -218,28 +218,32 @@ fn a_histograms_buckets_are_checked_at_registration() {
 #[test]
 fn our_cells_register_in_prometheus_clients_registry() {
     let mut theirs = prometheus_client::registry::Registry::default();
-    let (counter, gauge, histogram) = (Counter::default(), Gauge::default(), Histogram::new(&[0.5]));
-    let float = FloatCounter::default();
+    let (counter, gauge, float) = (Counter::default(), Gauge::default(), FloatCounter::default());
+    let (hot, seconds) = (HotCounter::default(), HotHistogram::new(&[0.5]));
+    let histogram = Histogram::new(&[0.5]);
     theirs.register("jobs", "Jobs", counter.clone());
     theirs.register("busy", "Busy", float.clone());
     theirs.register("load", "Load", gauge.clone());
     theirs.register("seconds", "Seconds", histogram.clone());
+    theirs.register("calls", "Calls", hot.clone());
+    theirs.register("hot_seconds", "Seconds", seconds.clone());
     counter.inc_by(2);
+    hot.inc_by(3);
     float.inc_by(0.5);
     gauge.set(1.5);
-    histogram.observe(0.25);
-    histogram.observe(2.0);
+    for value in [0.25, 2.0] {
+        histogram.observe(value);
+        seconds.observe(value);
+    }
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &theirs).unwrap();
-    for line in [
-        "jobs_total 2\n",
-        "busy_total 0.5\n",
-        "load 1.5\n",
-        "seconds_bucket{le=\"0.5\"} 1\n",
-        "seconds_bucket{le=\"+Inf\"} 2\n",
-        "seconds_count 2\n",
-        "seconds_sum 2.25\n",
-    ] {
+    for line in ["jobs_total 2\n", "busy_total 0.5\n", "load 1.5\n", "calls_total 3\n"] {
         assert!(text.contains(line), "{text} lacks {line}");
+    }
+    for name in ["seconds", "hot_seconds"] {
+        let lines = format!(
+            "{name}_sum 2.25\n{name}_count 2\n{name}_bucket{{le=\"0.5\"}} 1\n{name}_bucket{{le=\"+Inf\"}} 2\n"
+        );
+        assert!(text.contains(&lines), "{text} lacks {lines}");
     }
 }

@@ -1,0 +1,241 @@
+//! Metrics that are written to millions of times a second, from many threads.
+//!
+//! Each thread adds to cells of its own, eight bytes a cell and thread; readers add them up. What a thread counted stays
+//! when it ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::cell::add;
+use crate::owned::{Block, Key};
+
+/// A count that grows, for places where even a shared atomic is too slow: with several threads on one counter it costs
+/// as much as with one.
+#[derive(Debug, Clone)]
+pub struct HotCounter(Key);
+
+impl Default for HotCounter {
+    fn default() -> Self {
+        Self(Block::new(1).key())
+    }
+}
+
+impl HotCounter {
+    #[inline]
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    #[inline]
+    pub fn inc_by(&self, by: u64) {
+        let shared = move |cells: &[AtomicU64]| {
+            cells[0].fetch_add(by, Ordering::Relaxed);
+        };
+        self.0.with(move |own| own.add(0, by), shared);
+    }
+
+    /// Adds up what every thread counted.
+    pub fn get(&self) -> u64 {
+        self.0.each(0).fold(0, u64::wrapping_add)
+    }
+}
+
+/// Observations counted in buckets, with their sum, for places where many threads observe at once.
+#[derive(Debug, Clone)]
+pub struct HotHistogram {
+    bounds: &'static [f64],
+    /// A count for each bound, one above them all, and the sum.
+    cells: Key,
+}
+
+impl HotHistogram {
+    /// A histogram with these ascending upper bounds.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, cells: Block::new(bounds.len() + 2).key() }
+    }
+
+    /// Counts an observation; one that is not a number is ignored.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let (bucket, sum) = (bucket(self.bounds, value), self.bounds.len() + 1);
+        let shared = move |cells: &[AtomicU64]| {
+            cells[bucket].fetch_add(1, Ordering::Relaxed);
+            add(&cells[sum], value);
+        };
+        self.cells.with(
+            move |own| {
+                own.add(bucket, 1);
+                own.add_float(sum, value);
+            },
+            shared,
+        );
+    }
+
+    /// Observations so far.
+    pub fn count(&self) -> u64 {
+        (0..=self.bounds.len()).map(|bucket| self.in_bucket(bucket)).sum()
+    }
+
+    pub fn sum(&self) -> f64 {
+        self.cells.each(self.bounds.len() + 1).map(f64::from_bits).sum()
+    }
+
+    /// Each bound with the observations up to it, infinity last; and so their number.
+    pub fn cumulative(&self) -> Vec<(f64, u64)> {
+        let mut total = 0;
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
+        bounds
+            .enumerate()
+            .map(|(bucket, bound)| {
+                total += self.in_bucket(bucket);
+                (bound, total)
+            })
+            .collect()
+    }
+
+    fn in_bucket(&self, bucket: usize) -> u64 {
+        self.cells.each(bucket).sum()
+    }
+}
+
+/// Few bounds are compared one and all, which the processor does at once and without a branch to guess.
+const SCANNED_MAX: usize = 32;
+
+/// The index of the first bound that is not below the value.
+#[inline]
+pub(crate) fn bucket(bounds: &[f64], value: f64) -> usize {
+    if bounds.len() > SCANNED_MAX {
+        bounds.partition_point(|bound| *bound < value)
+    } else {
+        bounds.iter().map(|bound| usize::from(*bound < value)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: &[f64] = &[0.5, 1.5];
+
+    #[test]
+    fn what_threads_counted_outlives_them_and_is_counted_once() {
+        let (counter, histogram) = (HotCounter::default(), HotHistogram::new(BOUNDS));
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        for i in 0..10_000_u32 {
+                            counter.inc();
+                            histogram.observe(f64::from(i % 3));
+                        }
+                    });
+                }
+            });
+        }
+        assert_eq!((counter.get(), histogram.count()), (240_000, 240_000));
+        assert_eq!(histogram.sum(), f64::from(24 * (3_333 + 2 * 3_333)));
+        let counts: Vec<u64> = histogram.cumulative().into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, [24 * 3_334, 24 * 6_667, 240_000]);
+    }
+
+    #[test]
+    fn a_cell_that_is_used_again_starts_at_zero() {
+        for _ in 0..2_000 {
+            let counter = HotCounter::default();
+            assert_eq!(counter.get(), 0);
+            std::thread::scope(|scope| {
+                scope.spawn(|| counter.inc_by(3));
+            });
+            counter.inc();
+            assert_eq!(counter.get(), 4);
+        }
+    }
+
+    #[test]
+    fn a_reader_never_sees_a_sum_fall() {
+        let counter = HotCounter::default();
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..50 {
+                            std::thread::scope(|inner| {
+                                inner.spawn(|| (0..200).for_each(|_| counter.inc()));
+                            });
+                        }
+                    })
+                })
+                .collect();
+            let mut last = 0;
+            while !writers.iter().all(|writer| writer.is_finished()) {
+                let now = counter.get();
+                assert!(now >= last, "{now} after {last}");
+                last = now;
+            }
+        });
+        assert_eq!(counter.get(), 40_000);
+    }
+
+    #[test]
+    fn a_destructor_of_a_thread_counts_too() {
+        struct AtTheEnd(HotCounter);
+        impl Drop for AtTheEnd {
+            fn drop(&mut self) {
+                self.0.inc();
+            }
+        }
+        thread_local! {
+            static KEPT: std::cell::RefCell<Option<AtTheEnd>> = const { std::cell::RefCell::new(None) };
+        }
+        let counter = HotCounter::default();
+        for before in [true, false] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // Destructors run in the order of first use or against it: both ways around are tried.
+                    if before {
+                        counter.inc();
+                    }
+                    KEPT.set(Some(AtTheEnd(counter.clone())));
+                    if !before {
+                        counter.inc();
+                    }
+                });
+            });
+        }
+        // A scope waits for the closure, and a destructor may come after it.
+        let began = std::time::Instant::now();
+        while counter.get() < 4 && began.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        assert_eq!(counter.get(), 4);
+    }
+
+    #[test]
+    fn more_than_a_slab_holds_is_counted_in_shared_cells() {
+        static MANY: [f64; 600] = {
+            let mut bounds = [0.0; 600];
+            let mut at = 0;
+            while at < 600 {
+                bounds[at] = at as f64;
+                at += 1;
+            }
+            bounds
+        };
+        let histogram = HotHistogram::new(&MANY);
+        histogram.observe(3.0);
+        histogram.observe(7.5);
+        histogram.observe(f64::NAN);
+        assert_eq!((histogram.count(), histogram.sum()), (2, 10.5));
+        assert_eq!((histogram.cumulative()[2].1, histogram.cumulative()[3].1), (0, 1));
+    }
+
+    #[test]
+    fn the_two_ways_to_a_bucket_agree() {
+        let bounds = [0.005, 0.01, 0.5, 1.0, 2.5];
+        for value in [f64::NEG_INFINITY, -1.0, 0.0, 0.005, 0.006, 1.0, 2.5, 2.6, f64::INFINITY] {
+            assert_eq!(bucket(&bounds, value), bounds.partition_point(|bound| *bound < value), "{value}");
+        }
+    }
+}
