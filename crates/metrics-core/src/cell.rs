@@ -120,16 +120,29 @@ impl Histogram {
 
     /// Each bound with the observations up to it, infinity last; and so their number.
     pub fn cumulative(&self) -> Vec<(f64, u64)> {
-        let mut total = 0;
-        let bounds = self.0.bounds.iter().copied().chain([f64::INFINITY]);
-        bounds
-            .zip(self.0.counts.iter())
-            .map(|(bound, count)| {
-                total += count.load(Ordering::Relaxed);
-                (bound, total)
-            })
-            .collect()
+        cumulative(self.bounds(), |bucket| self.in_bucket(bucket))
     }
+
+    pub(crate) fn bounds(&self) -> &'static [f64] {
+        self.0.bounds
+    }
+
+    pub(crate) fn in_bucket(&self, bucket: usize) -> u64 {
+        self.0.counts[bucket].load(Ordering::Relaxed)
+    }
+}
+
+/// Each bound with what is in the buckets up to it, infinity last.
+pub(crate) fn cumulative(bounds: &[f64], in_bucket: impl Fn(usize) -> u64) -> Vec<(f64, u64)> {
+    let mut total = 0;
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    bounds
+        .enumerate()
+        .map(|(bucket, bound)| {
+            total += in_bucket(bucket);
+            (bound, total)
+        })
+        .collect()
 }
 
 pub(crate) fn add(cell: &AtomicU64, by: f64) {

@@ -1,13 +1,36 @@
 //! Values that are read when a scrape asks for them.
 
 use crate::desc::{Desc, MetricKind};
-use crate::encode::{Point, Series};
 use crate::labels::bounded;
+use crate::lines::Lines;
 
 /// Reads values at a scrape. It is quick, waits for nothing and registers nothing.
 pub trait Collector: Send + Sync + 'static {
     /// Writes the samples of the families that it was registered with.
     fn collect(&self, sink: &mut SampleSink<'_>);
+}
+
+/// A series that a collector has read.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) values: Vec<String>,
+    pub(crate) point: Point,
+}
+
+/// Where a series stands.
+#[derive(Debug)]
+pub(crate) enum Point {
+    Float(f64),
+    Quantiles { quantiles: Vec<(f64, f64)>, sum: f64, count: u64 },
+}
+
+impl Point {
+    pub(crate) fn write(&self, lines: &mut dyn Lines) {
+        match self {
+            Self::Float(value) => lines.float(*value),
+            Self::Quantiles { quantiles, sum, count } => lines.quantiles(quantiles, *sum, *count),
+        }
+    }
 }
 
 /// Takes the samples of a collector. What does not fit the description of its family is a mistake of the program:
@@ -55,12 +78,17 @@ impl<'d> SampleSink<'d> {
             self.refused[family] += 1;
             return;
         }
-        let labels = labels.iter().map(|value| bounded((*value).to_owned())).collect();
-        series.push(Series { labels, point });
+        let values = labels.iter().map(|value| bounded((*value).to_owned())).collect();
+        series.push(Series { values, point });
     }
 
     /// The series of each family, and how many samples of each were refused.
-    pub(crate) fn into_parts(self) -> (Vec<Vec<Series>>, Vec<u64>) {
+    pub(crate) fn into_parts(mut self) -> (Vec<Vec<Series>>, Vec<u64>) {
+        for series in &mut self.taken {
+            series.sort_by(|a, b| a.values.cmp(&b.values));
+            // Values that were alike up to where they were cut: a scraper refuses all when a series comes twice.
+            series.dedup_by(|a, b| a.values == b.values);
+        }
         (self.taken, self.refused)
     }
 }

@@ -3,6 +3,7 @@
 //! Sources: the Prometheus documentation's "Exposition formats" and the OpenMetrics 1.0 specification.
 
 use crate::desc::{Desc, MetricKind};
+use crate::lines::Lines;
 
 /// A form of exposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,117 @@ impl Format {
     }
 }
 
+/// Appends what stands before the samples of a family. One without samples has its HELP and TYPE all the same.
+pub(crate) fn head(format: Format, desc: &Desc, out: &mut Vec<u8>) {
+    let (name, open) = match format {
+        Format::Text004 => (desc.name.as_ref(), false),
+        Format::OpenMetrics100 => (desc.stem(), true),
+    };
+    push(out, &["# HELP ", name, " "]);
+    escape(desc.help, open, |part| out.extend_from_slice(part.as_bytes()));
+    push(out, &["\n# TYPE ", name, " ", desc.kind.as_str(), "\n"]);
+    if let Some(unit) = desc.unit.filter(|_| open) {
+        push(out, &["# UNIT ", name, " ", unit, "\n"]);
+    }
+}
+
+/// Appends what ends an exposition.
+pub(crate) fn end(format: Format, out: &mut Vec<u8>) {
+    match format {
+        Format::Text004 => {}
+        Format::OpenMetrics100 => out.extend_from_slice(b"# EOF\n"),
+    }
+}
+
+/// The labels of a series as they stand between the braces.
+pub(crate) fn labels(names: &[&str], values: &[String]) -> Box<str> {
+    let mut text = String::new();
+    for (name, value) in names.iter().zip(values) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        escape(value, true, |part| text.push_str(part));
+        text.push('"');
+    }
+    text.into_boxed_str()
+}
+
+/// The bounds of buckets as the label `le` has them, infinity last.
+pub(crate) fn bounds(buckets: &[f64]) -> Box<[Box<str>]> {
+    let all = buckets.iter().copied().chain([f64::INFINITY]);
+    all.map(|bound| Box::from(number(&mut ryu::Buffer::new(), bound))).collect()
+}
+
+/// Writes the samples of one series as text.
+pub(crate) struct TextLines<'t> {
+    pub(crate) name: &'t str,
+    /// As they stand between the braces.
+    pub(crate) labels: &'t str,
+    /// Of a histogram: its [`bounds`].
+    pub(crate) bounds: &'t [Box<str>],
+    pub(crate) out: &'t mut Vec<u8>,
+}
+
+impl TextLines<'_> {
+    /// Name and labels, up to the blank before the value.
+    fn begin(&mut self, suffix: &str, extra: Option<(&str, &str)>) {
+        push(self.out, &[self.name, suffix]);
+        match (self.labels, extra) {
+            ("", None) => self.out.push(b' '),
+            (labels, None) => push(self.out, &["{", labels, "} "]),
+            ("", Some((name, value))) => push(self.out, &["{", name, "=\"", value, "\"} "]),
+            (labels, Some((name, value))) => push(self.out, &["{", labels, ",", name, "=\"", value, "\"} "]),
+        }
+    }
+
+    fn whole(&mut self, value: u64) {
+        push(self.out, &[itoa::Buffer::new().format(value), "\n"]);
+    }
+
+    fn fraction(&mut self, value: f64) {
+        push(self.out, &[number(&mut ryu::Buffer::new(), value), "\n"]);
+    }
+
+    fn sum_and_count(&mut self, sum: f64, count: u64) {
+        self.begin("_sum", None);
+        self.fraction(sum);
+        self.begin("_count", None);
+        self.whole(count);
+    }
+}
+
+impl Lines for TextLines<'_> {
+    fn integer(&mut self, value: u64) {
+        self.begin("", None);
+        self.whole(value);
+    }
+
+    fn float(&mut self, value: f64) {
+        self.begin("", None);
+        self.fraction(value);
+    }
+
+    fn buckets(&mut self, _bounds: &[f64], in_bucket: &mut dyn FnMut(usize) -> u64, sum: f64) {
+        let mut total = 0;
+        for (bucket, bound) in self.bounds.iter().enumerate() {
+            total += in_bucket(bucket);
+            self.begin("_bucket", Some(("le", bound)));
+            self.whole(total);
+        }
+        self.sum_and_count(sum, total);
+    }
+
+    fn quantiles(&mut self, quantiles: &[(f64, f64)], sum: f64, count: u64) {
+        for (quantile, value) in quantiles {
+            self.begin("", Some(("quantile", number(&mut ryu::Buffer::new(), *quantile))));
+            self.fraction(*value);
+        }
+        self.sum_and_count(sum, count);
+    }
+}
+
 /// One sample as it is exposed, for readers within the program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -35,133 +147,58 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// The values of one label set, and where the metric stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Series {
-    pub(crate) labels: Vec<String>,
-    pub(crate) point: Point,
+/// Takes the samples of one series one by one.
+pub(crate) struct SampleLines<'s> {
+    pub(crate) desc: &'s Desc,
+    pub(crate) values: &'s [String],
+    pub(crate) out: &'s mut Vec<Sample>,
 }
 
-/// Where a metric stands.
-#[doc(hidden)]
-#[derive(Debug, Clone)]
-pub enum Point {
-    Integer(u64),
-    Float(f64),
-    Buckets { cumulative: Vec<(f64, u64)>, sum: f64 },
-    Quantiles { quantiles: Vec<(f64, f64)>, sum: f64, count: u64 },
+impl SampleLines<'_> {
+    fn add(&mut self, suffix: &str, extra: Option<(&str, f64)>, value: f64) {
+        let own =
+            self.desc.labels.iter().zip(self.values).map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let extra =
+            extra.map(|(name, value)| (name.to_owned(), number(&mut ryu::Buffer::new(), value).to_owned()));
+        self.out.push(Sample {
+            name: format!("{}{suffix}", self.desc.name),
+            kind: self.desc.kind,
+            labels: own.chain(extra).collect(),
+            value,
+        });
+    }
 }
 
-/// A value in the exactness in which it was counted.
-#[derive(Debug, Clone, Copy)]
-enum Value {
-    Integer(u64),
-    Float(f64),
-}
+impl Lines for SampleLines<'_> {
+    fn integer(&mut self, value: u64) {
+        self.add("", None, value as f64);
+    }
 
-/// A sample before it is written: what the name ends in, the label that histograms and summaries add, the value.
-type Bare = (&'static str, Option<(&'static str, f64)>, Value);
+    fn float(&mut self, value: f64) {
+        self.add("", None, value);
+    }
 
-impl Point {
-    /// Its samples, in the order in which they are exposed.
-    fn samples(&self) -> Vec<Bare> {
-        match self {
-            Self::Integer(value) => vec![("", None, Value::Integer(*value))],
-            Self::Float(value) => vec![("", None, Value::Float(*value))],
-            Self::Buckets { cumulative, sum } => {
-                let count = cumulative.last().map_or(0, |(_, count)| *count);
-                let bucket = |(bound, count): &(f64, u64)| -> Bare {
-                    ("_bucket", Some(("le", *bound)), Value::Integer(*count))
-                };
-                cumulative.iter().map(bucket).chain(sum_and_count(*sum, count)).collect()
-            }
-            Self::Quantiles { quantiles, sum, count } => {
-                let quantile = |(quantile, value): &(f64, f64)| -> Bare {
-                    ("", Some(("quantile", *quantile)), Value::Float(*value))
-                };
-                quantiles.iter().map(quantile).chain(sum_and_count(*sum, *count)).collect()
-            }
+    fn buckets(&mut self, bounds: &[f64], in_bucket: &mut dyn FnMut(usize) -> u64, sum: f64) {
+        let mut total = 0;
+        for (bucket, bound) in bounds.iter().chain(&[f64::INFINITY]).enumerate() {
+            total += in_bucket(bucket);
+            self.add("_bucket", Some(("le", *bound)), total as f64);
         }
+        self.add("_sum", None, sum);
+        self.add("_count", None, total as f64);
     }
-}
 
-fn sum_and_count(sum: f64, count: u64) -> [Bare; 2] {
-    [("_sum", None, Value::Float(sum)), ("_count", None, Value::Integer(count))]
-}
-
-/// Appends a family. One without series has its HELP and TYPE all the same.
-pub(crate) fn family(format: Format, desc: &Desc, series: &[Series], out: &mut Vec<u8>) {
-    let (name, open) = match format {
-        Format::Text004 => (desc.name.as_ref(), false),
-        Format::OpenMetrics100 => (desc.stem(), true),
-    };
-    push(out, &["# HELP ", name, " "]);
-    escape(desc.help, open, out);
-    push(out, &["\n# TYPE ", name, " ", desc.kind.as_str(), "\n"]);
-    if let Some(unit) = desc.unit.filter(|_| open) {
-        push(out, &["# UNIT ", name, " ", unit, "\n"]);
-    }
-    for series in series {
-        for (suffix, extra, value) in series.point.samples() {
-            line(desc, suffix, series, extra, out);
-            match value {
-                Value::Integer(value) => push(out, &[itoa::Buffer::new().format(value)]),
-                Value::Float(value) => push(out, &[number(&mut ryu::Buffer::new(), value)]),
-            }
-            out.push(b'\n');
+    fn quantiles(&mut self, quantiles: &[(f64, f64)], sum: f64, count: u64) {
+        for (quantile, value) in quantiles {
+            self.add("", Some(("quantile", *quantile)), *value);
         }
-    }
-}
-
-/// Appends what ends an exposition.
-pub(crate) fn end(format: Format, out: &mut Vec<u8>) {
-    match format {
-        Format::Text004 => {}
-        Format::OpenMetrics100 => out.extend_from_slice(b"# EOF\n"),
-    }
-}
-
-/// Name and labels, up to the blank before the value.
-fn line(desc: &Desc, suffix: &str, series: &Series, extra: Option<(&str, f64)>, out: &mut Vec<u8>) {
-    push(out, &[&desc.name, suffix]);
-    let mut before = "{";
-    for (name, value) in desc.labels.iter().zip(&series.labels) {
-        push(out, &[before, name, "=\""]);
-        escape(value, true, out);
-        out.push(b'"');
-        before = ",";
-    }
-    if let Some((name, value)) = extra {
-        push(out, &[before, name, "=\"", number(&mut ryu::Buffer::new(), value), "\""]);
-        before = ",";
-    }
-    out.extend_from_slice(if before == "," { b"} " } else { b" " });
-}
-
-/// The samples of a family, for readers within the program.
-pub(crate) fn samples(desc: &Desc, series: &[Series]) -> Vec<Sample> {
-    series
-        .iter()
-        .flat_map(|series| series.point.samples().into_iter().map(|bare| sample(desc, series, bare)))
-        .collect()
-}
-
-fn sample(desc: &Desc, series: &Series, (suffix, extra, value): Bare) -> Sample {
-    let own = desc.labels.iter().zip(&series.labels).map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let extra =
-        extra.map(|(name, value)| (name.to_owned(), number(&mut ryu::Buffer::new(), value).to_owned()));
-    Sample {
-        name: format!("{}{suffix}", desc.name),
-        kind: desc.kind,
-        labels: own.chain(extra).collect(),
-        value: match value {
-            Value::Integer(value) => value as f64,
-            Value::Float(value) => value,
-        },
+        self.add("_sum", None, sum);
+        self.add("_count", None, count as f64);
     }
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&str]) {
+    out.reserve(parts.iter().map(|part| part.len()).sum());
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
@@ -177,13 +214,20 @@ fn number(buffer: &mut ryu::Buffer, value: f64) -> &str {
 }
 
 /// Label values escape backslash, quote and line feed in both formats; HELP escapes quotes in OpenMetrics only.
-fn escape(text: &str, quotes: bool, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'"' if quotes => out.extend_from_slice(b"\\\""),
-            byte => out.push(byte),
+fn escape(text: &str, quotes: bool, mut take: impl FnMut(&str)) {
+    let special = |char: char| matches!(char, '\\' | '\n') || (quotes && char == '"');
+    for part in text.split_inclusive(special) {
+        let mut chars = part.chars();
+        match chars.next_back().filter(|last| special(*last)) {
+            Some(last) => {
+                take(chars.as_str());
+                take(match last {
+                    '\\' => "\\\\",
+                    '\n' => "\\n",
+                    _ => "\\\"",
+                });
+            }
+            None => take(part),
         }
     }
 }

@@ -1,21 +1,31 @@
 //! Cells of one metric, one for each set of label values.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
-use crate::desc::Desc;
-use crate::encode::{Point, Series};
+use crate::closed::{ClosedFamily, ClosedLabelSet};
+use crate::desc::{Desc, MetricKind};
+use crate::encode::{self, Sample, SampleLines, TextLines};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, LabelWriter};
+use crate::lines::Lines;
+use crate::series::{Entry, SeriesList};
 
 /// A kind of cell that a family can hold.
 pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
     #[doc(hidden)]
     fn make(desc: &Desc) -> Self;
+    /// The cells of all series of a closed family.
     #[doc(hidden)]
-    fn point(&self) -> Point;
+    fn make_all(desc: &Desc, count: usize) -> Vec<Self> {
+        (0..count).map(|_| Self::make(desc)).collect()
+    }
+    #[doc(hidden)]
+    fn write(&self, lines: &mut dyn Lines);
 }
 
 impl Cell for Counter {
@@ -23,38 +33,8 @@ impl Cell for Counter {
         Self::default()
     }
 
-    fn point(&self) -> Point {
-        Point::Integer(self.get())
-    }
-}
-
-impl Cell for FloatCounter {
-    fn make(_desc: &Desc) -> Self {
-        Self::default()
-    }
-
-    fn point(&self) -> Point {
-        Point::Float(self.get())
-    }
-}
-
-impl Cell for Gauge {
-    fn make(_desc: &Desc) -> Self {
-        Self::default()
-    }
-
-    fn point(&self) -> Point {
-        Point::Float(self.get())
-    }
-}
-
-impl Cell for Histogram {
-    fn make(desc: &Desc) -> Self {
-        Self::new(desc.buckets)
-    }
-
-    fn point(&self) -> Point {
-        Point::Buckets { cumulative: self.cumulative(), sum: self.sum() }
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.integer(self.get());
     }
 }
 
@@ -63,8 +43,42 @@ impl Cell for HotCounter {
         Self::default()
     }
 
-    fn point(&self) -> Point {
-        Point::Integer(self.get())
+    fn make_all(_desc: &Desc, count: usize) -> Vec<Self> {
+        Self::row(count)
+    }
+
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.integer(self.get());
+    }
+}
+
+impl Cell for FloatCounter {
+    fn make(_desc: &Desc) -> Self {
+        Self::default()
+    }
+
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.float(self.get());
+    }
+}
+
+impl Cell for Gauge {
+    fn make(_desc: &Desc) -> Self {
+        Self::default()
+    }
+
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.float(self.get());
+    }
+}
+
+impl Cell for Histogram {
+    fn make(desc: &Desc) -> Self {
+        Self::new(desc.buckets)
+    }
+
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum());
     }
 }
 
@@ -73,8 +87,8 @@ impl Cell for HotHistogram {
         Self::new(desc.buckets)
     }
 
-    fn point(&self) -> Point {
-        Point::Buckets { cumulative: self.cumulative(), sum: self.sum() }
+    fn write(&self, lines: &mut dyn Lines) {
+        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum());
     }
 }
 
@@ -91,50 +105,160 @@ impl<L: LabelSet, C: Cell> Clone for Family<L, C> {
 #[derive(Debug)]
 struct Inner<L: LabelSet, C: Cell> {
     desc: Desc,
-    series: RwLock<HashMap<L, C>>,
+    /// Its bounds as text, once for all series.
+    bounds: Box<[Box<str>]>,
+    /// For those who look a series up or change which there are; never for a scrape.
+    index: RwLock<Index<L, C>>,
+    series: SeriesList<L, C>,
     refused: Counter,
+}
+
+#[derive(Debug)]
+struct Index<L, C> {
+    by_labels: HashSet<ByLabels<L, C>>,
+    /// Series whose labels were cut, so that two sets may have become one.
+    cut: HashMap<Box<str>, C>,
+}
+
+/// An entry that is found by its labels.
+#[derive(Debug)]
+struct ByLabels<L, C>(Arc<Entry<L, C>>);
+
+impl<L: Hash, C> Hash for ByLabels<L, C> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.labels.hash(state);
+    }
+}
+
+impl<L: PartialEq, C> PartialEq for ByLabels<L, C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.labels == other.0.labels
+    }
+}
+
+impl<L: Eq, C> Eq for ByLabels<L, C> {}
+
+impl<L, C> Borrow<L> for ByLabels<L, C> {
+    fn borrow(&self) -> &L {
+        &self.0.labels
+    }
 }
 
 impl<L: LabelSet, C: Cell> Family<L, C> {
     pub(crate) fn new(desc: Desc, refused: Counter) -> Self {
-        Self(Arc::new(Inner { desc, series: RwLock::default(), refused }))
+        let bounds = match desc.kind {
+            MetricKind::Histogram => encode::bounds(desc.buckets),
+            MetricKind::Counter | MetricKind::Gauge | MetricKind::Summary => Box::default(),
+        };
+        let index = RwLock::new(Index { by_labels: HashSet::new(), cut: HashMap::new() });
+        Self(Arc::new(Inner { desc, bounds, index, series: SeriesList::default(), refused }))
     }
 
-    /// The cell of these labels. Keep it where it is written often: looking it up takes a lock. Past the bound a
-    /// cell that nobody reads is given, and counted.
+    /// The cell of these labels. Keep it where it is written often: looking it up takes a lock, though none that a
+    /// scrape takes. Past the bound a cell that nobody reads is given, and counted.
     pub fn get(&self, labels: &L) -> C {
-        let known = self.0.series.read().unwrap_or_else(PoisonError::into_inner).get(labels).cloned();
-        if let Some(cell) = known {
+        let index = self.0.index.read().unwrap_or_else(PoisonError::into_inner);
+        let known = index.by_labels.get(labels).map(|known| known.0.cell.clone());
+        drop(index);
+        known.unwrap_or_else(|| self.add(labels, C::make))
+    }
+
+    fn add(&self, labels: &L, make: impl FnOnce(&Desc) -> C) -> C {
+        let mut index = self.write();
+        if let Some(known) = index.by_labels.get(labels) {
+            return known.0.cell.clone();
+        }
+        let (values, was_cut) = LabelWriter::values_of(labels);
+        let text = encode::labels(self.0.desc.labels, &values);
+        if let Some(same) = index.cut.get(&text).filter(|_| was_cut) {
+            return same.clone();
+        }
+        let cell = make(&self.0.desc);
+        if index.by_labels.len() >= self.0.desc.series_max {
+            self.0.refused.inc();
             return cell;
         }
-        let mut series = self.0.series.write().unwrap_or_else(PoisonError::into_inner);
-        if series.len() >= self.0.desc.series_max && !series.contains_key(labels) {
-            self.0.refused.inc();
-            return C::make(&self.0.desc);
+        if was_cut {
+            index.cut.insert(text.clone(), cell.clone());
         }
-        series.entry(labels.clone()).or_insert_with(|| C::make(&self.0.desc)).clone()
+        let entry = Arc::new(Entry::new(labels.clone(), text, cell.clone()));
+        self.0.series.push(Arc::clone(&entry));
+        index.by_labels.insert(ByLabels(entry));
+        cell
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index<L, C>> {
+        self.0.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes a series; whoever still holds its cell writes to nobody. Answers whether it was there.
     pub fn remove(&self, labels: &L) -> bool {
-        self.0.series.write().unwrap_or_else(PoisonError::into_inner).remove(labels).is_some()
+        let mut index = self.write();
+        let Some(ByLabels(entry)) = index.by_labels.take(labels) else { return false };
+        index.cut.remove(&entry.text);
+        self.0.series.remove(&entry);
+        true
     }
 
     /// Removes the series for which `keep` is false.
     pub fn retain(&self, mut keep: impl FnMut(&L) -> bool) {
-        self.0.series.write().unwrap_or_else(PoisonError::into_inner).retain(|labels, _| keep(labels));
+        let Index { by_labels, cut } = &mut *self.write();
+        by_labels.retain(|ByLabels(entry)| {
+            let kept = keep(&entry.labels);
+            if !kept {
+                cut.remove(&entry.text);
+                self.0.series.remove(entry);
+            }
+            kept
+        });
+    }
+
+    /// The same family with all its series from now on, found by an index.
+    ///
+    /// # Panics
+    /// When it has series already: a mistake of the program, found at its first start.
+    pub fn closed(self) -> ClosedFamily<L, C>
+    where
+        L: ClosedLabelSet,
+    {
+        assert!(self.write().by_labels.is_empty(), "metric {}: it has series already", self.0.desc.name);
+        let cells = C::make_all(&self.0.desc, L::COUNT);
+        for (index, cell) in cells.iter().enumerate() {
+            self.add(&L::at(index), |_| cell.clone());
+        }
+        ClosedFamily::new(cells, self)
     }
 
     /// How often the bound refused a series, so far.
     pub fn refused(&self) -> u64 {
         self.0.refused.get()
     }
+}
 
-    pub(crate) fn series(&self) -> Vec<Series> {
-        let series = self.0.series.read().unwrap_or_else(PoisonError::into_inner);
-        series
-            .iter()
-            .map(|(labels, cell)| Series { labels: LabelWriter::values_of(labels), point: cell.point() })
-            .collect()
+/// A family as a scrape sees it.
+pub(crate) trait ReadFamily: Send + Sync {
+    fn desc(&self) -> &Desc;
+    /// Appends the lines of its series.
+    fn text(&self, out: &mut Vec<u8>);
+    fn samples(&self, out: &mut Vec<Sample>);
+}
+
+impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
+    fn desc(&self) -> &Desc {
+        &self.0.desc
+    }
+
+    fn text(&self, out: &mut Vec<u8>) {
+        let (name, bounds) = (self.0.desc.name.as_ref(), self.0.bounds.as_ref());
+        self.0.series.each(|entry| {
+            entry.cell.write(&mut TextLines { name, labels: &entry.text, bounds, out: &mut *out });
+        });
+    }
+
+    fn samples(&self, out: &mut Vec<Sample>) {
+        self.0.series.each(|entry| {
+            let (values, _) = LabelWriter::values_of(&entry.labels);
+            entry.cell.write(&mut SampleLines { desc: &self.0.desc, values: &values, out: &mut *out });
+        });
     }
 }

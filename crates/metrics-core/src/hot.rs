@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cell::add;
+use crate::cell::{add, cumulative};
 use crate::owned::{Block, Key};
 
 /// A count that grows, for places where even a shared atomic is too slow: with several threads on one counter it costs
@@ -27,10 +27,22 @@ impl HotCounter {
 
     #[inline]
     pub fn inc_by(&self, by: u64) {
+        self.inc_other(0, by);
+    }
+
+    /// So many counters whose cells follow each other.
+    pub(crate) fn row(len: usize) -> Vec<Self> {
+        let block = Block::new(len);
+        (0..len).map(|first| Self(block.part(first))).collect()
+    }
+
+    /// Adds to the counter so many places further in its row.
+    #[inline]
+    pub(crate) fn inc_other(&self, further: usize, by: u64) {
         let shared = move |cells: &[AtomicU64]| {
-            cells[0].fetch_add(by, Ordering::Relaxed);
+            cells[further].fetch_add(by, Ordering::Relaxed);
         };
-        self.0.with(move |own| own.add(0, by), shared);
+        self.0.with(move |own| own.add(further, by), shared);
     }
 
     /// Adds up what every thread counted.
@@ -84,18 +96,14 @@ impl HotHistogram {
 
     /// Each bound with the observations up to it, infinity last; and so their number.
     pub fn cumulative(&self) -> Vec<(f64, u64)> {
-        let mut total = 0;
-        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
-        bounds
-            .enumerate()
-            .map(|(bucket, bound)| {
-                total += self.in_bucket(bucket);
-                (bound, total)
-            })
-            .collect()
+        cumulative(self.bounds, |bucket| self.in_bucket(bucket))
     }
 
-    fn in_bucket(&self, bucket: usize) -> u64 {
+    pub(crate) fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
+    pub(crate) fn in_bucket(&self, bucket: usize) -> u64 {
         self.cells.each(bucket).sum()
     }
 }

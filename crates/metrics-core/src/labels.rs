@@ -29,19 +29,24 @@ impl LabelSet for NoLabels {
 
 /// Takes the values of a label set.
 #[derive(Debug, Default)]
-pub struct LabelWriter(Vec<String>);
+pub struct LabelWriter {
+    values: Vec<String>,
+    was_cut: bool,
+}
 
 impl LabelWriter {
     pub fn value(&mut self, value: &impl LabelValue) {
         let mut text = String::new();
         value.write_value(&mut text);
-        self.0.push(bounded(text));
+        self.was_cut |= text.len() > VALUE_MAX_BYTES;
+        self.values.push(bounded(text));
     }
 
-    pub(crate) fn values_of(labels: &impl LabelSet) -> Vec<String> {
+    /// The values, and whether one of them is not whole.
+    pub(crate) fn values_of(labels: &impl LabelSet) -> (Vec<String>, bool) {
         let mut writer = Self::default();
         labels.write(&mut writer);
-        writer.0
+        (writer.values, writer.was_cut)
     }
 }
 

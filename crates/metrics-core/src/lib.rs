@@ -28,6 +28,7 @@
 //! **Invariant:** no sample is exposed without the HELP and TYPE of its family.
 
 mod cell;
+mod closed;
 mod collect;
 mod desc;
 mod encode;
@@ -35,10 +36,13 @@ mod family;
 mod hot;
 mod interop;
 mod labels;
+mod lines;
 mod owned;
 mod registry;
+mod series;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};
+pub use closed::{ClosedFamily, ClosedLabelSet, ClosedValue};
 pub use collect::{Collector, SampleSink};
 pub use desc::{Desc, MetricKind, SERIES_MAX};
 pub use encode::{Format, Sample};

@@ -151,7 +151,17 @@ impl Block {
 
     /// The key to the cells; valid as long as the block.
     pub(crate) fn key(self: &Arc<Self>) -> Key {
-        Key { place: self.place, block: Arc::clone(self) }
+        self.part(0)
+    }
+
+    /// The key to the cells from this one on.
+    pub(crate) fn part(self: &Arc<Self>, first: usize) -> Key {
+        let place = match self.place {
+            NOWHERE => NOWHERE,
+            // A block lies within a slab, whose cells are far fewer.
+            Place(begin) => Place(begin + u32::try_from(first).unwrap_or_default()),
+        };
+        Key { place, first, block: Arc::clone(self) }
     }
 }
 
@@ -169,10 +179,12 @@ impl Drop for Block {
     }
 }
 
-/// A handle of a block, with its place at hand.
+/// A handle of a block or of its later cells, with their place at hand.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     place: Place,
+    /// Of the block.
+    first: usize,
     block: Arc<Block>,
 }
 
@@ -219,14 +231,14 @@ impl Key {
                 CHUNKS.with(|chunks| chunks[index].set(Some(chunk)));
                 own(Own(chunk, self.place));
             }
-            None => shared(&self.block.shared),
+            None => shared(&self.block.shared[self.first..]),
         }
     }
 
     /// A cell's value in every thread, living or not.
     pub(crate) fn each(&self, offset: usize) -> impl Iterator<Item = u64> {
         let threads = slabs().filter_map(move |slab| slab.cell(self.place, offset));
-        threads.chain(self.block.shared.get(offset)).map(|cell| cell.load(Ordering::Relaxed))
+        threads.chain(self.block.shared.get(self.first + offset)).map(|cell| cell.load(Ordering::Relaxed))
     }
 }
 

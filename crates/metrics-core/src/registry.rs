@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
-use crate::collect::{Collector, SampleSink};
+use crate::collect::{Collector, SampleSink, Series};
 use crate::desc::{Desc, MetricKind};
-use crate::encode::{self, Format, Sample, Series};
-use crate::family::{Cell, Family};
+use crate::encode::{self, Format, Sample, SampleLines, TextLines};
+use crate::family::{Cell, Family, ReadFamily};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 
@@ -24,24 +26,48 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    sources: RwLock<Sources>,
+    /// Replaced as a whole by each registration, so that a scrape waits for none and none for a scrape.
+    sources: ArcSwap<Sources>,
+    /// Every name of a family or a sample that is in use. Held by who registers.
+    taken_names: Mutex<HashSet<String>>,
     refused: Arc<Refused>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Sources {
-    all: Vec<Source>,
-    /// Every name of a family or a sample that is in use.
-    taken_names: HashSet<String>,
+    all: Vec<Arc<Source>>,
+    /// Families by their name: the source, and the family's position in it.
+    order: Vec<(usize, usize)>,
 }
 
 /// Where the series of some families come from.
-struct Source {
-    descs: Vec<Desc>,
-    read: Box<Read>,
+enum Source {
+    Family(Box<dyn ReadFamily>),
+    Collector { descs: Vec<Desc>, collector: Arc<dyn Collector>, refused: Vec<Counter> },
 }
 
-type Read = dyn Fn(&[Desc]) -> Vec<Vec<Series>> + Send + Sync;
+impl Source {
+    fn descs(&self) -> &[Desc] {
+        match self {
+            Self::Family(family) => std::slice::from_ref(family.desc()),
+            Self::Collector { descs, .. } => descs,
+        }
+    }
+
+    /// What a collector reads now; nothing of a family, which is read when its turn comes.
+    fn collect(&self) -> Vec<Vec<Series>> {
+        match self {
+            Self::Family(_) => Vec::new(),
+            Self::Collector { descs, collector, refused } => {
+                let mut sink = SampleSink::new(descs);
+                collector.collect(&mut sink);
+                let (taken, past_bound) = sink.into_parts();
+                refused.iter().zip(past_bound).for_each(|(counter, count)| counter.inc_by(count));
+                taken
+            }
+        }
+    }
+}
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,8 +144,7 @@ impl Registry {
         assert_eq!(desc.kind, kind, "metric {} is declared as another type", desc.name);
         assert_eq!(desc.labels, L::names(), "metric {} is declared with other labels", desc.name);
         let family = Family::new(desc.clone(), self.0.refused.counter(&desc.name));
-        let read = family.clone();
-        self.add(vec![desc.clone()], Box::new(move |_| vec![read.series()]));
+        self.add(Source::Family(Box::new(family.clone())));
         family
     }
 
@@ -129,41 +154,33 @@ impl Registry {
             assert_ne!(desc.kind, MetricKind::Histogram, "metric {}: no collector has histograms", desc.name);
         }
         let refused: Vec<Counter> = descs.iter().map(|desc| self.0.refused.counter(&desc.name)).collect();
-        let read = move |descs: &[Desc]| {
-            let mut sink = SampleSink::new(descs);
-            collector.collect(&mut sink);
-            let (taken, past_bound) = sink.into_parts();
-            refused.iter().zip(past_bound).for_each(|(counter, count)| counter.inc_by(count));
-            taken
-        };
-        self.add(descs, Box::new(read));
+        self.add(Source::Collector { descs, collector, refused });
     }
 
-    fn add(&self, descs: Vec<Desc>, read: Box<Read>) {
-        let mut sources = self.0.sources.write().unwrap_or_else(PoisonError::into_inner);
-        for desc in &descs {
+    fn add(&self, source: Source) {
+        let mut taken_names = self.0.taken_names.lock().unwrap_or_else(PoisonError::into_inner);
+        for desc in source.descs() {
             if let Some(fault) = desc.fault() {
                 panic!("metric {}: {fault}", desc.name);
             }
             for name in desc.taken_names() {
-                assert!(
-                    !sources.taken_names.contains(&name),
-                    "metric {}: {name} is registered twice",
-                    desc.name
-                );
-                sources.taken_names.insert(name);
+                assert!(!taken_names.contains(&name), "metric {}: {name} is registered twice", desc.name);
+                taken_names.insert(name);
             }
         }
-        sources.all.push(Source { descs, read });
+        let mut sources = Sources::clone(&self.0.sources.load());
+        let at = sources.all.len();
+        sources.order.extend((0..source.descs().len()).map(|family| (at, family)));
+        sources.all.push(Arc::new(source));
+        let Sources { all, order } = &mut sources;
+        order.sort_by(|a, b| all[a.0].descs()[a.1].name.cmp(&all[b.0].descs()[b.1].name));
+        self.0.sources.store(Arc::new(sources));
     }
 
     /// Every family's description, by name.
     pub fn descs(&self) -> Vec<Desc> {
-        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner);
-        let mut descs: Vec<Desc> =
-            sources.all.iter().flat_map(|source| source.descs.iter().cloned()).collect();
-        descs.sort_by(|a, b| a.name.cmp(&b.name));
-        descs
+        let sources = self.0.sources.load();
+        sources.order.iter().map(|(at, family)| sources.all[*at].descs()[*family].clone()).collect()
     }
 
     /// How often bounds refused a series, over all families.
@@ -182,31 +199,44 @@ impl Registry {
         vec![SERIES_REFUSED.with_prefix(prefix)]
     }
 
-    fn read(&self) -> BTreeMap<String, (Desc, Vec<Series>)> {
-        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner);
-        let mut families = BTreeMap::new();
-        for source in &sources.all {
-            for (desc, mut series) in source.descs.iter().zip((source.read)(&source.descs)) {
-                series.sort_by(|a, b| a.labels.cmp(&b.labels));
-                // Values that were alike up to where they were cut: a scraper refuses all when a series comes twice.
-                series.dedup_by(|a, b| a.labels == b.labels);
-                families.insert(desc.name.to_string(), (desc.clone(), series));
-            }
-        }
-        families
-    }
-
     /// Appends every family, by name, in the form that a scraper asked for.
     pub fn encode(&self, format: Format, out: &mut Vec<u8>) {
-        for (desc, series) in self.read().values() {
-            encode::family(format, desc, series, out);
+        let sources = self.0.sources.load();
+        let collected: Vec<_> = sources.all.iter().map(|source| source.collect()).collect();
+        for (at, family) in &sources.order {
+            let source = &sources.all[*at];
+            let desc = &source.descs()[*family];
+            encode::head(format, desc, out);
+            match source.as_ref() {
+                Source::Family(family) => family.text(out),
+                Source::Collector { .. } => {
+                    for series in &collected[*at][*family] {
+                        let labels = encode::labels(desc.labels, &series.values);
+                        let (name, labels) = (desc.name.as_ref(), labels.as_ref());
+                        series.point.write(&mut TextLines { name, labels, bounds: &[], out: &mut *out });
+                    }
+                }
+            }
         }
         encode::end(format, out);
     }
 
     /// Every sample as it would be exposed, by the name of its family.
     pub fn snapshot(&self) -> Vec<Sample> {
-        self.read().values().flat_map(|(desc, series)| encode::samples(desc, series)).collect()
+        let sources = self.0.sources.load();
+        let collected: Vec<_> = sources.all.iter().map(|source| source.collect()).collect();
+        let mut samples = Vec::new();
+        for (at, family) in &sources.order {
+            match sources.all[*at].as_ref() {
+                Source::Family(family) => family.samples(&mut samples),
+                Source::Collector { descs, .. } => {
+                    for Series { values, point } in &collected[*at][*family] {
+                        point.write(&mut SampleLines { desc: &descs[*family], values, out: &mut samples });
+                    }
+                }
+            }
+        }
+        samples
     }
 }
 

@@ -1,10 +1,13 @@
 //! The registry as a scraper and as another service see it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 
 use nkudo_metrics_core::{
-    Collector, Counter, Desc, FloatCounter, Format, Gauge, Histogram, HotCounter, HotHistogram, NoLabels,
-    Registry, SERIES_MAX, SampleSink, label_set,
+    ClosedLabelSet, Collector, Counter, Desc, FloatCounter, Format, Gauge, Histogram, HotCounter,
+    HotHistogram, NoLabels, Registry, SERIES_MAX, SampleSink, closed_label_set, label_enum, label_set,
 };
 
 mod model;
@@ -17,6 +20,16 @@ label_set! {
 label_set! {
     /// One label of each kind of value.
     pub struct OfEachKind { word: &'static str, yes: bool, code: u16, offset: i64 }
+}
+
+label_enum! {
+    /// How a request ended.
+    pub enum Outcome { Success = "success", Failure = "failure", Refused = "refused" }
+}
+
+closed_label_set! {
+    /// By how it ended, and whether it was the first of its connection.
+    pub struct ByOutcome { outcome: Outcome, first: bool }
 }
 
 fn text(registry: &Registry, format: Format) -> String {
@@ -100,6 +113,66 @@ fn labels_of_each_kind_of_value_are_written() {
     family.get(&OfEachKind { word: "a", yes: true, code: 404, offset: -3 });
     let line = "g{word=\"a\",yes=\"true\",code=\"404\",offset=\"-3\"} 0.0\n";
     assert!(text(&registry, Format::Text004).ends_with(line));
+}
+
+#[test]
+fn a_closed_family_has_every_series_from_the_start_and_finds_each() {
+    let registry = Registry::new();
+    let desc = Desc::counter("calls_total", "Calls.").labels(&["outcome", "first"]);
+    let calls = registry.hot_counter_family::<ByOutcome>(&desc).closed();
+    assert_eq!(ByOutcome::COUNT, 6);
+    for index in 0..6 {
+        let labels = ByOutcome::at(index);
+        assert_eq!(labels.index(), index);
+        calls.get(&labels).inc_by(index as u64 / 2);
+        calls.inc_by(&labels, index as u64 - index as u64 / 2);
+    }
+    let lines: Vec<String> = text(&registry, Format::Text004).lines().skip(2).map(str::to_owned).collect();
+    let expected = ["success", "failure", "refused"].iter().flat_map(|outcome| {
+        [false, true].map(|first| format!("calls_total{{outcome=\"{outcome}\",first=\"{first}\"}}"))
+    });
+    let expected: Vec<String> = expected.enumerate().map(|(index, line)| format!("{line} {index}")).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(calls.get(&ByOutcome { outcome: Outcome::Refused, first: true }).get(), 5);
+    let small = Desc::gauge("small", "Too small a bound.").labels(&["outcome", "first"]).series_max(4);
+    assert_eq!(registry.gauge_family::<ByOutcome>(&small).closed().refused(), 2);
+}
+
+#[test]
+fn a_scrape_while_series_come_and_go_sees_each_once_and_whole() {
+    let registry = Registry::new();
+    let family = registry.counter_family::<ByName>(&Desc::counter("x_total", "X.").labels(&["name"]));
+    let stays = ByName { name: "stays".to_owned() };
+    family.get(&stays).inc_by(7);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let family = &family;
+                scope.spawn(move || {
+                    for i in 0..2_000 {
+                        let labels = ByName { name: format!("{writer}.{i}") };
+                        family.get(&labels).inc();
+                        if i % 5 != 0 {
+                            assert!(family.remove(&labels));
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            let text = text(&registry, Format::Text004);
+            let lines: Vec<&str> = text.lines().skip(2).collect();
+            let names: HashSet<&str> = lines.iter().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+            assert_eq!(names.len(), lines.len(), "a series came twice");
+            assert!(lines.contains(&"x_total{name=\"stays\"} 7"), "{text}");
+        }
+    });
+    assert_eq!(registry.snapshot().len(), 1 + 4 * 400);
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! The series of a family in the order in which they came, read without a lock.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+
+/// Room of the first chunk; each further one has twice the room of the one before.
+const FIRST_CHUNK: usize = 8;
+/// More chunks than memory has room for.
+const CHUNKS_MAX: usize = 40;
+/// Removed series that are borne with before the list is made anew.
+const REMOVED_MIN: usize = 64;
+
+/// One series.
+#[derive(Debug)]
+pub(crate) struct Entry<L, C> {
+    pub(crate) labels: L,
+    /// Its labels as they stand between the braces.
+    pub(crate) text: Box<str>,
+    pub(crate) cell: C,
+    removed: AtomicBool,
+}
+
+impl<L, C> Entry<L, C> {
+    pub(crate) fn new(labels: L, text: Box<str>, cell: C) -> Self {
+        Self { labels, text, cell, removed: AtomicBool::new(false) }
+    }
+}
+
+type Slot<L, C> = OnceLock<Arc<Entry<L, C>>>;
+type Chunk<L, C> = OnceLock<Box<[Slot<L, C>]>>;
+
+/// **Invariant:** a slot is filled once, before the length counts it.
+#[derive(Debug)]
+struct List<L, C> {
+    chunks: [Chunk<L, C>; CHUNKS_MAX],
+    len: AtomicUsize,
+}
+
+impl<L, C> Default for List<L, C> {
+    fn default() -> Self {
+        Self { chunks: [const { OnceLock::new() }; CHUNKS_MAX], len: AtomicUsize::new(0) }
+    }
+}
+
+impl<L, C> List<L, C> {
+    /// By one writer at a time.
+    fn push(&self, entry: Arc<Entry<L, C>>) {
+        let len = self.len.load(Ordering::Relaxed);
+        let (chunk, slot) = position(len);
+        let room = || (0..FIRST_CHUNK << chunk).map(|_| OnceLock::new()).collect();
+        let filled = self.chunks[chunk].get_or_init(room)[slot].set(entry);
+        debug_assert!(filled.is_ok(), "series are appended by one writer at a time");
+        self.len.store(len + 1, Ordering::Release);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Entry<L, C>>> {
+        let slots = self.chunks.iter().map_while(OnceLock::get).flat_map(|chunk| chunk.iter());
+        slots.take(self.len.load(Ordering::Acquire)).filter_map(OnceLock::get)
+    }
+}
+
+/// The chunk of a slot, and its place in it.
+fn position(index: usize) -> (usize, usize) {
+    let chunk = (index / FIRST_CHUNK + 1).ilog2() as usize;
+    (chunk, index - FIRST_CHUNK * ((1 << chunk) - 1))
+}
+
+/// A list that one writer at a time changes while readers go through it.
+#[derive(Debug)]
+pub(crate) struct SeriesList<L, C> {
+    list: ArcSwap<List<L, C>>,
+    removed: AtomicUsize,
+}
+
+impl<L, C> Default for SeriesList<L, C> {
+    fn default() -> Self {
+        Self { list: ArcSwap::default(), removed: AtomicUsize::new(0) }
+    }
+}
+
+impl<L, C> SeriesList<L, C> {
+    pub(crate) fn push(&self, entry: Arc<Entry<L, C>>) {
+        self.list.load().push(entry);
+    }
+
+    /// No reader that begins from here on sees the entry.
+    pub(crate) fn remove(&self, entry: &Entry<L, C>) {
+        entry.removed.store(true, Ordering::Release);
+        let removed = self.removed.load(Ordering::Relaxed) + 1;
+        self.removed.store(removed, Ordering::Relaxed);
+        let list = self.list.load();
+        if removed > REMOVED_MIN && removed > list.len.load(Ordering::Relaxed) / 2 {
+            let anew = List::default();
+            list.iter().filter(|entry| is_there(entry)).for_each(|entry| anew.push(Arc::clone(entry)));
+            self.list.store(Arc::new(anew));
+            self.removed.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn each(&self, mut take: impl FnMut(&Entry<L, C>)) {
+        self.list.load().iter().filter(|entry| is_there(entry)).for_each(|entry| take(entry));
+    }
+}
+
+fn is_there<L, C>(entry: &Entry<L, C>) -> bool {
+    !entry.removed.load(Ordering::Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_follow_each_other() {
+        let positions: Vec<(usize, usize)> = (0..57).map(position).collect();
+        let expected = [8, 16, 32].into_iter().enumerate();
+        let expected: Vec<_> =
+            expected.flat_map(|(chunk, room)| (0..room).map(move |slot| (chunk, slot))).collect();
+        assert_eq!(positions, expected.into_iter().chain([(3, 0)]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_removed_is_gone_and_the_rest_keeps_its_order() {
+        let list = SeriesList::default();
+        let entries: Vec<_> = (0..1_000).map(|i| Arc::new(Entry::new(i, Box::from(""), ()))).collect();
+        entries.iter().for_each(|entry| list.push(Arc::clone(entry)));
+        entries.iter().filter(|entry| entry.labels % 10 != 3).for_each(|entry| list.remove(entry));
+        let seen = || {
+            let mut seen = Vec::new();
+            list.each(|entry| seen.push(entry.labels));
+            seen
+        };
+        assert_eq!(seen(), (0..100).map(|i| i * 10 + 3).collect::<Vec<_>>());
+        assert!(list.list.load().len.load(Ordering::Relaxed) < 300, "room is given back");
+        list.push(Arc::new(Entry::new(7, Box::from(""), ())));
+        assert_eq!(seen().last(), Some(&7));
+    }
+}
