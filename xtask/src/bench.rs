@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::agent::build;
 use crate::interrupt;
 use crate::setup::{self, NODE_EXPORTER, QEMU};
+use crate::shell::{self, root};
 
 /// VMs of the idle and the adoption measurement.
 pub(crate) const VMS: u32 = 20;
@@ -56,6 +57,19 @@ impl Row {
 
 fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
+}
+
+/// The toolkit crates beside their peers. The program that measures is of another workspace, so that what it compares with
+/// never joins the project's dependencies.
+pub fn toolkit(json: Option<&Path>) -> Result<()> {
+    let mut command = shell::cargo();
+    command.args(["run", "--quiet", "--release", "--locked", "--manifest-path"]);
+    command.arg(root().join("xtask/peers/Cargo.toml"));
+    command.arg("--target-dir").arg(root().join("target/peers"));
+    if let Some(file) = json {
+        command.arg("--").arg("--json").arg(std::path::absolute(file)?);
+    }
+    shell::run(&mut command)
 }
 
 /// The agent: what it costs at rest, what it adds to a boot, how long it takes to adopt.

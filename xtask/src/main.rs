@@ -57,6 +57,12 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// The toolkit crates beside other libraries for the same work and beside a floor written by hand
+    Toolkit {
+        /// Write the figures here too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// The agent: idle cost, overhead over bare QEMU, time to adoption
     Agent {
         /// Write the figures here too
@@ -70,6 +76,7 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Lint => lint::run(),
+        Command::Bench { what: Bench::Toolkit { json } } => bench::toolkit(json.as_deref()),
         Command::Bench { what: Bench::Agent { json } } => bench::agent(json.as_deref()),
         Command::Load { agents, seconds, heartbeat_interval_ms, json } => {
             let heartbeat_interval = Duration::from_millis(heartbeat_interval_ms);

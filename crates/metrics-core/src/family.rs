@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
@@ -13,6 +14,7 @@ use crate::encode::{self, Sample, SampleLines, TextLines};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, LabelWriter};
 use crate::lines::Lines;
+use crate::recent;
 use crate::series::{Entry, SeriesList};
 
 /// A kind of cell that a family can hold.
@@ -111,7 +113,13 @@ struct Inner<L: LabelSet, C: Cell> {
     index: RwLock<Index<L, C>>,
     series: SeriesList<L, C>,
     refused: Counter,
+    /// Another one for each family of the process.
+    id: u64,
+    /// How often series were removed.
+    epoch: AtomicU64,
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Index<L, C> {
@@ -151,7 +159,8 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
             MetricKind::Counter | MetricKind::Gauge | MetricKind::Summary => Box::default(),
         };
         let index = RwLock::new(Index { by_labels: HashSet::new(), cut: HashMap::new() });
-        Self(Arc::new(Inner { desc, bounds, index, series: SeriesList::default(), refused }))
+        let (id, epoch) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), AtomicU64::new(0));
+        Self(Arc::new(Inner { desc, bounds, index, series: SeriesList::default(), refused, id, epoch }))
     }
 
     /// The cell of these labels. Keep it where it is written often: looking it up takes a lock, though none that a
@@ -197,6 +206,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         let Some(ByLabels(entry)) = index.by_labels.take(labels) else { return false };
         index.cut.remove(&entry.text);
         self.0.series.remove(&entry);
+        self.0.epoch.fetch_add(1, Ordering::Release);
         true
     }
 
@@ -211,6 +221,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
             }
             kept
         });
+        self.0.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// The same family with all its series from now on, found by an index.
@@ -232,6 +243,26 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
     /// How often the bound refused a series, so far.
     pub fn refused(&self) -> u64 {
         self.0.refused.get()
+    }
+}
+
+impl<L: LabelSet> Family<L, HotCounter> {
+    /// Adds one to the counter of these labels. A thread remembers the counters that it used last when all values are
+    /// numbers or `&'static str`, and finds them again without a lock.
+    #[inline]
+    pub fn inc(&self, labels: &L) {
+        self.inc_by(labels, 1);
+    }
+
+    #[inline]
+    pub fn inc_by(&self, labels: &L, by: u64) {
+        match labels.identity() {
+            Some(identity) => {
+                let epoch = self.0.epoch.load(Ordering::Acquire);
+                recent::inc_by(self.0.id, epoch, identity, by, || self.get(labels));
+            }
+            None => self.get(labels).inc_by(by),
+        }
     }
 }
 

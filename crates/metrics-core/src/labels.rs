@@ -6,6 +6,10 @@ use std::hash::Hash;
 /// Longest label value that is kept, in bytes; the rest is cut.
 const VALUE_MAX_BYTES: usize = 1_024;
 
+/// Labels by what they are and not by what they read: a text by its address and length, a number by its value. Equal
+/// identities are equal labels; equal labels may have several.
+pub type Identity = [(usize, usize); 4];
+
 /// A set of labels with fixed names. Made with [`label_set!`](crate::label_set).
 pub trait LabelSet: Clone + Eq + Hash + Send + Sync + 'static {
     /// The names, in their order.
@@ -13,6 +17,11 @@ pub trait LabelSet: Clone + Eq + Hash + Send + Sync + 'static {
 
     /// Writes each value, in the order of the names.
     fn write(&self, writer: &mut LabelWriter);
+
+    /// What the labels are recognised by without reading them; none where that is not possible.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
 }
 
 /// The labels of a metric that has none.
@@ -60,6 +69,11 @@ pub(crate) fn bounded(mut text: String) -> String {
 pub trait LabelValue {
     /// Appends the value, unescaped.
     fn write_value(&self, out: &mut String);
+
+    /// Two numbers that no other value of the type has; none where there are no such.
+    fn identity(&self) -> Option<(usize, usize)> {
+        None
+    }
 }
 
 impl LabelValue for String {
@@ -72,6 +86,11 @@ impl LabelValue for &'static str {
     fn write_value(&self, out: &mut String) {
         out.push_str(self);
     }
+
+    #[inline]
+    fn identity(&self) -> Option<(usize, usize)> {
+        Some((self.as_ptr().addr(), self.len()))
+    }
 }
 
 macro_rules! displayed {
@@ -79,6 +98,11 @@ macro_rules! displayed {
         $(impl LabelValue for $type {
             fn write_value(&self, out: &mut String) {
                 display(self, out);
+            }
+
+            #[inline]
+            fn identity(&self) -> Option<(usize, usize)> {
+                Some((usize::try_from(*self).ok()?, 0))
             }
         })+
     };
@@ -105,6 +129,14 @@ macro_rules! label_set {
 
             fn write(&self, writer: &mut $crate::LabelWriter) {
                 $(writer.value(&self.$field);)+
+            }
+
+            #[inline]
+            fn identity(&self) -> Option<$crate::Identity> {
+                let mut identity = $crate::Identity::default();
+                let mut places = identity.iter_mut();
+                $(*places.next()? = $crate::LabelValue::identity(&self.$field)?;)+
+                Some(identity)
             }
         }
     };

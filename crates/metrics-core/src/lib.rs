@@ -2,6 +2,8 @@
 //!
 //! The principal type is [`Registry`]. It is an instance and never global; it hands out cells ([`Counter`],
 //! [`Gauge`], [`Histogram`]) and families of cells ([`Family`]), which are cheap to clone and take no lock to write.
+//! For the hottest places there are [`HotCounter`] and [`HotHistogram`], whose cells each thread has for itself, and
+//! [`ClosedFamily`], which finds a cell by the index of its labels.
 //!
 //! ```
 //! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
@@ -23,6 +25,8 @@
 //! ```
 //!
 //! **Invariant:** writing to a cell takes no lock and allocates nothing.
+//! **Invariant:** a scrape takes no lock that a writer needs, neither to a cell nor to make a series.
+//! **Invariant:** what a thread counted is never lost and never counted twice, also when it ends.
 //! **Invariant:** a family holds a bounded number of series; what the bound refuses is counted and written to a cell
 //! that nobody reads.
 //! **Invariant:** no sample is exposed without the HELP and TYPE of its family.
@@ -38,6 +42,7 @@ mod interop;
 mod labels;
 mod lines;
 mod owned;
+mod recent;
 mod registry;
 mod series;
 
@@ -48,5 +53,5 @@ pub use desc::{Desc, MetricKind, SERIES_MAX};
 pub use encode::{Format, Sample};
 pub use family::{Cell, Family};
 pub use hot::{HotCounter, HotHistogram};
-pub use labels::{LabelSet, LabelValue, LabelWriter, NoLabels};
+pub use labels::{Identity, LabelSet, LabelValue, LabelWriter, NoLabels};
 pub use registry::Registry;

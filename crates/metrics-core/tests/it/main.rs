@@ -139,6 +139,38 @@ fn a_closed_family_has_every_series_from_the_start_and_finds_each() {
 }
 
 #[test]
+fn a_remembered_counter_is_that_of_its_labels_and_forgotten_with_its_series() {
+    let registry = Registry::new();
+    let desc = Desc::counter("x_total", "X.").labels(&["word", "yes", "code", "offset"]);
+    let family = registry.hot_counter_family::<OfEachKind>(&desc);
+    let other = registry.hot_counter_family::<OfEachKind>(&Desc { name: "y_total".into(), ..desc.clone() });
+    let words: Vec<&'static str> = (0..40).map(|i| &*format!("w{}", i % 20).leak()).collect();
+    for _ in 0..3 {
+        for word in &words {
+            for code in 0..5 {
+                family.inc(&OfEachKind { word, yes: true, code, offset: 3 });
+                other.inc_by(&OfEachKind { word, yes: true, code, offset: 3 }, 10);
+                // A value without an identity is looked up.
+                family.inc(&OfEachKind { word, yes: true, code, offset: -3 });
+            }
+        }
+    }
+    let values = |name: &str| -> Vec<f64> {
+        let samples = registry.snapshot().into_iter().filter(|sample| sample.name == name);
+        samples.map(|sample| sample.value).collect()
+    };
+    // Each word is there at two addresses.
+    assert_eq!(values("x_total"), vec![6.0; 200]);
+    assert_eq!(values("y_total"), vec![60.0; 100]);
+    let labels = OfEachKind { word: words[0], yes: true, code: 0, offset: 3 };
+    family.inc(&labels);
+    assert!(family.remove(&labels));
+    family.inc(&labels);
+    assert_eq!(family.get(&labels).get(), 1, "it is another series now");
+    assert_eq!(values("x_total").len(), 200);
+}
+
+#[test]
 fn a_scrape_while_series_come_and_go_sees_each_once_and_whole() {
     let registry = Registry::new();
     let family = registry.counter_family::<ByName>(&Desc::counter("x_total", "X.").labels(&["name"]));

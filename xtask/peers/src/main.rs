@@ -1,0 +1,127 @@
+//! Measures the project's toolkit crates beside the libraries that others use for the same work, and beside a floor
+//! written by hand, all in one run.
+
+mod harness;
+mod limit;
+mod memory;
+mod ours;
+mod peers {
+    //! One file for each library.
+    pub(crate) mod measured;
+    pub(crate) mod metrics;
+    pub(crate) mod opentelemetry;
+    pub(crate) mod prometheus;
+    pub(crate) mod prometheus_client;
+}
+mod row;
+
+use std::process::ExitCode;
+
+use harness::{Row, measure};
+use peers::{measured, metrics, opentelemetry, prometheus, prometheus_client};
+
+/// Rounds of which the median counts, when nobody says otherwise.
+const ROUNDS: usize = 7;
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for threads in [1, 2] {
+        let of = |work: &str| {
+            let plural = if threads == 1 { "" } else { "s" };
+            format!("{work}, {threads} thread{plural}")
+        };
+        let counters = vec![
+            ours::hot_counter(threads),
+            limit::counter(threads),
+            prometheus_client::counter(threads),
+            prometheus::counter(threads),
+            measured::counter(threads),
+            metrics::counter(threads),
+            opentelemetry::counter(threads),
+        ];
+        rows.push(Row::new(of("counter"), "ns", counters));
+        let shared = vec![
+            ours::counter(threads),
+            limit::shared_counter(threads),
+            prometheus_client::counter(threads),
+            prometheus::counter(threads),
+            measured::counter(threads),
+        ];
+        rows.push(Row::new(of("counter that threads share"), "ns", shared));
+        let labelled = vec![ours::closed_labels(threads), limit::labels(threads), measured::labels(threads)];
+        rows.push(Row::new(of("counter by two enums, 16 series"), "ns", labelled));
+        let labelled = vec![
+            ours::string_labels(threads),
+            prometheus_client::labels(threads),
+            prometheus::labels(threads),
+            metrics::labels(threads),
+            opentelemetry::labels(threads),
+        ];
+        rows.push(Row::new(of("counter by two strings, 16 series"), "ns", labelled));
+        let histograms = vec![
+            ours::hot_histogram(threads),
+            limit::histogram(threads),
+            prometheus_client::histogram(threads),
+            prometheus::histogram(threads),
+            measured::histogram(threads),
+            metrics::histogram(threads),
+        ];
+        rows.push(Row::new(of("histogram, 12 buckets"), "ns", histograms));
+    }
+    let scrapes = vec![
+        ours::scrape(),
+        limit::scrape(),
+        prometheus_client::scrape(),
+        prometheus::scrape(),
+        metrics::scrape(),
+    ];
+    rows.push(Row::new("scrape of 100,000 series".to_owned(), "ms", scrapes));
+    let creations =
+        vec![ours::creation(), prometheus_client::creation(), prometheus::creation(), metrics::creation()];
+    rows.push(Row::new("a series made while others are scraped, p99.9".to_owned(), "µs", creations));
+    let memory = vec![
+        ours::counter_memory(),
+        prometheus_client::counter_memory(),
+        prometheus::counter_memory(),
+        metrics::counter_memory(),
+    ];
+    rows.push(Row::new("memory of a counter".to_owned(), "B", memory));
+    let memory =
+        vec![ours::histogram_memory(), prometheus_client::histogram_memory(), prometheus::histogram_memory()];
+    rows.push(Row::new("memory of a histogram, 12 buckets".to_owned(), "B", memory));
+    rows
+}
+
+fn main() -> ExitCode {
+    let (mut json, mut filter, mut rounds) = (None, String::new(), ROUNDS);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), args.next()) {
+            ("--json", Some(file)) => json = Some(file),
+            ("--filter", Some(text)) => filter = text,
+            ("--rounds", Some(count)) if count.parse().is_ok_and(|count: usize| count > 0) => {
+                rounds = count.parse().unwrap_or(ROUNDS);
+            }
+            _ => {
+                eprintln!("usage: nkudo-peers [--rounds N] [--filter TEXT] [--json FILE]");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let rows: Vec<row::Figures> = rows()
+        .into_iter()
+        .filter(|row| row.name.contains(&filter))
+        .map(|row| {
+            let figures = measure(row, rounds);
+            row::print(&figures);
+            figures
+        })
+        .collect();
+    if let Some(file) = json
+        && let Err(error) = row::write(&rows, &file)
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
