@@ -46,19 +46,22 @@ pub(crate) fn end(format: Format, out: &mut Vec<u8>) {
     }
 }
 
-/// The labels of a series as they stand between the braces.
-pub(crate) fn labels(names: &[&str], values: &[String]) -> Box<str> {
-    let mut text = String::new();
-    for (name, value) in names.iter().zip(values) {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(name);
-        text.push_str("=\"");
-        escape(value, true, |part| text.push_str(part));
-        text.push('"');
+/// Appends a label to those that stand between the braces.
+pub(crate) fn label(name: &str, value: &str, text: &mut String) {
+    if !text.is_empty() {
+        text.push(',');
     }
-    text.into_boxed_str()
+    text.push_str(name);
+    text.push_str("=\"");
+    escape(value, true, |part| text.push_str(part));
+    text.push('"');
+}
+
+/// The labels of a series as they stand between the braces.
+pub(crate) fn labels(names: &[&str], values: &[String]) -> String {
+    let mut text = String::new();
+    names.iter().zip(values).for_each(|(name, value)| label(name, value, &mut text));
+    text
 }
 
 /// The bounds of buckets as the label `le` has them, infinity last.

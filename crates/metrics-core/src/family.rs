@@ -177,9 +177,9 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         if let Some(known) = index.by_labels.get(labels) {
             return known.0.cell.clone();
         }
-        let (values, was_cut) = LabelWriter::values_of(labels);
-        let text = encode::labels(self.0.desc.labels, &values);
-        if let Some(same) = index.cut.get(&text).filter(|_| was_cut) {
+        let mut writer = LabelWriter::of_text(self.0.desc.labels);
+        let (text, was_cut) = writer.text_of(labels);
+        if let Some(same) = index.cut.get(text).filter(|_| was_cut) {
             return same.clone();
         }
         let cell = make(&self.0.desc);
@@ -188,12 +188,18 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
             return cell;
         }
         if was_cut {
-            index.cut.insert(text.clone(), cell.clone());
+            index.cut.insert(Box::from(text), cell.clone());
         }
-        let entry = Arc::new(Entry::new(labels.clone(), text, cell.clone()));
+        let entry = Arc::new(Entry::new(labels.clone(), cell.clone()));
         self.0.series.push(Arc::clone(&entry));
         index.by_labels.insert(ByLabels(entry));
         cell
+    }
+
+    fn forget_cut(&self, cut: &mut HashMap<Box<str>, C>, labels: &L) {
+        if !cut.is_empty() {
+            cut.remove(LabelWriter::of_text(self.0.desc.labels).text_of(labels).0);
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Index<L, C>> {
@@ -204,7 +210,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
     pub fn remove(&self, labels: &L) -> bool {
         let mut index = self.write();
         let Some(ByLabels(entry)) = index.by_labels.take(labels) else { return false };
-        index.cut.remove(&entry.text);
+        self.forget_cut(&mut index.cut, labels);
         self.0.series.remove(&entry);
         self.0.epoch.fetch_add(1, Ordering::Release);
         true
@@ -216,7 +222,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         by_labels.retain(|ByLabels(entry)| {
             let kept = keep(&entry.labels);
             if !kept {
-                cut.remove(&entry.text);
+                self.forget_cut(cut, &entry.labels);
                 self.0.series.remove(entry);
             }
             kept
@@ -281,14 +287,16 @@ impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
 
     fn text(&self, out: &mut Vec<u8>) {
         let (name, bounds) = (self.0.desc.name.as_ref(), self.0.bounds.as_ref());
+        let mut writer = LabelWriter::of_text(self.0.desc.labels);
         self.0.series.each(|entry| {
-            entry.cell.write(&mut TextLines { name, labels: &entry.text, bounds, out: &mut *out });
+            let (labels, _) = writer.text_of(&entry.labels);
+            entry.cell.write(&mut TextLines { name, labels, bounds, out: &mut *out });
         });
     }
 
     fn samples(&self, out: &mut Vec<Sample>) {
         self.0.series.each(|entry| {
-            let (values, _) = LabelWriter::values_of(&entry.labels);
+            let values = LabelWriter::values_of(&entry.labels);
             entry.cell.write(&mut SampleLines { desc: &self.0.desc, values: &values, out: &mut *out });
         });
     }

@@ -3,6 +3,8 @@
 use std::fmt::{Display, Write as _};
 use std::hash::Hash;
 
+use crate::encode;
+
 /// Longest label value that is kept, in bytes; the rest is cut.
 const VALUE_MAX_BYTES: usize = 1_024;
 
@@ -37,25 +39,76 @@ impl LabelSet for NoLabels {
 }
 
 /// Takes the values of a label set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LabelWriter {
-    values: Vec<String>,
+    taken: Taken,
+    /// The value in hand.
+    value: String,
     was_cut: bool,
+}
+
+/// What becomes of the values.
+#[derive(Debug)]
+enum Taken {
+    Values(Vec<String>),
+    /// The labels as they stand between the braces.
+    Text {
+        names: &'static [&'static str],
+        /// Values so far.
+        count: usize,
+        text: String,
+    },
 }
 
 impl LabelWriter {
     pub fn value(&mut self, value: &impl LabelValue) {
-        let mut text = String::new();
-        value.write_value(&mut text);
-        self.was_cut |= text.len() > VALUE_MAX_BYTES;
-        self.values.push(bounded(text));
+        self.value.clear();
+        value.write_value(&mut self.value);
+        if self.value.len() > VALUE_MAX_BYTES {
+            self.was_cut = true;
+            self.value.truncate(self.value.floor_char_boundary(VALUE_MAX_BYTES));
+        }
+        match &mut self.taken {
+            Taken::Values(values) => values.push(self.value.clone()),
+            Taken::Text { names, count, text } => {
+                if let Some(name) = names.get(*count) {
+                    encode::label(name, &self.value, text);
+                }
+                *count += 1;
+            }
+        }
     }
 
-    /// The values, and whether one of them is not whole.
-    pub(crate) fn values_of(labels: &impl LabelSet) -> (Vec<String>, bool) {
-        let mut writer = Self::default();
+    fn new(taken: Taken) -> Self {
+        Self { taken, value: String::new(), was_cut: false }
+    }
+
+    pub(crate) fn values_of(labels: &impl LabelSet) -> Vec<String> {
+        let mut writer = Self::new(Taken::Values(Vec::new()));
         labels.write(&mut writer);
-        (writer.values, writer.was_cut)
+        match writer.taken {
+            Taken::Values(values) => values,
+            Taken::Text { .. } => Vec::new(),
+        }
+    }
+
+    /// Writes the text of one label set after the other, in one buffer.
+    pub(crate) fn of_text(names: &'static [&'static str]) -> Self {
+        Self::new(Taken::Text { names, count: 0, text: String::new() })
+    }
+
+    /// The labels as they stand between the braces, and whether one of the values is not whole.
+    pub(crate) fn text_of(&mut self, labels: &impl LabelSet) -> (&str, bool) {
+        self.was_cut = false;
+        if let Taken::Text { count, text, .. } = &mut self.taken {
+            *count = 0;
+            text.clear();
+        }
+        labels.write(self);
+        match &self.taken {
+            Taken::Text { text, .. } => (text, self.was_cut),
+            Taken::Values(_) => ("", self.was_cut),
+        }
     }
 }
 

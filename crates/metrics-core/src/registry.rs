@@ -212,7 +212,7 @@ impl Registry {
                 Source::Collector { .. } => {
                     for series in &collected[*at][*family] {
                         let labels = encode::labels(desc.labels, &series.values);
-                        let (name, labels) = (desc.name.as_ref(), labels.as_ref());
+                        let (name, labels) = (desc.name.as_ref(), labels.as_str());
                         series.point.write(&mut TextLines { name, labels, bounds: &[], out: &mut *out });
                     }
                 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Room of the first chunk; each further one has twice the room of the one before.
 const FIRST_CHUNK: usize = 8;
@@ -16,19 +16,18 @@ const REMOVED_MIN: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Entry<L, C> {
     pub(crate) labels: L,
-    /// Its labels as they stand between the braces.
-    pub(crate) text: Box<str>,
     pub(crate) cell: C,
     removed: AtomicBool,
 }
 
 impl<L, C> Entry<L, C> {
-    pub(crate) fn new(labels: L, text: Box<str>, cell: C) -> Self {
-        Self { labels, text, cell, removed: AtomicBool::new(false) }
+    pub(crate) fn new(labels: L, cell: C) -> Self {
+        Self { labels, cell, removed: AtomicBool::new(false) }
     }
 }
 
-type Slot<L, C> = OnceLock<Arc<Entry<L, C>>>;
+/// Filled once; a swap that never swaps, because it is half as large as a cell that knows that.
+type Slot<L, C> = ArcSwapOption<Entry<L, C>>;
 type Chunk<L, C> = OnceLock<Box<[Slot<L, C>]>>;
 
 /// **Invariant:** a slot is filled once, before the length counts it.
@@ -49,15 +48,18 @@ impl<L, C> List<L, C> {
     fn push(&self, entry: Arc<Entry<L, C>>) {
         let len = self.len.load(Ordering::Relaxed);
         let (chunk, slot) = position(len);
-        let room = || (0..FIRST_CHUNK << chunk).map(|_| OnceLock::new()).collect();
-        let filled = self.chunks[chunk].get_or_init(room)[slot].set(entry);
-        debug_assert!(filled.is_ok(), "series are appended by one writer at a time");
+        let room = || (0..FIRST_CHUNK << chunk).map(|_| Slot::empty()).collect();
+        self.chunks[chunk].get_or_init(room)[slot].store(Some(entry));
         self.len.store(len + 1, Ordering::Release);
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Arc<Entry<L, C>>> {
+    /// Every entry that is not removed.
+    fn each(&self, mut take: impl FnMut(&Arc<Entry<L, C>>)) {
         let slots = self.chunks.iter().map_while(OnceLock::get).flat_map(|chunk| chunk.iter());
-        slots.take(self.len.load(Ordering::Acquire)).filter_map(OnceLock::get)
+        for slot in slots.take(self.len.load(Ordering::Acquire)) {
+            let entry = slot.load();
+            entry.iter().filter(|entry| !entry.removed.load(Ordering::Acquire)).for_each(&mut take);
+        }
     }
 }
 
@@ -93,19 +95,15 @@ impl<L, C> SeriesList<L, C> {
         let list = self.list.load();
         if removed > REMOVED_MIN && removed > list.len.load(Ordering::Relaxed) / 2 {
             let anew = List::default();
-            list.iter().filter(|entry| is_there(entry)).for_each(|entry| anew.push(Arc::clone(entry)));
+            list.each(|entry| anew.push(Arc::clone(entry)));
             self.list.store(Arc::new(anew));
             self.removed.store(0, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn each(&self, mut take: impl FnMut(&Entry<L, C>)) {
-        self.list.load().iter().filter(|entry| is_there(entry)).for_each(|entry| take(entry));
+        self.list.load().each(|entry| take(entry));
     }
-}
-
-fn is_there<L, C>(entry: &Entry<L, C>) -> bool {
-    !entry.removed.load(Ordering::Acquire)
 }
 
 #[cfg(test)]
@@ -124,7 +122,7 @@ mod tests {
     #[test]
     fn what_was_removed_is_gone_and_the_rest_keeps_its_order() {
         let list = SeriesList::default();
-        let entries: Vec<_> = (0..1_000).map(|i| Arc::new(Entry::new(i, Box::from(""), ()))).collect();
+        let entries: Vec<_> = (0..1_000).map(|i| Arc::new(Entry::new(i, ()))).collect();
         entries.iter().for_each(|entry| list.push(Arc::clone(entry)));
         entries.iter().filter(|entry| entry.labels % 10 != 3).for_each(|entry| list.remove(entry));
         let seen = || {
@@ -134,7 +132,7 @@ mod tests {
         };
         assert_eq!(seen(), (0..100).map(|i| i * 10 + 3).collect::<Vec<_>>());
         assert!(list.list.load().len.load(Ordering::Relaxed) < 300, "room is given back");
-        list.push(Arc::new(Entry::new(7, Box::from(""), ())));
+        list.push(Arc::new(Entry::new(7, ())));
         assert_eq!(seen().last(), Some(&7));
     }
 }

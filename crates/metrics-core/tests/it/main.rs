@@ -18,6 +18,11 @@ label_set! {
 }
 
 label_set! {
+    /// By a text that is never freed.
+    pub struct ByWord { name: &'static str }
+}
+
+label_set! {
     /// One label of each kind of value.
     pub struct OfEachKind { word: &'static str, yes: bool, code: u16, offset: i64 }
 }

@@ -1,13 +1,14 @@
 //! Cells and families against simple models of them, written to by several threads.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nkudo_metrics_core::{Counter, Desc, Format, Gauge, Histogram, Registry};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
-use crate::{ByName, text};
+use crate::{ByName, ByWord, text};
 
 const BOUNDS: &[f64] = &[0.5, 10.0, 100.5];
 
@@ -71,6 +72,65 @@ proptest! {
             prop_assert_eq!(read.to_bits(), if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() });
         }
     }
+}
+
+/// Eight threads at a time, ninety-six in all, write while series come and go and a scraper looks on.
+#[test]
+fn sums_are_those_of_the_model_while_series_come_and_go_and_threads_end() {
+    let registry = Registry::new();
+    let by_name = |name: &'static str| Desc::counter(name, "Writes.").labels(&["name"]);
+    let hot = registry.hot_counter_family::<ByWord>(&by_name("hot_total"));
+    let shared = registry.counter_family::<ByWord>(&by_name("shared_total"));
+    let seconds = registry.hot_histogram(&Desc::histogram("seconds", "Values.", BOUNDS));
+    let words: Vec<&'static str> = (0..10).map(|i| &*format!("word{i}").leak()).collect();
+    let passing: Vec<&'static str> = (0..96).map(|i| &*format!("passing{i}").leak()).collect();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let scraper = scope.spawn(|| {
+            let mut last: BTreeMap<String, f64> = BTreeMap::new();
+            let mut scrapes = 0;
+            while !done.load(Ordering::Acquire) {
+                for sample in registry.snapshot() {
+                    let name = format!("{}{:?}", sample.name, sample.labels);
+                    if !name.contains("passing") && !name.ends_with("_sum[]") {
+                        let before = last.insert(name.clone(), sample.value).unwrap_or_default();
+                        assert!(sample.value >= before, "{name} fell from {before} to {}", sample.value);
+                    }
+                }
+                scrapes += 1;
+            }
+            scrapes
+        });
+        for wave in passing.chunks(8) {
+            thread::scope(|wave_scope| {
+                for own in wave {
+                    let (hot, shared, seconds, words) = (&hot, &shared, &seconds, &words);
+                    wave_scope.spawn(move || {
+                        for i in 0..2_000_u32 {
+                            let name = words[i as usize % words.len()];
+                            hot.inc(&ByWord { name });
+                            shared.get(&ByWord { name }).inc_by(2);
+                            seconds.observe(f64::from(i % 128));
+                            hot.inc(&ByWord { name: own });
+                            if i % 100 == 99 {
+                                assert_eq!(hot.get(&ByWord { name: own }).get(), 100);
+                                assert!(hot.remove(&ByWord { name: own }));
+                            }
+                        }
+                    });
+                }
+            });
+        }
+        done.store(true, Ordering::Release);
+        assert!(scraper.join().unwrap() > 1, "the scraper saw nothing");
+    });
+    for word in words {
+        let labels = ByWord { name: word };
+        assert_eq!((hot.get(&labels).get(), shared.get(&labels).get()), (96 * 200, 96 * 400), "{word}");
+    }
+    let sum: u32 = (0..2_000).map(|i| i % 128).sum();
+    assert_eq!((seconds.count(), seconds.sum()), (96 * 2_000, f64::from(96 * sum)));
+    assert_eq!(registry.snapshot().iter().filter(|sample| sample.name == "hot_total").count(), 10);
 }
 
 /// What a reader of either format makes of an escaped label value.
