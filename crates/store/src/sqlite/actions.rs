@@ -14,6 +14,22 @@ use crate::records::{ActionFilter, ActionRecord, Asked, Cancelled, Counts, Origi
 const OUTCOME_UNKNOWN: &str =
     "the agent was unenrolled while the action was on its way or running; its outcome is unknown";
 
+// An action is found by its tenant and id, for which there is an index of all of them; the agent's own index has open ones
+// only, and walks all of those.
+const MARK_SENT: &str = "UPDATE actions SET sent_at_ms = COALESCE(sent_at_ms, $1)
+    WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $2) AND action_id = $3 AND agent_id = $2
+        AND status IN ('queued', 'delivered', 'running')";
+const MARK_DELIVERED: &str = "UPDATE actions SET status = 'delivered'
+    WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $1) AND action_id = $2 AND agent_id = $1
+        AND status = 'queued'";
+const MARK_STARTED: &str =
+    "UPDATE actions SET status = 'running', started_at_ms = COALESCE(started_at_ms, $1)
+    WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $2) AND action_id = $3 AND agent_id = $2
+        AND status IN ('queued', 'delivered')";
+const END_UNRUN: &str = "UPDATE actions SET status = $1, error = $2, completed_at_ms = $3
+    WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $4) AND action_id = $5 AND agent_id = $4
+        AND status IN ('queued', 'delivered', 'running')";
+
 fn record(row: &SqliteRow) -> Result<ActionRecord, Fault> {
     let origin = match row.try_get("origin")? {
         "fleet" => Origin::Fleet,
@@ -182,15 +198,12 @@ pub(super) async fn mark_sent(
     let agent_id = agent_id.to_string();
     let mut marked = Vec::with_capacity(action_ids.len());
     for action_id in action_ids {
-        let done = query(
-            "UPDATE actions SET sent_at_ms = COALESCE(sent_at_ms, $1)
-             WHERE agent_id = $2 AND action_id = $3 AND status IN ('queued', 'delivered', 'running')",
-        )
-        .bind(now_ms)
-        .bind(&agent_id)
-        .bind(action_id.as_str())
-        .execute(&mut *connection)
-        .await?;
+        let done = query(MARK_SENT)
+            .bind(now_ms)
+            .bind(&agent_id)
+            .bind(action_id.as_str())
+            .execute(&mut *connection)
+            .await?;
         if done.rows_affected() > 0 {
             marked.push(action_id.clone());
         }
@@ -205,11 +218,7 @@ pub(super) async fn mark_delivered(
 ) -> Result<(), Fault> {
     let agent_id = agent_id.to_string();
     for action_id in action_ids {
-        query("UPDATE actions SET status = 'delivered' WHERE agent_id = $1 AND action_id = $2 AND status = 'queued'")
-            .bind(&agent_id)
-            .bind(action_id.as_str())
-            .execute(&mut *connection)
-            .await?;
+        query(MARK_DELIVERED).bind(&agent_id).bind(action_id.as_str()).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -221,15 +230,12 @@ pub(super) async fn mark_started(
 ) -> Result<(), Fault> {
     let agent_id = agent_id.to_string();
     for (action_id, started_at_ms) in started {
-        query(
-            "UPDATE actions SET status = 'running', started_at_ms = COALESCE(started_at_ms, $1)
-             WHERE agent_id = $2 AND action_id = $3 AND status IN ('queued', 'delivered')",
-        )
-        .bind(started_at_ms)
-        .bind(&agent_id)
-        .bind(action_id.as_str())
-        .execute(&mut *connection)
-        .await?;
+        query(MARK_STARTED)
+            .bind(started_at_ms)
+            .bind(&agent_id)
+            .bind(action_id.as_str())
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
@@ -242,17 +248,14 @@ pub(super) async fn end_unrun(
     error: Option<&str>,
     now_ms: i64,
 ) -> Result<bool, Fault> {
-    let ended = query(
-        "UPDATE actions SET status = $1, error = $2, completed_at_ms = $3
-         WHERE agent_id = $4 AND action_id = $5 AND status IN ('queued', 'delivered', 'running')",
-    )
-    .bind(status.as_str())
-    .bind(error)
-    .bind(now_ms)
-    .bind(agent_id.to_string())
-    .bind(action_id.as_str())
-    .execute(connection)
-    .await?;
+    let ended = query(END_UNRUN)
+        .bind(status.as_str())
+        .bind(error)
+        .bind(now_ms)
+        .bind(agent_id.to_string())
+        .bind(action_id.as_str())
+        .execute(connection)
+        .await?;
     Ok(ended.rows_affected() > 0)
 }
 
@@ -344,4 +347,28 @@ pub(super) async fn counts(connection: &mut SqliteConnection) -> Result<Counts, 
     .fetch_one(connection)
     .await?;
     Ok(Counts { agents: number(&row, "agents")?, open_actions: number(&row, "open_actions")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
+    use super::super::opening::MIGRATIONS;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_agents_tell_is_found_by_an_index_of_all_actions() {
+        let mut books = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for (_, _, sql) in MIGRATIONS {
+            sqlx::raw_sql(sql).execute(&mut books).await.unwrap();
+        }
+        for statement in [MARK_SENT, MARK_DELIVERED, MARK_STARTED, END_UNRUN] {
+            let explain = format!("EXPLAIN QUERY PLAN {statement}");
+            let plan = query(AssertSqlSafe(explain)).fetch_all(&mut books).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+            let found = "SEARCH actions USING INDEX sqlite_autoindex_actions_1 (tenant_id=? AND action_id=?)";
+            assert!(steps.iter().any(|step| step == found), "{statement}: {steps:?}");
+            assert!(steps.iter().all(|step| !step.contains("SCAN actions")), "{statement}: {steps:?}");
+        }
+    }
 }

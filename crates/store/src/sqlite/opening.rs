@@ -13,7 +13,7 @@ use super::fault::on_open;
 use crate::error::StoreError;
 
 /// Every migration, by its version. A file that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] =
+pub(super) const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "books", include_str!("../../migrations/sqlite/0001_books.sql"))];
 /// Connections that read.
 const READERS_MAX: u32 = 4;
