@@ -96,13 +96,13 @@ impl Link {
                     let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
                     backoff.asked_to_wait(asked_ms, random())
                 }
-                Ended::Failed { error, lived } => {
+                Ended::Failed { error, refused, lived } => {
                     outage = true;
                     if lived {
                         backoff.succeeded();
                     }
                     tracing::warn!(reason = error, "no link to the control plane");
-                    self.standing.failed(error.clone());
+                    self.standing.failed(error.clone(), refused);
                     context.health.set(Health::Degraded(error));
                     backoff.failed(random())
                 }

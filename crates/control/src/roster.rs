@@ -1,6 +1,6 @@
 //! Which agents there are, which of them are heard of, and who has a link open. In memory only.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub(crate) struct Mail {
     /// Actions were asked for.
     pub(crate) new_actions: bool,
     /// Cancelled after they were sent. As many as there are open actions, at most.
-    pub(crate) cancels: Vec<ActionId>,
+    pub(crate) cancels: BTreeSet<ActionId>,
     pub(crate) end: Option<EndOfLink>,
 }
 
@@ -235,7 +235,9 @@ impl Roster {
     /// An action that was sent is to be cancelled.
     pub(crate) fn cancel(&self, agent_id: AgentId, action_id: ActionId) {
         if let Some(link) = self.members().get(&agent_id).and_then(|member| member.link.as_ref()) {
-            link.tell(|mail| mail.cancels.push(action_id));
+            link.tell(|mail| {
+                mail.cancels.insert(action_id);
+            });
         }
     }
 

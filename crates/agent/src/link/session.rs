@@ -42,6 +42,8 @@ pub(super) enum Ended {
     /// It broke, or never came about.
     Failed {
         error: String,
+        /// The control plane does not take the certificate.
+        refused: bool,
         /// It was open for long enough to be taken for one that works.
         lived: bool,
     },
@@ -62,6 +64,13 @@ enum Broken {
     Executor(NoAnswer),
     /// The control plane closed the link without a word.
     Closed,
+}
+
+impl Broken {
+    fn ended(&self, lived: bool) -> Ended {
+        let refused = matches!(self, Self::Rpc(error) if error.kind == RpcErrorKind::Unauthenticated);
+        Ended::Failed { error: self.to_string(), refused, lived }
+    }
 }
 
 impl From<RpcError> for Broken {
@@ -105,16 +114,16 @@ impl<'l> Session<'l> {
         };
         let connection = match opened {
             Ok(connection) => connection,
-            Err(error) => return Ended::Failed { error: told(&error), lived: false },
+            Err(error) => return Ended::Failed { error: told(&error), refused: false, lived: false },
         };
         let hello = tokio::time::timeout(HELLO_DEADLINE, Box::pin(self.hello(&connection))).await;
         let mut open = match hello {
             Ok(Ok(open)) => open,
-            Ok(Err(broken)) => return Ended::Failed { error: broken.to_string(), lived: false },
+            Ok(Err(broken)) => return broken.ended(false),
             Err(_) => {
                 let error =
                     format!("the control plane did not say hello within {} s", HELLO_DEADLINE.as_secs());
-                return Ended::Failed { error, lived: false };
+                return Ended::Failed { error, refused: false, lived: false };
             }
         };
         // A hello is answered by the control plane as a heartbeat is.
@@ -122,11 +131,8 @@ impl<'l> Session<'l> {
         tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
         self.context.health.set(Health::Healthy);
         let opened_at = Instant::now();
-        let failed = |broken: Broken| Ended::Failed {
-            error: broken.to_string(),
-            // One that breaks again and again soon after its hello is dialled ever more rarely.
-            lived: opened_at.elapsed() >= LIVED_MIN,
-        };
+        // One that breaks again and again soon after its hello is dialled ever more rarely.
+        let failed = |broken: Broken| broken.ended(opened_at.elapsed() >= LIVED_MIN);
         let heartbeats = Box::pin(self.heartbeats(&connection, open.interval));
         // Neither loses what matters when it is dropped: results that are not acknowledged are told again.
         tokio::select! {

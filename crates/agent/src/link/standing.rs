@@ -27,6 +27,8 @@ struct Inner {
     interval: Option<Duration>,
     skew: Option<Skew>,
     error: Option<String>,
+    /// The control plane last said that it does not take the certificate.
+    refused: bool,
 }
 
 impl Standing {
@@ -49,10 +51,18 @@ impl Standing {
         inner.interval = Some(interval);
         inner.skew = Some(skew);
         inner.error = None;
+        inner.refused = false;
     }
 
-    pub(crate) fn failed(&self, error: String) {
-        self.inner().error = Some(error);
+    pub(crate) fn failed(&self, error: String, refused: bool) {
+        let mut inner = self.inner();
+        inner.error = Some(error);
+        inner.refused |= refused;
+    }
+
+    /// Whether the control plane refused the certificate, and took none since.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.inner().refused
     }
 
     pub(crate) fn skew(&self) -> Option<Skew> {

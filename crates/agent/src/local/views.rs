@@ -89,7 +89,10 @@ pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<Stat
     let (vms, queue_depth) = local.executor.look(look).await?;
     let now_ms = nkudo_host::clock::wall_ms();
     let (identity, connection) = (local.standing.identity(), local.standing.connection(now_ms));
-    Ok(Json(status_of(identity.as_ref(), Some(connection), vms, queue_depth, now_ms)))
+    let mut status = status_of(identity.as_ref(), Some(connection), vms, queue_depth, now_ms);
+    // A certificate that was revoked looks good to its owner; only the control plane knows.
+    status.certificate.valid &= !local.standing.is_refused();
+    Ok(Json(status))
 }
 
 pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView> {

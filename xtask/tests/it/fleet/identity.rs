@@ -190,9 +190,15 @@ fn each_step_of_the_way_fails_with_its_own_words() {
     let refused = says(&fleet.host);
     assert!(refused.starts_with("authorisation: ") && refused.contains("was revoked"), "{refused}");
     let status = until("status to tell why", || {
-        let status = fleet.host.json(&["status"]).ok()?;
-        status["connection"]["error"].is_string().then_some(status)
+        let output = fleet.host.command(&["status", "--output", "json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = status["connection"]["error"].is_string();
+        told.then(|| {
+            assert_eq!(output.status.code(), Some(1), "{status}");
+            status
+        })
     })
     .unwrap();
+    assert_eq!(status["certificate"]["valid"], false, "{status}");
     assert!(status["connection"]["error"].as_str().unwrap().contains("unenrolled"), "{status}");
 }
