@@ -66,7 +66,7 @@ impl Link {
                 Ok(None) => {
                     context.health.set(Health::Healthy);
                     // Nobody is left to be told: results are forgotten in their time again.
-                    if reporting && self.executor.reporting(false).await.is_ok() {
+                    if reporting && self.executor.report_as(None).await.is_ok() {
                         reporting = false;
                     }
                     wait(context, LOOK_INTERVAL).await;
@@ -78,7 +78,7 @@ impl Link {
                     continue;
                 }
             };
-            reporting = self.executor.reporting(true).await.is_ok();
+            reporting = self.executor.report_as(Some(identity.agent_id)).await.is_ok();
             if !reporting {
                 wait(context, LOOK_INTERVAL).await;
                 continue;

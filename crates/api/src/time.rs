@@ -18,7 +18,7 @@ impl std::fmt::Display for WallTime {
 
 /// A text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a time; write it like 2026-01-02T03:04:05Z")]
+#[error("`{0}` is not a time before 9999-12-30; write it like 2026-01-02T03:04:05Z")]
 pub struct InvalidTime(String);
 
 impl std::str::FromStr for WallTime {

@@ -144,6 +144,11 @@ impl AgentMetrics {
         self.certificate.expiry(unix_seconds);
     }
 
+    /// A message of the control plane was passed over.
+    pub fn message_not_understood(&self) {
+        self.heartbeats.message_not_understood();
+    }
+
     /// A heartbeat was attempted, took so long, and was answered or not.
     pub fn heartbeat(&self, duration: Duration, answered: bool) {
         self.heartbeats.sent(duration, answered);

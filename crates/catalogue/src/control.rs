@@ -62,6 +62,10 @@ const CERTIFICATE_EXPIRY: Desc = Desc::gauge(
 .labels(&["agent_id", "site_id"])
 .series_max(AGENTS_MAX);
 const HEARTBEATS: Desc = Desc::counter("nkudo_heartbeats_received_total", "Heartbeats of agents.");
+const NOT_UNDERSTOOD: Desc = Desc::counter(
+    "nkudo_link_messages_not_understood_total",
+    "Messages of agents that were passed over: of another version, or not valid.",
+);
 const LINKS: Desc = Desc::gauge("nkudo_links", "Open streams of agents.");
 const ENROLMENTS: Desc =
     Desc::counter("nkudo_enrolments_total", "Agents that asked to be let in: `enrolled`, or `refused`.")
@@ -101,6 +105,12 @@ const DB_CONNECTIONS: Desc =
     Desc::gauge("nkudo_db_connections", "Connections to the database, `active` or `idle`.")
         .labels(&["state"]);
 
+const FORGOTTEN: Desc = Desc::counter(
+    "nkudo_db_forgotten_total",
+    "Records that were removed because they were too old: `actions`, `executions`, `certificates`, `enrolment_tokens`, `agents`.",
+)
+.labels(&["kind"]);
+
 /// What [`ControlMetrics::register`] registers.
 pub(crate) fn descs() -> Vec<Desc> {
     vec![
@@ -116,6 +126,7 @@ pub(crate) fn descs() -> Vec<Desc> {
         AGENTS_REFRESHED,
         CERTIFICATE_EXPIRY,
         HEARTBEATS,
+        NOT_UNDERSTOOD,
         LINKS,
         ENROLMENTS,
         CERTIFICATES_ISSUED,
@@ -127,6 +138,7 @@ pub(crate) fn descs() -> Vec<Desc> {
         DB_ERRORS,
         DB_DURATION,
         DB_CONNECTIONS,
+        FORGOTTEN,
     ]
 }
 
@@ -136,6 +148,7 @@ label_set! { struct ByAgent { agent_id: String, site_id: String } }
 label_set! { struct ByCause { cause: &'static str } }
 label_set! { struct ByOutcome { outcome: &'static str } }
 label_set! { struct ByQuery { query: &'static str } }
+label_set! { struct ByKind { kind: &'static str } }
 label_set! { struct ByState { state: &'static str } }
 
 /// The control plane's own metrics. Cheap to clone.
@@ -155,6 +168,8 @@ pub struct ControlMetrics {
     certificate_expiry: Family<ByAgent, Gauge>,
     /// Heartbeats of agents.
     pub heartbeats: Counter,
+    /// Messages of agents that were passed over.
+    pub messages_not_understood: Counter,
     /// Open streams of agents.
     pub links: Gauge,
     enrolments: Family<ByOutcome, Counter>,
@@ -169,6 +184,7 @@ pub struct ControlMetrics {
     db_errors: Counter,
     db_duration: Family<ByQuery, Histogram>,
     db_connections: Family<ByState, Gauge>,
+    forgotten: Family<ByKind, Counter>,
 }
 
 impl ControlMetrics {
@@ -190,6 +206,7 @@ impl ControlMetrics {
             agents_refreshed: registry.gauge(&AGENTS_REFRESHED),
             certificate_expiry: registry.gauge_family(&CERTIFICATE_EXPIRY),
             heartbeats: registry.counter(&HEARTBEATS),
+            messages_not_understood: registry.counter(&NOT_UNDERSTOOD),
             links: registry.gauge(&LINKS),
             enrolments: registry.counter_family(&ENROLMENTS),
             certificates_issued: registry.counter(&CERTIFICATES_ISSUED),
@@ -201,6 +218,7 @@ impl ControlMetrics {
             db_errors: registry.counter(&DB_ERRORS),
             db_duration: registry.histogram_family(&DB_DURATION),
             db_connections: registry.gauge_family(&DB_CONNECTIONS),
+            forgotten: registry.counter_family(&FORGOTTEN),
         };
         for cause in ["limit", "handshake"] {
             metrics.connections_refused.get(&ByCause { cause });
@@ -290,6 +308,11 @@ impl ControlMetrics {
     pub fn query(&self, query: &'static str, duration: Duration, failed: bool) {
         self.db_duration.get(&ByQuery { query }).observe(duration.as_secs_f64());
         self.db_errors.inc_by(u64::from(failed));
+    }
+
+    /// So many records of a kind were removed because they were too old.
+    pub fn forgotten(&self, kind: &'static str, count: u64) {
+        self.forgotten.get(&ByKind { kind }).inc_by(count);
     }
 
     /// Connections to the database.

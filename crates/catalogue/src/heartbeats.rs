@@ -1,4 +1,4 @@
-//! Heartbeats to the control plane.
+//! The link to the control plane: its heartbeats, and what came over it.
 
 use std::time::Duration;
 
@@ -17,8 +17,13 @@ const DURATION: Desc = Desc::histogram(
 )
 .unit("seconds");
 
+const NOT_UNDERSTOOD: Desc = Desc::counter(
+    "nkudo_link_messages_not_understood_total",
+    "Messages of the control plane that were passed over: of another version, or not valid.",
+);
+
 pub(crate) fn descs() -> Vec<Desc> {
-    vec![SENT_TOTAL, FAILURES_TOTAL, DURATION]
+    vec![SENT_TOTAL, FAILURES_TOTAL, DURATION, NOT_UNDERSTOOD]
 }
 
 #[derive(Debug, Clone)]
@@ -26,6 +31,7 @@ pub(crate) struct Heartbeats {
     sent: Counter,
     failures: Counter,
     duration: Histogram,
+    not_understood: Counter,
 }
 
 impl Heartbeats {
@@ -34,7 +40,12 @@ impl Heartbeats {
             sent: registry.counter(&SENT_TOTAL),
             failures: registry.counter(&FAILURES_TOTAL),
             duration: registry.histogram(&DURATION),
+            not_understood: registry.counter(&NOT_UNDERSTOOD),
         }
+    }
+
+    pub(crate) fn message_not_understood(&self) {
+        self.not_understood.inc();
     }
 
     pub(crate) fn sent(&self, duration: Duration, answered: bool) {

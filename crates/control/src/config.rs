@@ -11,6 +11,11 @@ use nkudo_settings::{Key, Schema};
 
 pub use nkudo_settings::{Changes, ConfigError};
 
+/// The longest life of an agent's certificate, a year: what is not renewed for that long is not used.
+const CERTIFICATE_LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The shortest time for which ended actions are kept: an agent may tell of them again for that long.
+const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
+
 /// What a call of the control plane gave.
 pub type Sources = nkudo_settings::Sources<Settings>;
 
@@ -32,6 +37,8 @@ pub struct Settings {
     pub certificate_lifetime: Duration,
     /// From the request to the moment after which an action is not started.
     pub action_lifetime: Duration,
+    /// How long what has ended, expired or left stays in the books.
+    pub retention: Duration,
     /// How long a stop waits for open requests.
     pub stop_wait: Duration,
     pub log_format: LogFormat,
@@ -51,6 +58,7 @@ impl Default for Settings {
             heartbeat_interval: Duration::from_secs(15),
             certificate_lifetime: Duration::from_secs(30 * 24 * 3600),
             action_lifetime: Duration::from_secs(3600),
+            retention: Duration::from_secs(90 * 24 * 3600),
             stop_wait: Duration::from_secs(5),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -133,13 +141,25 @@ const KEYS: &[Key<Settings>] = &[
         "certificate_lifetime",
         "how long an agent's certificate is good",
         |s| format!("{:?}", s.certificate_lifetime),
-        put!(certificate_lifetime, given => given.duration(Duration::from_secs(10))?),
+        put!(certificate_lifetime, given => {
+            let lifetime = given.duration(Duration::from_secs(10))?;
+            if lifetime > CERTIFICATE_LIFETIME_MAX {
+                return Err(format!("must be at most {} h", CERTIFICATE_LIFETIME_MAX.as_secs() / 3_600));
+            }
+            lifetime
+        }),
     ),
     Key::<Settings>::new(
         "action_lifetime",
         "how long an action may wait for its agent",
         |s| format!("{:?}", s.action_lifetime),
         put!(action_lifetime, given => given.duration(Duration::from_secs(1))?),
+    ),
+    Key::<Settings>::new(
+        "retention",
+        "how long ended actions and executions, expired certificates and tokens, and unenrolled agents are kept",
+        |s| format!("{:?}", s.retention),
+        put!(retention, given => given.duration(RETENTION_MIN)?),
     ),
     Key::<Settings>::new(
         "stop_wait",

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use nkudo_catalogue::ControlMetrics;
-use nkudo_domain::{ActionId, ActionStatus, AgentId, TenantId};
+use nkudo_domain::{ActionId, ActionStatus, AgentId, EndStatus, TenantId};
 use nkudo_pki::Authority;
 use nkudo_store::{ActionRecord, Store, StoreError};
 use nkudo_supervision::Supervisor;
@@ -42,6 +42,8 @@ pub(crate) struct Limits {
     pub(crate) action_lifetime: Duration,
     /// Open actions of one agent.
     pub(crate) open_actions_max: u32,
+    /// How long what has ended, expired or left stays in the books.
+    pub(crate) retention: Duration,
 }
 
 /// An action has changed in the books.
@@ -90,8 +92,10 @@ impl Control {
 
     /// Actions have ended in the books.
     pub(crate) fn ended(&self, actions: &[ActionRecord]) {
+        // Both on this clock: when it ended by its agent's is no measure of what an operator waited.
+        let now_ms = nkudo_host::clock::wall_ms();
         for record in actions {
-            let took_ms = record.completed_at_ms.unwrap_or(record.created_at_ms) - record.created_at_ms;
+            let took_ms = now_ms.saturating_sub(record.created_at_ms);
             let took = Duration::from_millis(took_ms.max(0).unsigned_abs());
             self.metrics.task_ended(record.status == ActionStatus::Success, took);
             tracing::info!(
@@ -108,35 +112,26 @@ impl Control {
     /// Ends an action that its agent will not run.
     pub(crate) async fn end_unrun(
         &self,
-        tenant_id: &TenantId,
         agent_id: AgentId,
         action_id: &ActionId,
-        status: ActionStatus,
+        status: EndStatus,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
         let now_ms = nkudo_host::clock::wall_ms();
-        if self.store.end_unrun(agent_id, action_id, status, error, now_ms).await?
-            && let Some(record) = self.store.action(tenant_id, action_id).await?
-        {
-            self.ended(&[record]);
-        }
+        let ended = self.store.end_unrun(agent_id, action_id, status, error, now_ms).await?;
+        self.ended(ended.as_slice());
         Ok(())
     }
 
     /// Takes an agent out of the fleet: its certificates are revoked, its link is ended. False when it was not in it.
     pub(crate) async fn unenrol(&self, tenant_id: &TenantId, agent_id: AgentId) -> Result<bool, StoreError> {
-        let open = self.store.open_actions(agent_id, 0, u32::MAX).await?;
         let now_ms = nkudo_host::clock::wall_ms();
-        let was_enrolled = self.store.unenrol(tenant_id, agent_id, now_ms).await?;
-        if was_enrolled {
-            if let Some(site_id) = self.roster.remove(agent_id) {
-                self.metrics.forget_agent(agent_id, &site_id);
-            }
-            for (_, record) in open {
-                self.changed(tenant_id, &record.action.action_id);
-            }
-            tracing::info!(%agent_id, %tenant_id, "agent unenrolled; its certificates are revoked");
+        let Some(ended) = self.store.unenrol(tenant_id, agent_id, now_ms).await? else { return Ok(false) };
+        if let Some(site_id) = self.roster.remove(agent_id) {
+            self.metrics.forget_agent(agent_id, &site_id);
         }
-        Ok(was_enrolled)
+        tracing::info!(%agent_id, %tenant_id, "agent unenrolled; its certificates are revoked");
+        self.ended(&ended);
+        Ok(true)
     }
 }

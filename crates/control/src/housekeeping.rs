@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nkudo_domain::Presence;
-use nkudo_store::{SqliteStore, Store, StoreError};
+use nkudo_store::{Forgotten, SqliteStore, Store, StoreError};
 use nkudo_supervision::{Context, Health};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,6 +16,8 @@ use crate::roster::Now;
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many ticks last-seen times are written down and the fleet is compared with the books.
 const FLUSH_TICKS: u64 = 5;
+/// Records of each kind that are removed at a time.
+const FORGET_MAX: u32 = 1_000;
 
 /// Runs until it is told to end; writes down at its end what only memory knows.
 pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context: &Context) {
@@ -65,10 +67,28 @@ async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result
         }
         control.metrics.tasks_open(store.counts().await?.open_actions);
         flush(control).await?;
+        forget(control, now).await?;
     }
     let (active, idle) = store.connections();
     control.metrics.connections(active, idle);
     control.ended(&store.expire(now.wall_ms).await?);
+    Ok(())
+}
+
+/// Removes what is too old from the books, a bounded piece of it.
+async fn forget(control: &Control, now: Now) -> Result<(), StoreError> {
+    let retention_ms = i64::try_from(control.limits.retention.as_millis()).unwrap_or(i64::MAX);
+    let forgotten = control.store.forget_before(now.wall_ms.saturating_sub(retention_ms), FORGET_MAX).await?;
+    let Forgotten { actions, executions, certificates, tokens, agents } = forgotten;
+    for (what, count) in [
+        ("actions", actions),
+        ("executions", executions),
+        ("certificates", certificates),
+        ("enrolment_tokens", tokens),
+        ("agents", agents),
+    ] {
+        control.metrics.forgotten(what, count);
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod events;
 mod executions;
+mod health;
 mod identity;
 pub mod openapi;
 mod query;

@@ -1,13 +1,17 @@
 //! Which agents there are, which of them are heard of, and who has a link open. In memory only.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod signal;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nkudo_domain::{ActionId, AgentId, Presence, SiteId, TenantId};
 use nkudo_fleet::{Missed, PresenceOf};
 use nkudo_store::AgentStanding;
-use tokio::sync::Notify;
+
+pub(crate) use signal::{EndOfLink, LinkSignal};
 
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,15 @@ impl Now {
 pub(crate) struct Roster {
     members: Mutex<HashMap<AgentId, Member>>,
     interval: Duration,
+    /// How often an agent was removed.
+    removals: AtomicU64,
+}
+
+/// Who was in the roster at some time, for [`Roster::reconcile`].
+#[derive(Debug)]
+pub(crate) struct Known {
+    agents: Vec<AgentId>,
+    removals: u64,
 }
 
 #[derive(Debug)]
@@ -56,53 +69,11 @@ pub(crate) struct Standing {
 
 /// An agent for the metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct Counted {
     pub(crate) agent_id: AgentId,
     pub(crate) site_id: SiteId,
     pub(crate) certificate_expires_at_ms: i64,
     pub(crate) presence: Presence,
-}
-
-/// How the rest of the control plane reaches the session of an open link.
-#[derive(Debug, Default)]
-pub(crate) struct LinkSignal {
-    notify: Notify,
-    mail: Mutex<Mail>,
-}
-
-/// What has happened that a session has to look at.
-#[derive(Debug, Default)]
-pub(crate) struct Mail {
-    /// Actions were asked for.
-    pub(crate) new_actions: bool,
-    /// Cancelled after they were sent. As many as there are open actions, at most.
-    pub(crate) cancels: BTreeSet<ActionId>,
-    pub(crate) end: Option<EndOfLink>,
-}
-
-/// Why a link is ended from this side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndOfLink {
-    /// The agent has opened another.
-    Replaced,
-    Unenrolled,
-}
-
-impl LinkSignal {
-    fn tell(&self, write: impl FnOnce(&mut Mail)) {
-        write(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
-        self.notify.notify_one();
-    }
-
-    /// What has happened since the last time.
-    pub(crate) fn take(&self) -> Mail {
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Waits until there is something to take. Cancel safe.
-    pub(crate) async fn notified(&self) {
-        self.notify.notified().await;
-    }
 }
 
 impl Roster {
@@ -140,7 +111,7 @@ impl Roster {
             };
             (standing.agent_id, member)
         });
-        Self { members: Mutex::new(members.collect()), interval }
+        Self { members: Mutex::new(members.collect()), interval, removals: AtomicU64::new(0) }
     }
 
     fn members(&self) -> MutexGuard<'_, HashMap<AgentId, Member>> {
@@ -243,7 +214,11 @@ impl Roster {
 
     /// The agent is no longer enrolled. Answers its site.
     pub(crate) fn remove(&self, agent_id: AgentId) -> Option<SiteId> {
-        let member = self.members().remove(&agent_id)?;
+        let member = {
+            let mut members = self.members();
+            self.removals.fetch_add(1, Ordering::Relaxed);
+            members.remove(&agent_id)?
+        };
         if let Some(link) = member.link {
             link.tell(|mail| mail.end = Some(EndOfLink::Unenrolled));
         }
@@ -251,24 +226,27 @@ impl Roster {
     }
 
     /// Everybody, for [`Roster::reconcile`].
-    pub(crate) fn known(&self) -> Vec<AgentId> {
-        self.members().keys().copied().collect()
+    pub(crate) fn known(&self) -> Known {
+        let members = self.members();
+        let removals = self.removals.load(Ordering::Relaxed);
+        Known { agents: members.keys().copied().collect(), removals }
     }
 
     /// Removes those of `known_before` that the books no longer have, and takes in those that they have and the roster
-    /// does not: another program may have changed the books. Whoever was let in after `known_before` was taken stays.
-    /// Answers who was removed.
+    /// does not: another program may have changed the books. Whoever was let in after `known_before` was taken stays,
+    /// and nobody is taken in when somebody left after it: the books may have been read before. Answers who was removed.
     pub(crate) fn reconcile(
         &self,
-        known_before: &[AgentId],
+        known_before: &Known,
         standings: Vec<AgentStanding>,
     ) -> Vec<(AgentId, SiteId)> {
         let in_books: HashSet<AgentId> = standings.iter().map(|standing| standing.agent_id).collect();
-        for standing in standings {
+        let nobody_left = self.removals.load(Ordering::Relaxed) == known_before.removals;
+        for standing in standings.into_iter().filter(|_| nobody_left) {
             let AgentStanding { agent_id, tenant_id, site_id, certificate_expires_at_ms, .. } = standing;
             self.enrolled(agent_id, tenant_id, site_id, certificate_expires_at_ms);
         }
-        let gone = known_before.iter().filter(|agent_id| !in_books.contains(agent_id));
+        let gone = known_before.agents.iter().filter(|agent_id| !in_books.contains(agent_id));
         gone.filter_map(|agent_id| Some((*agent_id, self.remove(*agent_id)?))).collect()
     }
 
@@ -286,7 +264,7 @@ impl Roster {
     }
 
     /// Time has passed. Answers everybody.
-    pub(crate) fn tick(&self, now: Now) -> Vec<Listed> {
+    pub(crate) fn tick(&self, now: Now) -> Vec<Counted> {
         let interval_ms = millis(self.interval);
         let mut members = self.members();
         let listed = members.iter_mut().map(|(agent_id, member)| {
@@ -299,7 +277,7 @@ impl Roster {
                     "an agent misses heartbeats"
                 );
             }
-            Listed {
+            Counted {
                 agent_id: *agent_id,
                 site_id: member.site_id.clone(),
                 certificate_expires_at_ms: member.certificate_expires_at_ms,
@@ -428,5 +406,10 @@ mod tests {
         assert!(roster.standing(agent(3)).is_some(), "it came after the books were read");
         assert!(roster.standing(agent(1)).is_none());
         assert_eq!(presence(&roster, 2), Presence::Offline);
+
+        let before = roster.known();
+        roster.remove(agent(2));
+        roster.reconcile(&before, vec![standing(2, None, None), standing(3, None, None)]);
+        assert!(roster.standing(agent(2)).is_none(), "it left after the books were read");
     }
 }

@@ -164,6 +164,7 @@ impl Server {
             certificate_lifetime: settings.certificate_lifetime,
             action_lifetime: settings.action_lifetime,
             open_actions_max: OPEN_ACTIONS_MAX,
+            retention: settings.retention,
         };
         let books: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let control =

@@ -35,6 +35,27 @@ closed_set!(
     }
 );
 
+closed_set!(
+    /// How an action has ended: those of [`ActionStatus`] that nothing follows.
+    EndStatus, "how an action has ended" {
+        Success = "success",
+        Failure = "failure",
+        Cancelled = "cancelled",
+        Expired = "expired",
+    }
+);
+
+impl From<EndStatus> for ActionStatus {
+    fn from(end: EndStatus) -> Self {
+        match end {
+            EndStatus::Success => Self::Success,
+            EndStatus::Failure => Self::Failure,
+            EndStatus::Cancelled => Self::Cancelled,
+            EndStatus::Expired => Self::Expired,
+        }
+    }
+}
+
 /// The end of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

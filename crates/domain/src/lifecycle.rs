@@ -116,7 +116,10 @@ impl fmt::Display for Refusal {
                 disk.display()
             ),
             Self::NameTaken { vm_name } => {
-                write!(f, "cannot create vm {vm_name}: another vm on this host has that name")
+                write!(
+                    f,
+                    "cannot create vm {vm_name}: another vm on this host has that name; take another one"
+                )
             }
         }
     }

@@ -165,6 +165,11 @@ pub struct VmSpec {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Whether a VM may have these labels.
+pub fn labels_fit(labels: &BTreeMap<String, String>) -> bool {
+    labels.len() <= LABELS_MAX && labels.iter().all(|(k, v)| k.len().max(v.len()) <= LABEL_MAX_BYTES)
+}
+
 impl VmSpec {
     /// Every rule that does not hold, with the path of its field in the action's `params`.
     pub fn violations(&self) -> Vec<(String, InvalidSpec)> {
@@ -192,9 +197,7 @@ impl VmSpec {
             );
         }
         require(self.nics.is_empty(), "nics", InvalidSpec::Networks);
-        let labels_fit = self.labels.len() <= LABELS_MAX
-            && self.labels.iter().all(|(k, v)| k.len().max(v.len()) <= LABEL_MAX_BYTES);
-        require(labels_fit, "labels", InvalidSpec::Labels);
+        require(labels_fit(&self.labels), "labels", InvalidSpec::Labels);
         found
     }
 }

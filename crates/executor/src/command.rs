@@ -1,7 +1,7 @@
 //! What the rest of the program asks of the executor, and what it tells.
 
 use nkudo_api::view::{ActionView, VmView};
-use nkudo_domain::{Action, ActionId, VmId};
+use nkudo_domain::{Action, ActionId, AgentId, VmId};
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Submit { action: Box<Action>, answer: oneshot::Sender<Admission> },
     Cancel { action_id: ActionId, answer: oneshot::Sender<CancelAnswer> },
     Acknowledge { seq: u64 },
-    Reporting(bool),
+    ReportAs(Option<AgentId>),
     Look(Look),
 }
 
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Command {
             }
             Kind::Cancel { action_id, .. } => f.debug_struct("Cancel").field("action_id", action_id).finish(),
             Kind::Acknowledge { seq } => f.debug_struct("Acknowledge").field("seq", seq).finish(),
-            Kind::Reporting(reporting) => f.debug_tuple("Reporting").field(reporting).finish(),
+            Kind::ReportAs(reporter) => f.debug_tuple("ReportAs").field(reporter).finish(),
             Kind::Look(_) => f.write_str("Look"),
         }
     }

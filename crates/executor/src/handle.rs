@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nkudo_api::view::ActionView;
-use nkudo_domain::{Action, ActionId};
+use nkudo_domain::{Action, ActionId, AgentId};
 use nkudo_supervision::Sender;
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tokio::sync::{broadcast, oneshot};
@@ -57,9 +57,10 @@ impl Handle {
         self.send(Kind::Acknowledge { seq }).await
     }
 
-    /// Says whether there is somebody to be told of results. Forgotten with a restart of the executor.
-    pub async fn reporting(&self, reporting: bool) -> Result<(), NoAnswer> {
-        self.send(Kind::Reporting(reporting)).await
+    /// Says as which agent results are told, or that nobody is told for now. As another agent than before nothing is
+    /// told of what was taken in until then. To be said again after a restart of the executor.
+    pub async fn report_as(&self, reporter: Option<AgentId>) -> Result<(), NoAnswer> {
+        self.send(Kind::ReportAs(reporter)).await
     }
 
     /// Looks at the tracker's state between two steps. `look` runs on the executor's loop: keep it short.

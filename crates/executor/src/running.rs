@@ -179,7 +179,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 self.step(Input::Cancel { ticket, action_id }).await
             }
             Kind::Acknowledge { seq } => self.step(Input::Acknowledged { seq }).await,
-            Kind::Reporting(reporting) => self.step(Input::Reporting(reporting)).await,
+            Kind::ReportAs(reporter) => self.step(Input::ReportAs(reporter)).await,
             Kind::Look(look) => {
                 look(&self.tracker);
                 Ok(())

@@ -77,6 +77,7 @@ pub fn enrolling_client(ca: Fingerprint) -> Arc<ClientConfig> {
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = vec![HTTP2.to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
 
@@ -112,6 +113,7 @@ pub fn trusting_client(ca_pem: &str) -> Result<Arc<ClientConfig>, PkiError> {
         .with_root_certificates(roots(ca_pem)?)
         .with_no_client_auth();
     config.alpn_protocols = vec![HTTP1.to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }
 

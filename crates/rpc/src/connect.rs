@@ -21,7 +21,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::MESSAGE_MAX_BYTES;
-use crate::convert::WireError;
+use crate::convert::Heard;
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
 use crate::generated::agent_service_client::AgentServiceClient;
@@ -228,12 +228,10 @@ pub struct LinkReceiver {
 
 impl LinkReceiver {
     /// The next message; none when the control plane has closed the link. Cancel safe.
-    pub async fn next(&mut self) -> Result<Option<ToAgent>, RpcError> {
+    pub async fn next(&mut self) -> Result<Option<Heard<ToAgent>>, RpcError> {
         match self.stream.next().await {
             None => Ok(None),
-            Some(Ok(message)) => {
-                Ok(Some(message.try_into().map_err(|error: WireError| RpcError::from(error))?))
-            }
+            Some(Ok(message)) => Ok(Some(message.try_into())),
             Some(Err(status)) => Err(self.connection.failed(&status)),
         }
     }

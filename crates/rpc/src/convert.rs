@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nkudo_api::action::{self, Origin};
-use nkudo_domain::{Action, ActionId, ResourceUsage, TraceId};
+use nkudo_domain::{Action, ActionId, EndStatus, ResourceUsage, TraceId, labels_fit};
 
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
@@ -12,6 +12,15 @@ use crate::message::{
     ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, Heartbeat,
     HeartbeatAnswer, NewCertificate, ServerHello, ToAgent, VmReport, VmStanding,
 };
+
+/// Longest sentence that comes with a message, in bytes; what is longer is cut.
+const SENTENCE_MAX_BYTES: usize = 4 << 10;
+/// Longest name of an outbox, in bytes.
+const OUTBOX_ID_MAX_BYTES: usize = 64;
+
+/// What one end hears of the other on a link. A message that is not understood comes from a later version, for example;
+/// to end the link for it would only bring it back.
+pub type Heard<T> = Result<T, WireError>;
 
 /// A message is not one of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +42,11 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -
 
 fn present<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
     value.ok_or_else(|| WireError { field, detail: "is missing".to_owned() })
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(SENTENCE_MAX_BYTES));
+    text
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -151,6 +165,10 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
         Ok(match present("message", message.message)? {
             Message::Hello(wire::AgentHello { facts, sent_at_ms, outbox_id }) => {
                 let facts = present("hello.facts", facts)?.into();
+                if outbox_id.len() > OUTBOX_ID_MAX_BYTES {
+                    let detail = format!("longer than {OUTBOX_ID_MAX_BYTES} bytes");
+                    return Err(WireError { field: "hello.outbox_id", detail });
+                }
                 Self::Hello(AgentHello { facts, sent_at_ms, outbox_id })
             }
             Message::Received(received) => {
@@ -185,7 +203,7 @@ fn answer(received: wire::Received) -> Result<Answer, WireError> {
     match Wire::try_from(received.answer).map_err(|_| unknown("is not known"))? {
         Wire::Unspecified => Err(unknown("is missing")),
         Wire::Accepted => Ok(Answer::Accepted),
-        Wire::Refused => Ok(Answer::Refused(received.error)),
+        Wire::Refused => Ok(Answer::Refused(cut(received.error))),
         Wire::Expired => Ok(Answer::Expired),
         Wire::Cancelled => Ok(Answer::Cancelled),
         Wire::Busy => Ok(Answer::Busy),
@@ -222,15 +240,24 @@ impl TryFrom<wire::Result> for ActionResult {
 
     fn try_from(result: wire::Result) -> Result<Self, WireError> {
         let action_id: ActionId = parsed("result.action_id", &result.action_id)?;
-        let trace_id = result.trace_id.map(|id| parsed("result.trace_id", &id)).transpose()?;
+        // Whatever else cannot be read: the action has ended, and that has to be known.
+        let trace_id = result.trace_id.and_then(|id| id.parse().ok());
         let action = read_body(&result.body_json, &action_id, trace_id, None).ok();
+        let (status, error) = match result.status.parse() {
+            Ok(status) => (status, result.error),
+            Err(_) => {
+                let said = cut(result.status);
+                let error = format!("the host says that it ended as `{said}`, which is not known here");
+                (EndStatus::Failure, Some(error))
+            }
+        };
         Ok(Self {
             seq: result.seq,
             action_id,
             action,
-            status: parsed("result.status", &result.status)?,
+            status,
             changed: result.changed,
-            error: result.error,
+            error: error.map(cut),
             retries: result.retries,
             created_at_ms: result.created_at_ms,
             completed_at_ms: result.completed_at_ms,
@@ -238,7 +265,8 @@ impl TryFrom<wire::Result> for ActionResult {
                 started_at_ms: execution.started_at_ms,
                 duration_ms: execution.duration_ms,
                 usage: ResourceUsage {
-                    cpu_percent: execution.cpu_percent,
+                    // What is no number cannot be kept.
+                    cpu_percent: Some(execution.cpu_percent).filter(|cpu| cpu.is_finite()).unwrap_or(0.0),
                     memory_bytes: execution.memory_bytes,
                 },
             }),
@@ -295,7 +323,7 @@ impl From<VmStanding> for wire::Vm {
             vm_id: vm_id.to_string(),
             vm_name: vm_name.to_string(),
             state: state.to_string(),
-            reason,
+            reason: reason.map(cut),
             vcpus,
             memory_bytes,
             provider: provider.to_string(),
@@ -312,18 +340,23 @@ impl TryFrom<wire::Vm> for VmStanding {
 
     fn try_from(vm: wire::Vm) -> Result<Self, WireError> {
         let wire::Vm { vm_id, vm_name, state, reason, vcpus, memory_bytes, provider, .. } = vm;
+        let labels = vm.labels.into_iter().collect();
+        if !labels_fit(&labels) {
+            let detail = "too many, or too long".to_owned();
+            return Err(WireError { field: "vms.labels", detail });
+        }
         Ok(Self {
             vm_id: parsed("vms.vm_id", &vm_id)?,
             vm_name: parsed("vms.vm_name", &vm_name)?,
             state: parsed("vms.state", &state)?,
-            reason,
+            reason: reason.map(cut),
             vcpus,
             memory_bytes,
             provider: parsed("vms.provider", &provider)?,
             pid: vm.pid,
             since_ms: vm.since_ms,
             restarts: vm.restarts,
-            labels: vm.labels.into_iter().collect(),
+            labels,
         })
     }
 }

@@ -74,11 +74,10 @@ fn kind(code: Code) -> RpcErrorKind {
     match code {
         Code::Unauthenticated => RpcErrorKind::Unauthenticated,
         Code::PermissionDenied => RpcErrorKind::PermissionDenied,
-        Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists | Code::NotFound => {
-            RpcErrorKind::Invalid
-        }
+        Code::InvalidArgument | Code::AlreadyExists | Code::NotFound => RpcErrorKind::Invalid,
         Code::FailedPrecondition | Code::Unimplemented => RpcErrorKind::Version,
-        Code::ResourceExhausted => RpcErrorKind::Exhausted,
+        // A message that is too large is out of range for tonic.
+        Code::ResourceExhausted | Code::OutOfRange => RpcErrorKind::Exhausted,
         Code::Unavailable | Code::Cancelled | Code::Aborted => RpcErrorKind::Unavailable,
         Code::DeadlineExceeded => RpcErrorKind::Deadline,
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => RpcErrorKind::Internal,

@@ -5,7 +5,7 @@
 //! The contract itself is `proto/nkudo/agent/v1/agent.proto`.
 //!
 //! **Invariant:** what comes from the wire is checked once, here; a value that is not valid is an error with the
-//! field's path, never a default.
+//! field's path, never a default. Only the end of an action is always taken up: what cannot be read of it is said there.
 //! **Invariant:** who the caller is comes from its certificate, never from a message.
 
 mod connect;
@@ -23,7 +23,7 @@ pub mod message;
 mod server;
 
 pub use connect::{ConnectError, Connection, LinkReceiver, LinkSender, Room, Target};
-pub use convert::WireError;
+pub use convert::{Heard, WireError};
 pub use error::{RpcError, RpcErrorKind};
 pub use server::{AgentCalls, Caller, FromAgentStream, ToAgentStream, router};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, ActionStatus, AgentId, ProviderKind, ResourceUsage, SiteId, TenantId, VmId, VmName,
+    Action, ActionId, AgentId, EndStatus, ProviderKind, ResourceUsage, SiteId, TenantId, VmId, VmName,
     VmState,
 };
 
@@ -95,7 +95,7 @@ pub struct ActionResult {
     pub action_id: ActionId,
     /// None when this end does not understand the body: it comes from a later version.
     pub action: Option<Action>,
-    pub status: ActionStatus,
+    pub status: EndStatus,
     pub changed: Option<bool>,
     pub error: Option<String>,
     pub retries: u32,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nkudo_pki::Peer;
@@ -10,12 +11,16 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::MESSAGE_MAX_BYTES;
+use crate::convert::Heard;
 use crate::error::RpcError;
 use crate::generated as wire;
 use crate::generated::agent_service_server::{AgentService, AgentServiceServer};
 use crate::message::{
     Enrol, Enrolled, Facts, FromAgent, Heartbeat, HeartbeatAnswer, NewCertificate, ToAgent,
 };
+
+/// How long a call may take, from its head to its answer.
+const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Who calls. Whoever accepts the connection puts it into the request's extensions.
 #[derive(Debug, Clone)]
@@ -25,8 +30,8 @@ pub struct Caller {
     pub peer: Option<Peer>,
 }
 
-/// What an agent says on its link.
-pub type FromAgentStream = Pin<Box<dyn Stream<Item = Result<FromAgent, RpcError>> + Send>>;
+/// What an agent says on its link; an error is its end.
+pub type FromAgentStream = Pin<Box<dyn Stream<Item = Result<Heard<FromAgent>, RpcError>> + Send>>;
 /// What is said to an agent on its link.
 pub type ToAgentStream = Pin<Box<dyn Stream<Item = Result<ToAgent, RpcError>> + Send>>;
 
@@ -45,7 +50,18 @@ pub fn router(calls: Arc<dyn AgentCalls>) -> axum::Router {
     let service = AgentServiceServer::new(Adapter(calls))
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    tonic::service::Routes::new(service).into_axum_router()
+    tonic::service::Routes::new(service).into_axum_router().layer(axum::middleware::from_fn(within))
+}
+
+/// Answers a call within its deadline, the wait for its message included. A link has deadlines of its own.
+async fn within(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+    if request.uri().path().ends_with("/Link") {
+        return next.run(request).await;
+    }
+    tokio::time::timeout(CALL_DEADLINE, next.run(request)).await.unwrap_or_else(|_| {
+        let sentence = format!("the call took longer than {} s", CALL_DEADLINE.as_secs());
+        Status::deadline_exceeded(sentence).into_http()
+    })
 }
 
 struct Adapter(Arc<dyn AgentCalls>);
@@ -105,7 +121,7 @@ impl AgentService for Adapter {
     ) -> Result<Response<Self::LinkStream>, Status> {
         let caller = caller(&request)?;
         let messages = request.into_inner().map(|message| match message {
-            Ok(message) => FromAgent::try_from(message).map_err(RpcError::from),
+            Ok(message) => Ok(FromAgent::try_from(message)),
             Err(status) => Err(RpcError::from_status(&status)),
         });
         let answers = self.0.link(caller, Box::pin(messages)).await.map_err(RpcError::into_status)?;

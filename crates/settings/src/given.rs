@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::error::Source;
 use crate::raw::RawValue;
 
+const DAY_SECONDS: u64 = 24 * 3600;
+
 /// A value for a key. Each reader says in its error what the value must be.
 #[derive(Clone, Copy)]
 pub struct Given<'r> {
@@ -77,9 +79,17 @@ impl<'r> Given<'r> {
     /// When it is none, or shorter than `least`.
     pub fn duration(&self, least: Duration) -> Result<Duration, String> {
         let text = self.text()?;
-        let wrong = || format!("`{text}` is not a duration; write it like 500ms, 5s or 2m");
-        let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-        let duration = Duration::try_from(parsed).map_err(|_| wrong())?;
+        let wrong = || format!("`{text}` is not a duration; write it like 500ms, 5s, 2m or 7d");
+        let duration = match text.strip_suffix('d') {
+            Some(days) => {
+                let days: u32 = days.trim().parse().map_err(|_| wrong())?;
+                Duration::from_secs(u64::from(days) * DAY_SECONDS)
+            }
+            None => {
+                let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+                Duration::try_from(parsed).map_err(|_| wrong())?
+            }
+        };
         if duration < least { Err(format!("must be at least {}ms", least.as_millis())) } else { Ok(duration) }
     }
 

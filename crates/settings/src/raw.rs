@@ -257,7 +257,7 @@ mod tests {
         check("\nbyte = 1", "demo.toml:2: unknown key `byte`; did you mean `bytes`?");
         check("level = 3", "demo.toml:1: level: must be a string, not 3");
         check("[qemu]\n\nacel = \"tcg\"", "demo.toml:3: unknown key `qemu.acel`; did you mean `qemu.accel`?");
-        check("interval = \"5 parsecs\"", "`5 parsecs` is not a duration; write it like 500ms, 5s or 2m");
+        check("interval = \"5 parsecs\"", "`5 parsecs` is not a duration; write it like 500ms, 5s, 2m or 7d");
         check("interval = \"1ms\"", "must be at least 100ms");
         check("simulated = \"yes\"", "simulated: must be true or false, not `yes`");
         check("level = ", "demo.toml:1: this is not TOML");

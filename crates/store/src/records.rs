@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nkudo_domain::{
-    Action, ActionId, ActionStatus, ActionType, AgentId, ExecutionStatus, ProviderKind, ResourceUsage, Role,
-    SiteId, TenantId, TraceId, VmId, VmName, VmState,
+    Action, ActionId, ActionStatus, ActionType, AgentId, EndStatus, ExecutionStatus, ProviderKind,
+    ResourceUsage, Role, SiteId, TenantId, TraceId, VmId, VmName, VmState,
 };
 
 /// An API key, without its secret.
@@ -155,6 +155,17 @@ pub enum Asked {
     NoAgent,
     /// Too many actions of the agent have not ended.
     QueueFull,
+    /// It makes a VM that this other agent of the tenant has, or is to make.
+    VmElsewhere(AgentId),
+}
+
+/// The answer to the deletion of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteDeleted {
+    Done,
+    /// It has enrolled agents, or tokens that still let some in.
+    InUse,
+    Absent,
 }
 
 /// The answer to a cancellation.
@@ -209,8 +220,7 @@ pub struct Reported {
     pub seq: u64,
     /// What was asked for; of an action that came from the host this is how the control plane learns of it.
     pub action: Action,
-    /// `success`, `failure`, `cancelled` or `expired`.
-    pub status: ActionStatus,
+    pub status: EndStatus,
     pub changed: Option<bool>,
     pub error: Option<String>,
     pub retries: u32,
@@ -228,6 +238,28 @@ pub struct ResultBatch {
     /// Names the agent's journal: another one counts from 1 again.
     pub outbox_id: String,
     pub results: Vec<Reported>,
+}
+
+/// What became of a [`ResultBatch`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Recorded {
+    /// Every result up to this one is recorded, or recognised as a repetition.
+    pub seq: u64,
+    /// Actions that ended by it.
+    pub ended: Vec<ActionRecord>,
+    /// Actions of other agents that results were told of; nothing was recorded of these.
+    pub of_others: Vec<ActionId>,
+}
+
+/// How much left the books because it was too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    pub actions: u64,
+    pub executions: u64,
+    pub certificates: u64,
+    pub tokens: u64,
+    /// Unenrolled ones.
+    pub agents: u64,
 }
 
 /// Narrows a list of agents. Of unenrolled agents none is listed.

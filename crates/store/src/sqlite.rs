@@ -9,6 +9,7 @@ mod fault;
 mod keys;
 mod opening;
 mod results;
+mod retention;
 mod row;
 mod sites;
 mod tokens;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use nkudo_domain::{ActionId, ActionStatus, AgentId, SiteId, TenantId, VmId};
+use nkudo_domain::{ActionId, AgentId, EndStatus, SiteId, TenantId, VmId};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -27,8 +28,8 @@ use crate::error::StoreError;
 use crate::page::{Listed, Page};
 use crate::records::{
     ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
-    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, KeyRecord, ResultBatch, SiteRecord,
-    TokenRecord, VmFilter, VmRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, Recorded,
+    ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
 };
 use crate::store::Store;
 use deed::Deed;
@@ -144,16 +145,12 @@ impl Store for SqliteStore {
         perform!(self.write "delete_tenant", c => sites::delete_tenant(c, tenant_id))
     }
 
-    async fn tenant_exists(&self, tenant_id: &TenantId) -> Result<bool, StoreError> {
-        perform!(self.read "tenant_exists", c => sites::tenant_exists(c, tenant_id))
-    }
-
     async fn create_site(
         &self,
         tenant_id: &TenantId,
         site_id: &SiteId,
         now_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<SiteRecord, StoreError> {
         perform!(self.write "create_site", c => sites::create(c, tenant_id, site_id, now_ms))
     }
 
@@ -161,8 +158,13 @@ impl Store for SqliteStore {
         perform!(self.read "sites", c => sites::list(c, tenant_id, page))
     }
 
-    async fn delete_site(&self, tenant_id: &TenantId, site_id: &SiteId) -> Result<bool, StoreError> {
-        perform!(self.write "delete_site", c => sites::delete(c, tenant_id, site_id))
+    async fn delete_site(
+        &self,
+        tenant_id: &TenantId,
+        site_id: &SiteId,
+        now_ms: i64,
+    ) -> Result<SiteDeleted, StoreError> {
+        perform!(self.write "delete_site", c => sites::delete(c, tenant_id, site_id, now_ms))
     }
 
     async fn insert_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
@@ -214,7 +216,7 @@ impl Store for SqliteStore {
         tenant_id: &TenantId,
         agent_id: AgentId,
         now_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Vec<ActionRecord>>, StoreError> {
         perform!(self.write "unenrol", c => agents::unenrol(c, tenant_id, agent_id, now_ms))
     }
 
@@ -334,10 +336,10 @@ impl Store for SqliteStore {
         &self,
         agent_id: AgentId,
         action_id: &ActionId,
-        status: ActionStatus,
+        status: EndStatus,
         error: Option<&str>,
         now_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<ActionRecord>, StoreError> {
         perform!(self.write "end_unrun", c => actions::end_unrun(c, agent_id, action_id, status, error, now_ms))
     }
 
@@ -359,8 +361,16 @@ impl Store for SqliteStore {
         perform!(self.write "expire", c => actions::expire(c, now_ms))
     }
 
-    async fn record_results(&self, batch: &ResultBatch) -> Result<(u64, Vec<ActionRecord>), StoreError> {
-        perform!(self.write "record_results", c => results::record(c, batch))
+    async fn record_results(&self, batch: &ResultBatch, now_ms: i64) -> Result<Recorded, StoreError> {
+        perform!(self.write "record_results", c => results::record(c, batch, now_ms))
+    }
+
+    async fn forget_before(&self, before_ms: i64, limit: u32) -> Result<Forgotten, StoreError> {
+        let due = perform!(self.read "forget_before", c => retention::due(c, before_ms))?;
+        if !due {
+            return Ok(Forgotten::default());
+        }
+        perform!(self.write "forget_before", c => retention::forget_before(c, before_ms, limit))
     }
 
     async fn executions(

@@ -3,14 +3,14 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use nkudo_domain::{ActionId, AgentId, SiteId, TenantId, VmId};
+use nkudo_domain::{ActionId, AgentId, EndStatus, SiteId, TenantId, VmId};
 
 use crate::error::StoreError;
 use crate::page::{Listed, Page};
 use crate::records::{
     ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
-    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, KeyRecord, ResultBatch, SiteRecord,
-    TokenRecord, VmFilter, VmRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, Recorded,
+    ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
 };
 
 /// The control plane's books. Every method is one transaction; when it answers Ok, what it wrote is on disk.
@@ -22,19 +22,23 @@ pub trait Store: Debug + Send + Sync {
     async fn create_tenant(&self, tenant_id: &TenantId, now_ms: i64) -> Result<bool, StoreError>;
     /// Removes the tenant with all that belongs to it; answers whether it was there.
     async fn delete_tenant(&self, tenant_id: &TenantId) -> Result<bool, StoreError>;
-    async fn tenant_exists(&self, tenant_id: &TenantId) -> Result<bool, StoreError>;
 
-    /// Makes the site when it does not exist (its tenant must); answers whether it made it.
+    /// Makes the site when it does not exist (its tenant must); answers the one that is there now.
     async fn create_site(
         &self,
         tenant_id: &TenantId,
         site_id: &SiteId,
         now_ms: i64,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<SiteRecord, StoreError>;
     /// By name.
     async fn sites(&self, tenant_id: &TenantId, page: &Page) -> Result<Listed<SiteRecord>, StoreError>;
-    /// Removes a site that has no enrolled agent and no token; answers whether it did. False also when it is absent.
-    async fn delete_site(&self, tenant_id: &TenantId, site_id: &SiteId) -> Result<bool, StoreError>;
+    /// Removes a site that has no enrolled agent and no token that is still good.
+    async fn delete_site(
+        &self,
+        tenant_id: &TenantId,
+        site_id: &SiteId,
+        now_ms: i64,
+    ) -> Result<SiteDeleted, StoreError>;
 
     async fn insert_key(&self, key: &KeyRecord) -> Result<(), StoreError>;
     /// For authentication, so across tenants.
@@ -61,9 +65,13 @@ pub trait Store: Debug + Send + Sync {
     async fn certificate(&self, serial: &str) -> Result<Option<CertificateRecord>, StoreError>;
     /// Revokes every certificate of the agent and ends its actions that have not ended: those that were not sent as
     /// `cancelled`, the others as `failure` with a sentence that says that the agent was unenrolled and the outcome is
-    /// unknown. Its VMs leave the books. Answers whether it was enrolled.
-    async fn unenrol(&self, tenant_id: &TenantId, agent_id: AgentId, now_ms: i64)
-    -> Result<bool, StoreError>;
+    /// unknown. Its VMs leave the books. Answers the actions that ended by it; none when the agent was not enrolled.
+    async fn unenrol(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        now_ms: i64,
+    ) -> Result<Option<Vec<ActionRecord>>, StoreError>;
 
     async fn agent(&self, tenant_id: &TenantId, agent_id: AgentId)
     -> Result<Option<AgentRecord>, StoreError>;
@@ -112,7 +120,7 @@ pub trait Store: Debug + Send + Sync {
     // Actions and their executions.
 
     /// Takes an action in as `queued`, unless its id is known in the tenant. `record` is a new one: its state members
-    /// are those of a queued action. Repeated when agent and body are the same ([`nkudo_domain::Action::asks_the_same`]). At most
+    /// are those of a queued action. A VM is made on one host of the tenant only. Repeated when agent and body are the same ([`nkudo_domain::Action::asks_the_same`]). At most
     /// `open_max` actions of an agent are open.
     async fn ask(&self, record: &ActionRecord, open_max: u32) -> Result<Asked, StoreError>;
     async fn action(
@@ -147,15 +155,15 @@ pub trait Store: Debug + Send + Sync {
     async fn mark_delivered(&self, agent_id: AgentId, action_ids: &[ActionId]) -> Result<(), StoreError>;
     /// They run: queued and delivered ones become `running`.
     async fn mark_started(&self, agent_id: AgentId, started: &[(ActionId, i64)]) -> Result<(), StoreError>;
-    /// The agent will not run it: it ends with this status and sentence. False when it is unknown or has ended.
+    /// The agent will not run it: it ends with this status and sentence. None when it is unknown or has ended.
     async fn end_unrun(
         &self,
         agent_id: AgentId,
         action_id: &ActionId,
-        status: nkudo_domain::ActionStatus,
+        status: EndStatus,
         error: Option<&str>,
         now_ms: i64,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<Option<ActionRecord>, StoreError>;
     async fn cancel(
         &self,
         tenant_id: &TenantId,
@@ -165,11 +173,11 @@ pub trait Store: Debug + Send + Sync {
     /// Ends as `expired` what has not been sent and is past its time, over all tenants; answers what it ended.
     async fn expire(&self, now_ms: i64) -> Result<Vec<ActionRecord>, StoreError>;
 
-    /// Records ends of actions, each once, and answers the `seq` up to which all are recorded. Results at or below what
+    /// Records ends of actions, each once. Results at or below what
     /// was recorded for the same `outbox_id` are left out; another `outbox_id` starts anew. An action that is open ends
     /// with its result; one that has ended stays as it is; one that is unknown in the tenant is added with origin
-    /// [`Origin::Host`](crate::Origin::Host). Executions are kept by agent and action id. Answers also which actions ended by it.
-    async fn record_results(&self, batch: &ResultBatch) -> Result<(u64, Vec<ActionRecord>), StoreError>;
+    /// [`Origin::Host`](crate::Origin::Host). Executions are kept by agent and action id.
+    async fn record_results(&self, batch: &ResultBatch, now_ms: i64) -> Result<Recorded, StoreError>;
     /// The newest first (by start, then id).
     async fn executions(
         &self,
@@ -179,6 +187,11 @@ pub trait Store: Debug + Send + Sync {
     ) -> Result<Listed<ExecutionRecord>, StoreError>;
 
     // For the control plane itself.
+
+    /// Removes what has been of no use since `before_ms`: actions and executions whose end was recorded before,
+    /// certificates and enrolment tokens that had expired (not the last certificate of an agent), agents that were
+    /// unenrolled. The oldest first, of each kind at most `limit`.
+    async fn forget_before(&self, before_ms: i64, limit: u32) -> Result<Forgotten, StoreError>;
 
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// Whether it answers; for readiness.

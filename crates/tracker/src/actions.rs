@@ -61,6 +61,8 @@ pub struct Tracked {
     pub(crate) started_monotonic_ms: u64,
     /// Its place among the results that are told elsewhere, once its end is written.
     pub(crate) result_seq: Option<u64>,
+    /// It was taken in while the host reported as another agent, which alone had to be told of it.
+    pub foreign: bool,
     /// Cancelled while its intent was not durable.
     pub(crate) cancel_asked: bool,
     /// On the boot-time clock.
@@ -80,6 +82,7 @@ impl Tracked {
             attempt: 0,
             started_monotonic_ms: 0,
             result_seq: None,
+            foreign: false,
             cancel_asked: false,
             deadline_ms,
         }

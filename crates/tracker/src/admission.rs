@@ -60,7 +60,7 @@ impl Tracker {
         let vm_id = action.request.vm_id();
         let deletes = action.request.action_type() == ActionType::Delete;
         let admitted = self.stamp(now);
-        self.write(Record::Accepted { action: Box::new(action.clone()), admitted });
+        self.write(Record::Accepted { action: Box::new(action.clone()), admitted, foreign: false });
         if deletes {
             self.clear_lane(vm_id, now);
         }

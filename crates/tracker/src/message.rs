@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, Deed, Execution, Exit, Observation, Outcome, ProviderKind, ResourceUsage, VmId, VmName,
-    VmSpec,
+    Action, ActionId, AgentId, Deed, Execution, Exit, Observation, Outcome, ProviderKind, ResourceUsage,
+    VmId, VmName, VmSpec,
 };
 
 use crate::record::Record;
@@ -37,8 +37,9 @@ pub enum Input {
     Recovered { found: Vec<Found> },
     /// Every result up to this one is known where it was to be told.
     Acknowledged { seq: u64 },
-    /// Whether there is somebody to be told of results; then none is forgotten before it is acknowledged.
-    Reporting(bool),
+    /// As which agent the host tells of results, if it does; then none is forgotten before it is acknowledged. As
+    /// another agent than before it tells nothing of what it had taken in by then.
+    ReportAs(Option<AgentId>),
     /// No action is admitted or begun from here on. What has begun goes to its end; its failures are not retried.
     Stop,
     /// Time has passed.

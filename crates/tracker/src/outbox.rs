@@ -1,5 +1,7 @@
 //! Results that somebody elsewhere is to be told: numbered in the order of their end, kept until they are acknowledged.
 
+use nkudo_domain::AgentId;
+
 use crate::actions::Tracked;
 use crate::record::Record;
 use crate::tracker::Tracker;
@@ -13,6 +15,8 @@ pub struct Outbox {
     pub last: u64,
     /// Every result up to this one has been acknowledged.
     pub acknowledged: u64,
+    /// As whom the host reports, or did last. Whatever was taken in before it reported as this one is not told.
+    pub reporter: Option<AgentId>,
 }
 
 impl Outbox {
@@ -42,7 +46,7 @@ impl Tracker {
             self.actions.get(action_id).is_none_or(|tracked| number(tracked) <= seq)
         });
         let later = self.ended.range(start..).filter_map(|action_id| self.actions.get(action_id));
-        later.map(move |tracked| (number(tracked), tracked))
+        later.filter(|tracked| !tracked.foreign).map(move |tracked| (number(tracked), tracked))
     }
 
     /// Begins a new series of numbers when there is none, or when some records were lost: their numbers must not be
@@ -62,13 +66,34 @@ impl Tracker {
         }
     }
 
+    /// Results are told as this agent from here on, or for now to nobody. What was done as another agent is nobody's
+    /// business any more: the host may belong to another tenant.
+    pub(crate) fn report_as(&mut self, reporter: Option<AgentId>) {
+        self.reporting = reporter.is_some();
+        if let Some(reporter) = reporter
+            && self.outbox.reporter != Some(reporter)
+        {
+            self.change_reporter(reporter);
+            self.write(self.outbox_record());
+        }
+    }
+
+    pub(crate) fn change_reporter(&mut self, reporter: AgentId) {
+        if self.outbox.reporter.replace(reporter).is_some() {
+            self.outbox.acknowledged = self.outbox.last;
+            self.actions.values_mut().for_each(|tracked| tracked.foreign = true);
+        }
+    }
+
     pub(crate) fn outbox_record(&self) -> Record {
-        let Outbox { id, last, acknowledged } = self.outbox.clone();
-        Record::Outbox { id, last, acknowledged }
+        let Outbox { id, last, acknowledged, reporter } = self.outbox.clone();
+        Record::Outbox { id, last, acknowledged, reporter }
     }
 
     /// Whether a result has still to be told to somebody.
     pub(crate) fn is_owed(&self, tracked: &Tracked) -> bool {
-        self.reporting && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
+        self.reporting
+            && !tracked.foreign
+            && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
     }
 }

@@ -1,6 +1,6 @@
 //! What the journal holds. Replayed in order, records give the tracker its state back.
 
-use nkudo_domain::{Action, ActionId, ActionType, Execution, Outcome, VmId, VmName};
+use nkudo_domain::{Action, ActionId, ActionType, AgentId, Execution, Outcome, VmId, VmName};
 use serde::{Deserialize, Serialize};
 
 use crate::history::Aggregate;
@@ -26,7 +26,13 @@ pub enum VmChange {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// An action was admitted.
-    Accepted { action: Box<Action>, admitted: Stamp },
+    Accepted {
+        action: Box<Action>,
+        admitted: Stamp,
+        /// While the host reported as another agent than the one of the records before.
+        #[serde(default)]
+        foreign: bool,
+    },
     /// A deed is about to be done: the intent.
     Started { execution: Box<Execution>, vm: Option<VmChange> },
     /// An action ended. Without an execution it never started.
@@ -46,7 +52,13 @@ pub enum Record {
     /// A VM changed by itself.
     Vm(VmChange),
     /// The series of numbers that results have from here on.
-    Outbox { id: String, last: u64, acknowledged: u64 },
+    Outbox {
+        id: String,
+        last: u64,
+        acknowledged: u64,
+        #[serde(default)]
+        reporter: Option<AgentId>,
+    },
     /// Every result up to this one was acknowledged.
     Acknowledged { seq: u64 },
     /// What left the history, by action type; replaces what was recorded of it before.

@@ -13,7 +13,13 @@ impl Tracker {
     /// Takes over one record.
     pub(crate) fn apply(&mut self, record: Record) {
         match record {
-            Record::Accepted { action, admitted } => self.enqueue(*action, admitted, 0),
+            Record::Accepted { action, admitted, foreign } => {
+                let action_id = action.action_id.clone();
+                self.enqueue(*action, admitted, 0);
+                if let Some(tracked) = self.actions.get_mut(&action_id) {
+                    tracked.foreign = foreign;
+                }
+            }
             Record::Started { execution, vm } => {
                 if let Some(tracked) = self.actions.get_mut(&execution.action_id) {
                     tracked.phase = Phase::Running { interrupted: None };
@@ -37,8 +43,12 @@ impl Tracker {
                 }
                 self.apply_vm(vm);
             }
-            Record::Outbox { id, last, acknowledged } => {
-                self.outbox = Outbox { id, last: self.outbox.last.max(last), acknowledged };
+            Record::Outbox { id, last, acknowledged, reporter } => {
+                if let Some(reporter) = reporter.filter(|new| self.outbox.reporter != Some(*new)) {
+                    self.change_reporter(reporter);
+                }
+                let (last, reporter) = (self.outbox.last.max(last), self.outbox.reporter);
+                self.outbox = Outbox { id, last, acknowledged, reporter };
             }
             Record::Acknowledged { seq } => {
                 self.outbox.acknowledged = self.outbox.acknowledged.max(seq);
@@ -92,7 +102,11 @@ impl Tracker {
 }
 
 fn accepted(tracked: &Tracked) -> Record {
-    Record::Accepted { action: Box::new(tracked.action.clone()), admitted: tracked.admitted }
+    Record::Accepted {
+        action: Box::new(tracked.action.clone()),
+        admitted: tracked.admitted,
+        foreign: tracked.foreign,
+    }
 }
 
 /// An execution of the history whose action's result is no longer kept.

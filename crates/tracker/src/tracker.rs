@@ -90,7 +90,7 @@ impl Tracker {
             Input::VmObserved { vm_id, observation } => self.vm_observed(vm_id, &observation, now),
             Input::Recovered { found } => self.recover(found, now),
             Input::Acknowledged { seq } => self.acknowledge(seq),
-            Input::Reporting(reporting) => self.reporting = reporting,
+            Input::ReportAs(reporter) => self.report_as(reporter),
             Input::Stop => self.stopping = true,
             Input::Probe => self.probe_alive(),
             Input::Tick => self.tick(now),

@@ -6,5 +6,6 @@ mod kills;
 mod load;
 mod openapi;
 mod rounds;
+mod tenants;
 mod whole;
 mod wire;

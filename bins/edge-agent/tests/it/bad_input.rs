@@ -26,7 +26,7 @@ fn flags_and_files_are_refused_before_anything_is_done() {
     host.configure("log_level = \"info\"\nlog_levle = \"info\"\n");
     check(&host, &["run"], 2, &["edge-agent.toml:2", "`log_levle`", "did you mean `log_level`?"]);
     host.configure("sample_interval = \"soon\"\n");
-    check(&host, &["status"], 2, &["edge-agent.toml:1", "sample_interval", "500ms, 5s or 2m"]);
+    check(&host, &["status"], 2, &["edge-agent.toml:1", "sample_interval", "500ms, 5s, 2m or 7d"]);
     assert!(!host.state_dir().exists(), "nothing was done");
 }
 

@@ -36,6 +36,9 @@ pub(crate) enum VmCommand {
     Show {
         /// The VM's id
         vm_id: VmId,
+        /// The VM's agent, where two have a VM of that id
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<AgentId>,
     },
     /// Create a VM, and boot it
     #[command(after_help = "Examples:\n  nkudo vms create --agent AGENT -f vm.json --wait\n  \

@@ -18,8 +18,8 @@ pub(crate) async fn run(session: &Session, vms: Vms) -> Result<(), Failure> {
     match vms.command {
         None => all(session, vms.filter).await,
         Some(VmCommand::List(filter)) => all(session, filter).await,
-        Some(VmCommand::Show { vm_id }) => {
-            let vm = session.get(&Query::new(PATH).segment(&vm_id)).await?;
+        Some(VmCommand::Show { vm_id, agent }) => {
+            let vm = session.get(&Query::new(PATH).segment(&vm_id).with("agent_id", agent.as_ref())).await?;
             list::one::<VmRow>(session.output, &vm)
         }
         Some(VmCommand::Create(create)) => {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nkudo_domain::AgentId;
+use nkudo_domain::{AgentId, SiteId, TenantId};
 use nkudo_fleet::Skew;
 use nkudo_host::clock;
 use nkudo_pki::{EnrolmentToken, PkiError, PrivateKey, agent_client, enrolling_client};
-use nkudo_rpc::message::{Enrol, Facts, Heartbeat};
+use nkudo_rpc::message::{Enrol, Facts, Heartbeat, NewCertificate};
 use nkudo_rpc::{ConnectError, Connection, RpcError, RpcErrorKind, Target};
 
 use super::stored::{Identity, IdentityDir, StoredError};
@@ -102,8 +102,7 @@ pub async fn enroll(
     let connection = Connection::open(&target, enrolling_client(parsed.ca), CONNECT_DEADLINE).await?;
     let enrolled = within(connection.enrol(request)).await?;
     let ids = (enrolled.tenant_id, enrolled.site_id, enrolled.agent_id);
-    dir.save(ids, &target, &key, &enrolled.certificate)?;
-    dir.load()?.ok_or(IdentityError::NotEnrolled)
+    take_over(dir, ids, target, key, enrolled.certificate).await
 }
 
 /// A new key and a new certificate over the one that is still good.
@@ -121,8 +120,26 @@ pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
     let connection = open(&identity).await?;
     let certificate = within(connection.renew(key.request()?)).await?;
     let ids = (identity.tenant_id, identity.site_id, identity.agent_id);
-    dir.save(ids, &identity.control_plane, &key, &certificate)?;
-    dir.load()?.ok_or(IdentityError::NotEnrolled)
+    take_over(dir, ids, identity.control_plane, key, certificate).await
+}
+
+/// Puts an identity in force and answers it as it is on disk. Slow storage holds up nobody else. Call with the lock held.
+async fn take_over(
+    dir: IdentityDir,
+    ids: (TenantId, SiteId, AgentId),
+    control_plane: Target,
+    key: PrivateKey,
+    certificate: NewCertificate,
+) -> Result<Identity, IdentityError> {
+    let written = tokio::task::spawn_blocking(move || {
+        dir.save(ids, &control_plane, &key, &certificate)?;
+        dir.load()
+    });
+    let identity = match written.await {
+        Ok(identity) => identity?,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    };
+    identity.ok_or(IdentityError::NotEnrolled)
 }
 
 /// How a host left its fleet.

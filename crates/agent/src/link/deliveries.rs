@@ -8,9 +8,13 @@ use nkudo_executor::{Handle, NoAnswer};
 use nkudo_fleet::Skew;
 use nkudo_host::clock;
 use nkudo_rpc::message::{Answer, Delivery, FromAgent};
-use nkudo_tracker::Admission;
+use nkudo_tracker::{Admission, Tracked, Tracker};
 
 use crate::offline::refusal;
+
+/// Said of an action whose result is not told.
+const ANOTHER_ASKED: &str =
+    "an action of that id was done here while the host was enrolled otherwise; take another id";
 
 type Answering = Pin<Box<dyn Future<Output = Result<FromAgent, NoAnswer>> + Send>>;
 
@@ -53,9 +57,19 @@ impl Deliveries {
             }
         }
         let admitted = self.executor.submit_later(action).await?;
+        let (executor, wanted) = (self.executor.clone(), action_id.clone());
         self.answering.push(Box::pin(async move {
             let answer = match admitted.await? {
-                Admission::New | Admission::Repeated => Answer::Accepted,
+                Admission::New => Answer::Accepted,
+                Admission::Repeated => {
+                    let foreign = |tracked: &Tracked| tracked.foreign;
+                    let look = move |tracker: &Tracker| tracker.action(&wanted).is_some_and(foreign);
+                    if executor.look(look).await? {
+                        Answer::Refused(ANOTHER_ASKED.to_owned())
+                    } else {
+                        Answer::Accepted
+                    }
+                }
                 refused @ Admission::Conflict => Answer::Refused(refusal(refused).to_owned()),
                 Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
                     Answer::Busy

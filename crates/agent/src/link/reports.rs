@@ -1,7 +1,7 @@
 //! What the control plane is told: results in their order, VMs as they are.
 
 use nkudo_api::view::VmView;
-use nkudo_domain::{ActionStatus, ExecutionStatus};
+use nkudo_domain::{EndStatus, ExecutionStatus};
 use nkudo_executor::projection::vm_view;
 use nkudo_executor::{Handle, NoAnswer};
 use nkudo_rpc::message::{ActionResult, ExecutionReport, FromAgent, VmReport, VmStanding};
@@ -9,6 +9,8 @@ use nkudo_tracker::{Phase, Tracked, Tracker};
 
 /// Results that are taken out of the tracker in one look, at most.
 const LOOK_MAX: usize = 64;
+/// VMs of one message, at most: with the longest labels and reasons these are some 1.3 MiB.
+const VMS_MAX: usize = 64;
 
 /// The results after `seq`, at most `count`.
 pub(super) async fn results(
@@ -27,9 +29,9 @@ pub(super) async fn results(
 fn result(seq: u64, tracked: &Tracked) -> Option<ActionResult> {
     let Phase::Ended { outcome, at_ms } = &tracked.phase else { return None };
     let status = match outcome.status() {
-        ExecutionStatus::Success => ActionStatus::Success,
-        ExecutionStatus::Failure => ActionStatus::Failure,
-        ExecutionStatus::Cancelled => ActionStatus::Cancelled,
+        ExecutionStatus::Success => EndStatus::Success,
+        ExecutionStatus::Failure => EndStatus::Failure,
+        ExecutionStatus::Cancelled => EndStatus::Cancelled,
         ExecutionStatus::Running => return None,
     };
     let execution = tracked.execution.as_ref();
@@ -51,11 +53,32 @@ fn result(seq: u64, tracked: &Tracked) -> Option<ActionResult> {
     })
 }
 
-/// All the VMs of the host.
-pub(super) async fn all_vms(executor: &Handle) -> Result<FromAgent, NoAnswer> {
-    let look = |tracker: &Tracker| tracker.vms().map(|(_, vm)| standing(vm_view(vm, None))).collect();
-    let vms = executor.look(look).await?;
-    Ok(FromAgent::Vms(VmReport { complete: true, vms, gone: Vec::new() }))
+/// How everything is: all the VMs of the host, and which actions run. Its ends are told as results.
+pub(super) async fn everything(executor: &Handle) -> Result<Vec<FromAgent>, NoAnswer> {
+    executor.look(|tracker: &Tracker| all_vms(tracker).chain(started(tracker)).collect()).await
+}
+
+/// All the VMs, in pieces that are no larger than a message may be: the first says that these are all, the others add
+/// to it.
+fn all_vms(tracker: &Tracker) -> impl Iterator<Item = FromAgent> {
+    let vms: Vec<VmStanding> = tracker.vms().map(|(_, vm)| standing(vm_view(vm, None))).collect();
+    let pieces = vms.chunks(VMS_MAX).map(<[VmStanding]>::to_vec);
+    let mut reports: Vec<VmReport> =
+        pieces.map(|vms| VmReport { complete: false, vms, gone: Vec::new() }).collect();
+    match reports.first_mut() {
+        Some(first) => first.complete = true,
+        None => reports.push(VmReport { complete: true, ..VmReport::default() }),
+    }
+    reports.into_iter().map(FromAgent::Vms)
+}
+
+/// What runs. It may have begun while nobody could be told.
+fn started(tracker: &Tracker) -> impl Iterator<Item = FromAgent> + '_ {
+    let running = tracker.actions().filter(|tracked| !tracked.foreign && !tracked.has_ended());
+    running.filter_map(|tracked| {
+        let at_ms = tracked.execution.as_ref()?.started_at_ms;
+        Some(FromAgent::Started { action_id: tracked.action.action_id.clone(), at_ms })
+    })
 }
 
 /// A VM that is new or has changed.

@@ -127,7 +127,7 @@ impl<'l> Session<'l> {
             }
         };
         // A hello is answered by the control plane as a heartbeat is.
-        self.link.standing.answered(clock::wall_ms(), open.interval, open.skew);
+        self.link.standing.answered(open.interval, open.skew);
         tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
         self.context.health.set(Health::Healthy);
         let opened_at = Instant::now();
@@ -150,15 +150,16 @@ impl<'l> Session<'l> {
         let hello = AgentHello { facts: identity::facts(), sent_at_ms, outbox_id: outbox.id.clone() };
         sender.room().await.ok_or(Broken::Closed)?.send(FromAgent::Hello(hello));
         let answer = match receiver.next().await? {
-            Some(ToAgent::Hello(hello)) => hello,
-            Some(_) | None => return Err(Broken::Closed),
+            Some(Ok(ToAgent::Hello(hello))) => hello,
+            Some(Err(error)) => return Err(Broken::Rpc(error.into())),
+            Some(Ok(_)) | None => return Err(Broken::Closed),
         };
         let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
         Ok(Open {
             sender,
             receiver,
             events,
-            outgoing: VecDeque::from([reports::all_vms(&self.link.executor).await?]),
+            outgoing: reports::everything(&self.link.executor).await?.into(),
             deliveries: Deliveries::new(self.link.executor.clone()),
             telling: Telling::after(outbox.acknowledged),
             outbox_id: outbox.id,
@@ -200,7 +201,7 @@ impl<'l> Session<'l> {
         let answer = answered?;
         let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
         let interval = if answer.interval.is_zero() { INTERVAL_DEFAULT } else { answer.interval };
-        self.link.standing.answered(clock::wall_ms(), interval, skew);
+        self.link.standing.answered(interval, skew);
         Ok(HeartbeatAnswer { interval, ..answer })
     }
 }
@@ -257,8 +258,12 @@ impl Open {
             }
             said = self.receiver.next() => match said? {
                 None => return Err(Broken::Closed),
-                Some(ToAgent::Closing { retry_after }) => return Ok(Some(Ended::AskedToWait(retry_after))),
-                Some(message) => self.hear(session, message).await?,
+                Some(Err(error)) => {
+                    session.link.metrics.message_not_understood();
+                    tracing::warn!(reason = %error, "a message of the control plane was not understood");
+                }
+                Some(Ok(ToAgent::Closing { retry_after })) => return Ok(Some(Ended::AskedToWait(retry_after))),
+                Some(Ok(message)) => self.hear(session, message).await?,
             },
             answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
             event = self.events.recv(), if has_room => self.tell(session, event).await?,
@@ -316,12 +321,12 @@ impl Open {
             // Something was missed: how everything is now is told instead.
             Ok(Event::LookAgain) | Err(RecvError::Lagged(_)) => {
                 let executor = &session.link.executor;
-                executor.reporting(true).await?;
+                executor.report_as(Some(session.identity.agent_id)).await?;
                 let outbox_id = executor.look(|tracker: &Tracker| tracker.outbox().id.clone()).await?;
                 if outbox_id != self.outbox_id {
                     return Err(Broken::Closed);
                 }
-                self.outgoing.push_back(reports::all_vms(executor).await?);
+                self.outgoing.extend(reports::everything(executor).await?);
                 self.results_due = true;
             }
             Err(RecvError::Closed) => return Err(Broken::Executor(NoAnswer)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{ConnectionState, ConnectionView};
 use nkudo_fleet::Skew;
+use nkudo_host::clock;
 
 use crate::identity::Identity;
 
@@ -16,6 +17,13 @@ const CONNECTED_INTERVALS: u64 = 3;
 /// Younger than so many: degraded.
 const DEGRADED_INTERVALS: u64 = 6;
 
+/// On the wall clock and on the monotonic one, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    wall_ms: i64,
+    monotonic_ms: u64,
+}
+
 /// Written by the link, read by whoever asks.
 #[derive(Debug, Default)]
 pub(crate) struct Standing(Mutex<Inner>);
@@ -23,7 +31,7 @@ pub(crate) struct Standing(Mutex<Inner>);
 #[derive(Debug, Clone, Default)]
 struct Inner {
     identity: Option<Identity>,
-    last_heartbeat_ms: Option<i64>,
+    last_heartbeat: Option<Moment>,
     interval: Option<Duration>,
     skew: Option<Skew>,
     error: Option<String>,
@@ -44,10 +52,11 @@ impl Standing {
         inner.identity = identity.cloned();
     }
 
-    /// A heartbeat was answered at this time of the wall clock.
-    pub(crate) fn answered(&self, at_ms: i64, interval: Duration, skew: Skew) {
+    /// A heartbeat was answered just now.
+    pub(crate) fn answered(&self, interval: Duration, skew: Skew) {
         let mut inner = self.inner();
-        inner.last_heartbeat_ms = Some(at_ms);
+        inner.last_heartbeat =
+            Some(Moment { wall_ms: clock::wall_ms(), monotonic_ms: clock::monotonic_ms() });
         inner.interval = Some(interval);
         inner.skew = Some(skew);
         inner.error = None;
@@ -73,16 +82,19 @@ impl Standing {
         self.inner().identity.clone()
     }
 
-    pub(crate) fn connection(&self, now_ms: i64) -> ConnectionView {
+    pub(crate) fn connection(&self) -> ConnectionView {
         let inner = self.inner().clone();
         let interval = inner.interval.unwrap_or(INTERVAL_DEFAULT);
-        ConnectionView { error: inner.error, ..connection(inner.last_heartbeat_ms, interval, now_ms) }
+        ConnectionView {
+            error: inner.error,
+            ..connection(inner.last_heartbeat, interval, clock::monotonic_ms())
+        }
     }
 }
 
 /// How a connection is whose last heartbeat was answered then.
-fn connection(last_heartbeat_ms: Option<i64>, interval: Duration, now_ms: i64) -> ConnectionView {
-    let age_ms = last_heartbeat_ms.map(|at_ms| now_ms.saturating_sub(at_ms).max(0).unsigned_abs());
+fn connection(last_heartbeat: Option<Moment>, interval: Duration, monotonic_ms: u64) -> ConnectionView {
+    let age_ms = last_heartbeat.map(|at| monotonic_ms.saturating_sub(at.monotonic_ms));
     let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let state = match age_ms {
         Some(age) if age < interval_ms.saturating_mul(CONNECTED_INTERVALS) => ConnectionState::Connected,
@@ -91,7 +103,7 @@ fn connection(last_heartbeat_ms: Option<i64>, interval: Duration, now_ms: i64) -
     };
     ConnectionView {
         state,
-        last_heartbeat_at: last_heartbeat_ms.map(WallTime),
+        last_heartbeat_at: last_heartbeat.map(|at| WallTime(at.wall_ms)),
         age_seconds: age_ms.map(|age| age / 1_000),
         error: None,
     }
@@ -103,14 +115,15 @@ mod tests {
 
     #[test]
     fn a_connection_is_as_good_as_its_last_heartbeat_is_young() {
-        let check = |last: Option<i64>, now: i64, expected: ConnectionState| {
-            assert_eq!(connection(last, INTERVAL_DEFAULT, now).state, expected, "{last:?} at {now}");
+        let check = |last: Option<u64>, now: u64, expected: ConnectionState| {
+            // However the wall clock was set meanwhile.
+            let heard = last.map(|monotonic_ms| Moment { wall_ms: i64::MAX, monotonic_ms });
+            assert_eq!(connection(heard, INTERVAL_DEFAULT, now).state, expected, "{last:?} at {now}");
         };
         check(None, 0, ConnectionState::Disconnected);
         check(Some(0), 44_999, ConnectionState::Connected);
         check(Some(0), 45_000, ConnectionState::Degraded);
         check(Some(0), 89_999, ConnectionState::Degraded);
         check(Some(0), 90_000, ConnectionState::Disconnected);
-        check(Some(10_000), 0, ConnectionState::Connected);
     }
 }

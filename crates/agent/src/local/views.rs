@@ -88,7 +88,7 @@ pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<Stat
     let look = |tracker: &Tracker| (vms_by_state(tracker), tracker.queue_depth() as u64);
     let (vms, queue_depth) = local.executor.look(look).await?;
     let now_ms = nkudo_host::clock::wall_ms();
-    let (identity, connection) = (local.standing.identity(), local.standing.connection(now_ms));
+    let (identity, connection) = (local.standing.identity(), local.standing.connection());
     let mut status = status_of(identity.as_ref(), Some(connection), vms, queue_depth, now_ms);
     // A certificate that was revoked looks good to its owner; only the control plane knows.
     status.certificate.valid &= !local.standing.is_refused();

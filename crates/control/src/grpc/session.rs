@@ -15,7 +15,7 @@ use nkudo_domain::ActionId;
 use nkudo_fleet::{Dispatch, Fetch};
 use nkudo_pki::Peer;
 use nkudo_rpc::message::{AgentHello, Delivery, FromAgent, ServerHello, ToAgent};
-use nkudo_rpc::{FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
+use nkudo_rpc::{FromAgentStream, Heard, RpcError, RpcErrorKind, ToAgentStream};
 use nkudo_store::ActionRecord;
 
 use super::identity::checked;
@@ -66,7 +66,7 @@ struct Open {
 
 /// What comes next in a session.
 enum Turn {
-    Messages(Option<Vec<Result<FromAgent, RpcError>>>),
+    Messages(Option<Vec<Result<Heard<FromAgent>, RpcError>>>),
     Signal,
     Time,
     Shutdown,
@@ -104,14 +104,18 @@ impl Session {
     }
 
     async fn hello(&mut self) -> Result<Option<ToAgent>, RpcError> {
-        let late = |_| RpcError::new(RpcErrorKind::Deadline, "no hello came within 10 s");
+        let late = |_| {
+            let sentence = format!("no hello came within {} s", HELLO_DEADLINE.as_secs());
+            RpcError::new(RpcErrorKind::Deadline, sentence)
+        };
         let first = tokio::time::timeout(HELLO_DEADLINE, self.messages.next()).await.map_err(late)?;
         let Some(first) = first else { return Ok(None) };
         let mut messages = first.into_iter();
         let hello = match messages.next() {
-            Some(Ok(FromAgent::Hello(hello))) => hello,
+            Some(Ok(Ok(FromAgent::Hello(hello)))) => hello,
+            Some(Ok(Err(error))) => return Err(error.into()),
             Some(Err(error)) => return Err(error),
-            Some(Ok(_)) | None => {
+            Some(Ok(Ok(_))) | None => {
                 return Err(RpcError::new(RpcErrorKind::Invalid, "a link begins with a hello"));
             }
         };
@@ -146,12 +150,15 @@ impl Session {
                 return Err(RpcError::new(RpcErrorKind::Unauthenticated, sentence));
             }
             self.read_mail()?;
-            self.fetch().await?;
-            if !self.outgoing.is_empty() {
+            if self.fetch().await? || !self.outgoing.is_empty() {
                 continue;
             }
             match self.turn().await {
-                Turn::Messages(Some(messages)) => self.take_up(messages).await?,
+                Turn::Messages(Some(messages)) => {
+                    // A link that was replaced meanwhile has nothing more to say.
+                    self.read_mail()?;
+                    self.take_up(messages).await?;
+                }
                 Turn::Messages(None) => return Ok(None),
                 Turn::Signal | Turn::Time => {}
                 Turn::Shutdown => {
@@ -195,12 +202,13 @@ impl Session {
         Ok(())
     }
 
-    /// Puts what the books hold for this agent onto its way, within the window.
-    async fn fetch(&mut self) -> Result<(), RpcError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    /// Puts what the books hold for this agent onto its way, within the window. False when there was nothing to ask the
+    /// books for.
+    async fn fetch(&mut self) -> Result<bool, RpcError> {
+        let Some(open) = &mut self.open else { return Ok(false) };
         let agent_id = self.peer.identity.agent_id;
         let now = Now::read();
-        let Some(fetch) = open.dispatch.fetch(now.monotonic_ms) else { return Ok(()) };
+        let Some(fetch) = open.dispatch.fetch(now.monotonic_ms) else { return Ok(false) };
         let (after, limit) = match fetch {
             Fetch::After { ordinal, limit } => (ordinal, limit),
             Fetch::Again { ordinal } => (ordinal.saturating_sub(1), 1),
@@ -213,7 +221,7 @@ impl Session {
             Fetch::Again { ordinal } if found.first().is_none_or(|(first, _)| *first != ordinal) => {
                 // It has ended meanwhile; the one that was found is fetched in its turn.
                 open.dispatch.skipped(ordinal);
-                return Ok(());
+                return Ok(true);
             }
             Fetch::After { .. } | Fetch::Again { .. } => {}
         }
@@ -242,7 +250,7 @@ impl Session {
                 cancel: record.cancel_asked,
             })));
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -1,10 +1,11 @@
 //! One connection: its protocol, its deadlines, and which router answers a request.
 
+mod activity;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -13,15 +14,17 @@ use axum::response::IntoResponse;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use nkudo_rpc::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::Routers;
 use crate::grpc;
 use crate::rest::Refused;
+use activity::Activity;
 
 /// How long a client may take to send the head of a request. It also ends connections on which nothing is asked.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -40,6 +43,11 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
 const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long an HTTP/2 connection may go without an open request: one that is kept for the next, or for nothing.
+const IDLE_MAX: Duration = Duration::from_secs(120);
+/// How long a connection may take to end after it was told that nothing more is answered on it.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What is spoken, agreed in the TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -55,12 +63,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     caller: Option<Caller>,
     shutdown: CancellationToken,
 ) {
-    let asked = Arc::new(AtomicBool::new(false));
-    let first = Arc::clone(&asked);
+    let activity = Arc::new(Activity::default());
+    let counted = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
-        first.store(true, Ordering::Relaxed);
+        let open = counted.begin();
         let (routers, caller) = (routers.clone(), caller.clone());
-        async move { Ok::<_, Infallible>(answer(routers, caller, request).await) }
+        async move { Ok::<_, Infallible>(open.until_end_of(answer(routers, caller, request).await)) }
     });
     let io = TokioIo::new(stream);
     let ended = match protocol {
@@ -82,8 +90,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
         }
         Protocol::Http2 => {
+            let tasks = Tasks(TaskTracker::new());
             let mut served = pin!(
-                http2::Builder::new(TokioExecutor::new())
+                http2::Builder::new(tasks.clone())
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(STREAMS_MAX)
                     .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX))
@@ -92,25 +101,34 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                     .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
                     .serve_connection(io, service)
             );
-            let silent = async {
-                tokio::time::sleep(HEAD_DEADLINE).await;
-                // Whoever has asked something may be silent from then on: a link is.
-                if asked.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tokio::select! {
+            let ended = tokio::select! {
                 ended = served.as_mut() => ended,
-                () = silent => return tracing::debug!("a connection that asked nothing was cut"),
+                () = activity.idle(HEAD_DEADLINE, IDLE_MAX) => {
+                    served.as_mut().graceful_shutdown();
+                    let farewell = poll_fn(|context| served.as_mut().poll(context));
+                    tokio::time::timeout(FAREWELL_DEADLINE, farewell).await.unwrap_or(Ok(()))
+                }
                 () = shutdown.cancelled() => {
                     served.as_mut().graceful_shutdown();
                     poll_fn(|context| served.as_mut().poll(context)).await
                 }
-            }
+            };
+            tasks.0.close();
+            ended
         }
     };
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}
+
+/// The tasks of one HTTP/2 connection.
+#[derive(Clone)]
+struct Tasks(TaskTracker);
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        drop(self.0.spawn(task));
     }
 }
 

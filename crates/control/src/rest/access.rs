@@ -8,7 +8,7 @@ use nkudo_api::time::WallTime;
 use nkudo_api::view::List;
 use nkudo_api::view::fleet::{KeyView, SiteView, TenantView, TokenView};
 use nkudo_domain::SiteId;
-use nkudo_store::StoreError;
+use nkudo_store::{SiteDeleted, SiteRecord, StoreError};
 
 use super::answer::{self, Answered, Refused};
 use super::routes::Call;
@@ -96,19 +96,22 @@ pub(super) async fn create_site(call: Call) -> Answered {
         SiteRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let tenant_id = &call.principal()?.tenant_id;
     let now_ms = nkudo_host::clock::wall_ms();
-    call.control.store.create_site(tenant_id, &site_id, now_ms).await?;
-    answer::json(StatusCode::CREATED, &SiteView { site_id, created_at: WallTime(now_ms) })
+    let SiteRecord { site_id, created_at_ms } =
+        call.control.store.create_site(tenant_id, &site_id, now_ms).await?;
+    answer::json(StatusCode::CREATED, &SiteView { site_id, created_at: WallTime(created_at_ms) })
 }
 
 pub(super) async fn delete_site(call: Call) -> Answered {
     let site_id: SiteId = call.params.require("site_id")?;
     let tenant_id = &call.principal()?.tenant_id;
-    if !call.control.store.delete_site(tenant_id, &site_id).await? {
-        let detail =
-            format!("there is no site {site_id}, or it has agents or tokens; unenrol and delete those first");
-        return Err(Refused::new(StatusCode::CONFLICT, detail));
+    match call.control.store.delete_site(tenant_id, &site_id, nkudo_host::clock::wall_ms()).await? {
+        SiteDeleted::Done => Ok(StatusCode::NO_CONTENT.into_response()),
+        SiteDeleted::Absent => Err(Refused::not_found(format!("there is no site {site_id}"))),
+        SiteDeleted::InUse => {
+            let detail = format!("site {site_id} has agents or tokens; unenrol and delete those first");
+            Err(Refused::new(StatusCode::CONFLICT, detail))
+        }
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(super) async fn tenants(call: Call) -> Answered {

@@ -52,10 +52,18 @@ pub(super) async fn submit(call: Call) -> Answered {
         }
         Asked::Repeated(_) => {}
         Asked::Conflict => {
-            let detail = format!("action {action_id} was asked for with another body, or of another agent");
+            let detail = format!(
+                "action {action_id} was asked for with another body, or of another agent; take another action_id"
+            );
             return refused(StatusCode::CONFLICT, detail);
         }
         Asked::NoAgent => return Err(no_agent(agent_id)),
+        Asked::VmElsewhere(other) => {
+            let detail = format!(
+                "agent {other} has a vm of that vm_id, or is to make it; delete it there first, or take another vm_id"
+            );
+            return refused(StatusCode::CONFLICT, detail);
+        }
         Asked::QueueFull => {
             let max = control.limits.open_actions_max;
             let detail = format!("{max} actions of the agent have not ended; wait for some, or cancel them");

@@ -1,9 +1,9 @@
-//! Agents, and the health of the control plane itself.
+//! Agents.
 
 use axum::http::StatusCode;
 use nkudo_api::time::WallTime;
+use nkudo_api::view::List;
 use nkudo_api::view::fleet::AgentView;
-use nkudo_api::view::{ComponentView, HealthView, List};
 use nkudo_domain::{AgentId, Presence};
 use nkudo_store::{AgentFilter, AgentRecord};
 
@@ -49,20 +49,4 @@ fn view(control: &Control, record: AgentRecord) -> AgentView {
         clock_skew_ms: now.and_then(|now| now.skew_ms),
         health: now.and_then(|now| now.health.clone()),
     }
-}
-
-pub(super) async fn health(call: Call) -> Answered {
-    let report = call.control.supervisor.health();
-    let components = report
-        .components
-        .into_iter()
-        .map(|component| ComponentView {
-            component: component.name.to_owned(),
-            health: component.health.as_str().to_owned(),
-            reason: component.health.reason().map(str::to_owned),
-            since: WallTime(component.since_ms),
-            restarts: component.restarts,
-        })
-        .collect();
-    answer::json(StatusCode::OK, &HealthView { health: report.overall.as_str().to_owned(), components })
 }

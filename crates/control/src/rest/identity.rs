@@ -6,6 +6,7 @@ use nkudo_api::request::{RenewRequest, UnenrolRequest};
 use nkudo_api::time::WallTime;
 use nkudo_api::view::fleet::{RenewedView, UnenrolledView};
 use nkudo_pki::Peer;
+use nkudo_rpc::RpcErrorKind;
 
 use super::actions::no_agent;
 use super::answer::{self, Answered, Refused};
@@ -56,7 +57,10 @@ async fn peer(call: &Call) -> Result<Peer, Refused> {
     let caller = call.caller.as_ref();
     let absent = || Refused::new(StatusCode::UNAUTHORIZED, "this needs the agent's certificate");
     let caller = caller.ok_or_else(absent)?;
-    grpc::authenticate(&call.control, caller)
-        .await
-        .map_err(|error| Refused::new(StatusCode::UNAUTHORIZED, error.to_string()))
+    grpc::authenticate(&call.control, caller).await.map_err(|error| {
+        // A database that does not answer says nothing about the certificate.
+        let unavailable = error.kind == RpcErrorKind::Unavailable;
+        let status = if unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
+        Refused::new(status, error.to_string())
+    })
 }

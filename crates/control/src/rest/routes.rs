@@ -12,7 +12,7 @@ use nkudo_rpc::Caller;
 use super::answer::{Answered, Refused};
 use super::auth::Principal;
 use super::query::{Param, Params};
-use super::{access, actions, agents, events, executions, identity, vms};
+use super::{access, actions, agents, events, executions, health, identity, vms};
 use crate::control::Control;
 
 /// One operation of the REST API.
@@ -145,7 +145,10 @@ pub(super) fn routes() -> Vec<Route> {
             ],
             handler!(vms::list),
         ),
-        Route { params: vec![VM], ..get("/v1/vms/{vm_id}", "A microVM.", "Vm", handler!(vms::show)) },
+        Route {
+            params: vec![VM, param("agent_id", "AgentId", "On this agent.")],
+            ..get("/v1/vms/{vm_id}", "A microVM.", "Vm", handler!(vms::show))
+        },
         list(
             "/v1/actions",
             "The actions, the newest first.",
@@ -250,7 +253,7 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         delete(
             "/v1/sites/{site_id}",
-            "Deletes a site that has no agent and no token.",
+            "Deletes a site that has no agent and no token that is still good.",
             Role::Operator,
             vec![param("site_id", "Name", "The site.")],
             handler!(access::delete_site),
@@ -278,11 +281,6 @@ pub(super) fn routes() -> Vec<Route> {
                 handler!(identity::unenroll),
             )
         },
-        get(
-            "/v1/health",
-            "The health of the control plane and its parts.",
-            "Health",
-            handler!(agents::health),
-        ),
+        get("/v1/health", "The health of the control plane and its parts.", "Health", handler!(health::show)),
     ]
 }

@@ -17,14 +17,24 @@ pub(super) async fn list(call: Call) -> Answered {
     answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
 }
 
-/// The same VM id on two hosts is a mistake somewhere else: one of them is shown.
+/// Hosts make VMs on their own too, so that two may have the same VM id; then the caller has to say which.
 pub(super) async fn show(call: Call) -> Answered {
     let vm_id: VmId = call.params.require("vm_id")?;
-    let filter = VmFilter { vm_id: Some(vm_id), ..VmFilter::default() };
-    let found = call.control.store.vms(&call.principal()?.tenant_id, &filter, &Page::first(1)).await?;
-    let record = found.items.into_iter().next();
-    let record = record.ok_or_else(|| Refused::not_found(format!("there is no vm {vm_id}")))?;
-    answer::json(StatusCode::OK, &view(record))
+    let filter =
+        VmFilter { vm_id: Some(vm_id), agent_id: call.params.get("agent_id")?, ..VmFilter::default() };
+    let found = call.control.store.vms(&call.principal()?.tenant_id, &filter, &Page::first(2)).await?;
+    let mut records = found.items.into_iter();
+    match (records.next(), records.next()) {
+        (None, _) => Err(Refused::not_found(format!("there is no vm {vm_id}"))),
+        (Some(record), None) => answer::json(StatusCode::OK, &view(record)),
+        (Some(one), Some(other)) => {
+            let (one, other) = (one.agent_id, other.agent_id);
+            let detail = format!(
+                "agents {one} and {other} both have a vm {vm_id}; name the agent with agent_id (--agent)"
+            );
+            Err(Refused::new(StatusCode::CONFLICT, detail))
+        }
+    }
 }
 
 fn view(record: VmRecord) -> VmView {

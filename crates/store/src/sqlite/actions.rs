@@ -1,6 +1,6 @@
 //! Actions: asked for, sent, ended.
 
-use nkudo_domain::{ActionId, ActionStatus, AgentId, TenantId};
+use nkudo_domain::{ActionId, ActionStatus, ActionType, AgentId, EndStatus, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, SqliteConnection, query};
 
@@ -26,11 +26,12 @@ const MARK_STARTED: &str =
     "UPDATE actions SET status = 'running', started_at_ms = COALESCE(started_at_ms, $1)
     WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $2) AND action_id = $3 AND agent_id = $2
         AND status IN ('queued', 'delivered')";
-const END_UNRUN: &str = "UPDATE actions SET status = $1, error = $2, completed_at_ms = $3
+const END_UNRUN: &str =
+    "UPDATE actions SET status = $1, error = $2, completed_at_ms = $3, recorded_at_ms = $3
     WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $4) AND action_id = $5 AND agent_id = $4
-        AND status IN ('queued', 'delivered', 'running')";
+        AND status IN ('queued', 'delivered', 'running') RETURNING *";
 
-fn record(row: &SqliteRow) -> Result<ActionRecord, Fault> {
+pub(super) fn record(row: &SqliteRow) -> Result<ActionRecord, Fault> {
     let origin = match row.try_get("origin")? {
         "fleet" => Origin::Fleet,
         "host" => Origin::Host,
@@ -55,7 +56,12 @@ fn record(row: &SqliteRow) -> Result<ActionRecord, Fault> {
     })
 }
 
-pub(super) async fn insert(connection: &mut SqliteConnection, record: &ActionRecord) -> Result<(), Fault> {
+/// `recorded_at_ms` of one that has ended.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    record: &ActionRecord,
+    recorded_at_ms: Option<i64>,
+) -> Result<(), Fault> {
     let action = &record.action;
     let origin = match record.origin {
         Origin::Fleet => "fleet",
@@ -64,8 +70,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, record: &ActionRec
     query(
         "INSERT INTO actions (tenant_id, action_id, agent_id, action_type, vm_id, body, origin, status, created_at_ms,
              expires_at_ms, sent_at_ms, cancel_asked, started_at_ms, completed_at_ms, duration_ms, changed, error,
-             retries)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+             retries, recorded_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(record.tenant_id.as_str())
     .bind(action.action_id.as_str())
@@ -85,6 +91,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, record: &ActionRec
     .bind(record.changed)
     .bind(&record.error)
     .bind(i64::from(record.retries))
+    .bind(recorded_at_ms)
     .execute(connection)
     .await?;
     Ok(())
@@ -118,8 +125,33 @@ pub(super) async fn ask(
     if open.try_get::<i64, _>("open")? >= i64::from(open_max) {
         return Ok(Asked::QueueFull);
     }
-    insert(connection, wanted).await?;
+    if wanted.action.request.action_type() == ActionType::Create
+        && let Some(other) = vm_elsewhere(&mut *connection, wanted).await?
+    {
+        return Ok(Asked::VmElsewhere(other));
+    }
+    insert(connection, wanted, None).await?;
     Ok(Asked::New)
+}
+
+/// Another agent of the tenant that has the VM which is to be made, or was asked to make it.
+async fn vm_elsewhere(
+    connection: &mut SqliteConnection,
+    wanted: &ActionRecord,
+) -> Result<Option<AgentId>, Fault> {
+    let other = query(
+        "SELECT agent_id FROM vms WHERE tenant_id = $1 AND vm_id = $2 AND agent_id <> $3
+         UNION ALL SELECT agent_id FROM actions WHERE tenant_id = $1 AND vm_id = $2 AND agent_id <> $3
+             AND action_type = $4 AND status IN ('queued', 'delivered', 'running')
+         LIMIT 1",
+    )
+    .bind(wanted.tenant_id.as_str())
+    .bind(wanted.action.request.vm_id().to_string())
+    .bind(wanted.agent_id.to_string())
+    .bind(ActionType::Create.as_str())
+    .fetch_optional(connection)
+    .await?;
+    other.as_ref().map(|row| parsed(row, "agent_id")).transpose()
 }
 
 pub(super) async fn one(
@@ -244,39 +276,39 @@ pub(super) async fn end_unrun(
     connection: &mut SqliteConnection,
     agent_id: AgentId,
     action_id: &ActionId,
-    status: ActionStatus,
+    status: EndStatus,
     error: Option<&str>,
     now_ms: i64,
-) -> Result<bool, Fault> {
+) -> Result<Option<ActionRecord>, Fault> {
     let ended = query(END_UNRUN)
         .bind(status.as_str())
         .bind(error)
         .bind(now_ms)
         .bind(agent_id.to_string())
         .bind(action_id.as_str())
-        .execute(connection)
+        .fetch_optional(connection)
         .await?;
-    Ok(ended.rows_affected() > 0)
+    ended.as_ref().map(record).transpose()
 }
 
-/// Ends what an agent that leaves has not ended.
+/// Ends what an agent that leaves has not ended, and answers it.
 pub(super) async fn end_all(
     connection: &mut SqliteConnection,
     agent_id: AgentId,
     now_ms: i64,
-) -> Result<(), Fault> {
-    query(
-        "UPDATE actions SET completed_at_ms = $1,
+) -> Result<Vec<ActionRecord>, Fault> {
+    let ended = query(
+        "UPDATE actions SET completed_at_ms = $1, recorded_at_ms = $1,
              status = CASE WHEN sent_at_ms IS NULL THEN 'cancelled' ELSE 'failure' END,
              error = CASE WHEN sent_at_ms IS NULL THEN NULL ELSE $2 END
-         WHERE agent_id = $3 AND status IN ('queued', 'delivered', 'running')",
+         WHERE agent_id = $3 AND status IN ('queued', 'delivered', 'running') RETURNING *",
     )
     .bind(now_ms)
     .bind(OUTCOME_UNKNOWN)
     .bind(agent_id.to_string())
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    ended.iter().map(record).collect()
 }
 
 pub(super) async fn cancel(
@@ -296,7 +328,7 @@ pub(super) async fn cancel(
     }
     if known.sent_at_ms.is_none() {
         query(
-            "UPDATE actions SET status = 'cancelled', cancel_asked = TRUE, completed_at_ms = $1
+            "UPDATE actions SET status = 'cancelled', cancel_asked = TRUE, completed_at_ms = $1, recorded_at_ms = $1
              WHERE tenant_id = $2 AND action_id = $3",
         )
         .bind(now_ms)
@@ -330,7 +362,7 @@ pub(super) async fn expire(
     now_ms: i64,
 ) -> Result<Vec<ActionRecord>, Fault> {
     let rows = query(
-        "UPDATE actions SET status = 'expired', completed_at_ms = $1
+        "UPDATE actions SET status = 'expired', completed_at_ms = $1, recorded_at_ms = $1
          WHERE status = 'queued' AND sent_at_ms IS NULL AND expires_at_ms <= $1 RETURNING *",
     )
     .bind(now_ms)

@@ -10,7 +10,7 @@ use super::row::{json, labels_json, parsed};
 use super::{actions, tokens};
 use crate::page::{Listed, Page};
 use crate::records::{
-    AgentFilter, AgentRecord, AgentStanding, CertificateRecord, Enrolled, Enrolment, Facts,
+    ActionRecord, AgentFilter, AgentRecord, AgentStanding, CertificateRecord, Enrolled, Enrolment, Facts,
 };
 
 /// The name of the note that says when last-seen times were written down.
@@ -113,7 +113,7 @@ pub(super) async fn unenrol(
     tenant_id: &TenantId,
     agent_id: AgentId,
     now_ms: i64,
-) -> Result<bool, Fault> {
+) -> Result<Option<Vec<ActionRecord>>, Fault> {
     let id = agent_id.to_string();
     let unenrolled = query(
         "UPDATE agents SET unenrolled_at_ms = $1
@@ -125,7 +125,7 @@ pub(super) async fn unenrol(
     .execute(&mut *connection)
     .await?;
     if unenrolled.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     query("UPDATE certificates SET revoked_at_ms = $1 WHERE agent_id = $2 AND revoked_at_ms IS NULL")
         .bind(now_ms)
@@ -133,8 +133,7 @@ pub(super) async fn unenrol(
         .execute(&mut *connection)
         .await?;
     query("DELETE FROM vms WHERE agent_id = $1").bind(&id).execute(&mut *connection).await?;
-    actions::end_all(connection, agent_id, now_ms).await?;
-    Ok(true)
+    actions::end_all(connection, agent_id, now_ms).await.map(Some)
 }
 
 pub(super) async fn one(

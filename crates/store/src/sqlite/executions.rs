@@ -38,11 +38,12 @@ pub(super) async fn put(
     connection: &mut SqliteConnection,
     tenant_id: &TenantId,
     execution: &ExecutionRecord,
+    now_ms: i64,
 ) -> Result<(), Fault> {
     query(
         "INSERT INTO executions (tenant_id, agent_id, action_id, action_type, vm_id, status, started_at_ms,
-             completed_at_ms, duration_ms, error, retries, cpu_percent, memory_bytes, trace_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             completed_at_ms, duration_ms, error, retries, cpu_percent, memory_bytes, trace_id, recorded_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (agent_id, action_id) DO NOTHING",
     )
     .bind(tenant_id.as_str())
@@ -59,6 +60,7 @@ pub(super) async fn put(
     .bind(execution.usage.cpu_percent)
     .bind(signed(execution.usage.memory_bytes))
     .bind(execution.trace_id.map(|id| id.to_string()))
+    .bind(now_ms)
     .execute(connection)
     .await?;
     Ok(())

@@ -13,8 +13,10 @@ use super::fault::on_open;
 use crate::error::StoreError;
 
 /// Every migration, by its version. A file that has been released is never changed.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "books", include_str!("../../migrations/sqlite/0001_books.sql"))];
+pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "books", include_str!("../../migrations/sqlite/0001_books.sql")),
+    (2, "retention", include_str!("../../migrations/sqlite/0002_retention.sql")),
+];
 /// Connections that read.
 const READERS_MAX: u32 = 4;
 /// How long a connection of ours may be waited for.
@@ -82,12 +84,17 @@ fn private_file(path: &Path) -> Result<(), StoreError> {
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let migrations = MIGRATIONS.map(|(version, name, sql)| {
-        let sql = sqlx::SqlSafeStr::into_sql_str(sql);
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql, false)
-    });
+    migrate_to(pool, i64::MAX).await
+}
+
+async fn migrate_to(pool: &SqlitePool, last: i64) -> Result<(), StoreError> {
+    let migrations =
+        MIGRATIONS.iter().filter(|(version, _, _)| *version <= last).map(|(version, name, sql)| {
+            let sql = sqlx::SqlSafeStr::into_sql_str(*sql);
+            Migration::new(*version, Cow::Borrowed(name), MigrationType::Simple, sql, false)
+        });
     let known = MIGRATIONS.iter().map(|(version, _, _)| *version).max().unwrap_or(0);
-    let migrator = Migrator { migrations: Cow::Owned(migrations.to_vec()), ..Migrator::DEFAULT };
+    let migrator = Migrator { migrations: Cow::Owned(migrations.collect()), ..Migrator::DEFAULT };
     migrator.run(pool).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) | MigrateError::VersionTooNew(found, _) => {
             StoreError::Newer { found, known }
@@ -95,4 +102,33 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => on_open(error),
         source => StoreError::Migrate { source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Row as _, query};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn ended_actions_of_a_former_version_are_kept_as_long_as_others() {
+        let options = SqliteConnectOptions::from_str("sqlite::memory:").unwrap();
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        migrate_to(&pool, 1).await.unwrap();
+        query("INSERT INTO tenants VALUES ('t', 0)").execute(&pool).await.unwrap();
+        let insert =
+            "INSERT INTO actions (tenant_id, action_id, agent_id, action_type, vm_id, body, origin, status,
+                created_at_ms, expires_at_ms, cancel_asked, completed_at_ms, retries)
+            VALUES ('t', $1, 'a', 'MicroVMStop', 'v', '{}', 'fleet', $2, 1, 2, FALSE, $3, 0)";
+        for (action_id, status, completed_at_ms) in
+            [("ended", "success", Some(77)), ("open", "running", None)]
+        {
+            query(insert).bind(action_id).bind(status).bind(completed_at_ms).execute(&pool).await.unwrap();
+        }
+        migrate(&pool).await.unwrap();
+        let find = "SELECT recorded_at_ms FROM actions ORDER BY action_id";
+        let rows = query(find).fetch_all(&pool).await.unwrap();
+        let recorded: Vec<Option<i64>> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(recorded, [Some(77), None]);
+    }
 }

@@ -6,12 +6,13 @@ use sqlx::{Row as _, SqliteConnection, query};
 use super::fault::Fault;
 use super::row::{number, signed};
 use super::{actions, executions};
-use crate::records::{ActionRecord, Origin, Reported, ResultBatch};
+use crate::records::{ActionRecord, Origin, Recorded, Reported, ResultBatch};
 
 pub(super) async fn record(
     connection: &mut SqliteConnection,
     batch: &ResultBatch,
-) -> Result<(u64, Vec<ActionRecord>), Fault> {
+    now_ms: i64,
+) -> Result<Recorded, Fault> {
     let agent_id = batch.agent_id.to_string();
     let known = query("SELECT outbox_id, outbox_seq FROM agents WHERE tenant_id = $1 AND agent_id = $2")
         .bind(batch.tenant_id.as_str())
@@ -22,12 +23,16 @@ pub(super) async fn record(
         Some(row) if row.try_get::<&str, _>("outbox_id")? == batch.outbox_id => number(row, "outbox_seq")?,
         Some(_) | None => 0,
     };
-    let mut ended = Vec::new();
+    let (mut ended, mut of_others) = (Vec::new(), Vec::new());
     for result in &batch.results {
         if result.seq <= recorded {
             continue;
         }
-        ended.extend(record_one(&mut *connection, batch, result).await?);
+        match record_one(&mut *connection, batch, result, now_ms).await? {
+            Uptake::Ended(record) => ended.push(*record),
+            Uptake::OfAnother => of_others.push(result.action.action_id.clone()),
+            Uptake::New | Uptake::EndedBefore => {}
+        }
         recorded = result.seq;
     }
     query("UPDATE agents SET outbox_id = $1, outbox_seq = $2 WHERE tenant_id = $3 AND agent_id = $4")
@@ -37,43 +42,61 @@ pub(super) async fn record(
         .bind(&agent_id)
         .execute(&mut *connection)
         .await?;
-    Ok((recorded, ended))
+    Ok(Recorded { seq: recorded, ended, of_others })
 }
 
-/// Answers the action when it ended by this.
+/// What a result came to.
+enum Uptake {
+    /// The action ended by it.
+    Ended(Box<ActionRecord>),
+    /// Nobody here had asked for the action.
+    New,
+    EndedBefore,
+    /// The action is of another agent: what is in the books stays.
+    OfAnother,
+}
+
 async fn record_one(
     connection: &mut SqliteConnection,
     batch: &ResultBatch,
     result: &Reported,
-) -> Result<Option<ActionRecord>, Fault> {
-    if let Some(execution) = &result.execution {
-        executions::put(&mut *connection, &batch.tenant_id, execution).await?;
-    }
+    now_ms: i64,
+) -> Result<Uptake, Fault> {
     let action_id = &result.action.action_id;
-    match actions::one(&mut *connection, &batch.tenant_id, action_id).await? {
-        None => {
-            actions::insert(connection, &from_host(batch, result)).await?;
-            Ok(None)
-        }
-        Some(known) if known.agent_id == batch.agent_id && is_open(known.status) => {
-            end(&mut *connection, batch, result).await?;
-            actions::one(connection, &batch.tenant_id, action_id).await
-        }
-        // It ended before, or the id is that of an action of another host: what is in the books stays.
-        Some(_) => Ok(None),
+    let known = actions::one(&mut *connection, &batch.tenant_id, action_id).await?;
+    if known.as_ref().is_some_and(|known| known.agent_id != batch.agent_id) {
+        return Ok(Uptake::OfAnother);
     }
+    if let Some(execution) = &result.execution {
+        executions::put(&mut *connection, &batch.tenant_id, execution, now_ms).await?;
+    }
+    Ok(match known {
+        None => {
+            actions::insert(connection, &from_host(batch, result), Some(now_ms)).await?;
+            Uptake::New
+        }
+        Some(known) if is_open(known.status) => {
+            Uptake::Ended(Box::new(end(connection, batch, result, now_ms).await?))
+        }
+        Some(_) => Uptake::EndedBefore,
+    })
 }
 
 fn is_open(status: ActionStatus) -> bool {
     matches!(status, ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running)
 }
 
-async fn end(connection: &mut SqliteConnection, batch: &ResultBatch, result: &Reported) -> Result<(), Fault> {
+async fn end(
+    connection: &mut SqliteConnection,
+    batch: &ResultBatch,
+    result: &Reported,
+    now_ms: i64,
+) -> Result<ActionRecord, Fault> {
     let execution = result.execution.as_ref();
-    query(
+    let row = query(
         "UPDATE actions SET status = $1, completed_at_ms = $2, changed = $3, error = $4, retries = $5,
-             started_at_ms = COALESCE($6, started_at_ms), duration_ms = $7
-         WHERE tenant_id = $8 AND action_id = $9",
+             started_at_ms = COALESCE($6, started_at_ms), duration_ms = $7, recorded_at_ms = $8
+         WHERE tenant_id = $9 AND action_id = $10 RETURNING *",
     )
     .bind(result.status.as_str())
     .bind(result.completed_at_ms)
@@ -82,11 +105,12 @@ async fn end(connection: &mut SqliteConnection, batch: &ResultBatch, result: &Re
     .bind(i64::from(result.retries))
     .bind(execution.map(|execution| execution.started_at_ms))
     .bind(execution.map(|execution| signed(execution.duration_ms)))
+    .bind(now_ms)
     .bind(batch.tenant_id.as_str())
     .bind(result.action.action_id.as_str())
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(())
+    actions::record(&row)
 }
 
 /// An action that the control plane learns of by its end.
@@ -97,7 +121,7 @@ fn from_host(batch: &ResultBatch, result: &Reported) -> ActionRecord {
         agent_id: batch.agent_id,
         action: result.action.clone(),
         origin: Origin::Host,
-        status: result.status,
+        status: result.status.into(),
         created_at_ms: result.created_at_ms,
         expires_at_ms: result.created_at_ms,
         sent_at_ms: None,

@@ -1,7 +1,7 @@
 //! Tenants, sites, keys, tokens.
 
 use nkudo_domain::{Role, SiteId};
-use nkudo_store::{Enrolled, KeyRecord, Page, Refusal, Store};
+use nkudo_store::{Enrolled, KeyRecord, Page, Refusal, SiteDeleted, Store};
 
 use crate::{HOUR_MS, enrol, enrolment, stores, tenant, token};
 
@@ -71,19 +71,30 @@ async fn a_site_stays_while_it_has_agents_or_tokens() {
     for (name, store, _dir) in stores().await {
         let (tenant_id, lab): (_, SiteId) = (tenant("a"), "lab".parse().unwrap());
         let agent_id = enrol(&store, &tenant_id, 1).await;
-        assert!(store.create_site(&tenant_id, &lab, 3).await.unwrap(), "{name}");
+        for now_ms in [3, 4] {
+            let site = store.create_site(&tenant_id, &lab, now_ms).await.unwrap();
+            assert_eq!((site.site_id, site.created_at_ms), (lab.clone(), 3), "{name}");
+        }
         let sites = store.sites(&tenant_id, &Page::first(9)).await.unwrap();
         assert_eq!(
             sites.items.iter().map(|site| site.site_id.as_str()).collect::<Vec<_>>(),
             ["default", "lab"]
         );
-        assert!(store.delete_site(&tenant_id, &lab).await.unwrap());
-        assert!(!store.delete_site(&tenant_id, &lab).await.unwrap());
-        assert!(!store.delete_site(&tenant_id, &SiteId::default()).await.unwrap(), "it has an agent");
+        let delete = |site_id: SiteId, now_ms| {
+            let (store, tenant_id) = (&store, &tenant_id);
+            async move { store.delete_site(tenant_id, &site_id, now_ms).await.unwrap() }
+        };
+        assert_eq!(delete(lab.clone(), 5).await, SiteDeleted::Done);
+        assert_eq!(delete(lab.clone(), 5).await, SiteDeleted::Absent);
+        assert_eq!(delete(SiteId::default(), 5).await, SiteDeleted::InUse, "it has an agent");
         store.unenrol(&tenant_id, agent_id, 4).await.unwrap();
-        assert!(!store.delete_site(&tenant_id, &SiteId::default()).await.unwrap(), "it has a token");
-        store.delete_token(&tenant_id, "token-a-1").await.unwrap();
-        assert!(store.delete_site(&tenant_id, &SiteId::default()).await.unwrap());
+        store.insert_token(&token("good", &tenant_id, 1)).await.unwrap();
+        assert_eq!(delete(SiteId::default(), 5).await, SiteDeleted::InUse, "it has a token");
+        assert_eq!(
+            delete(SiteId::default(), HOUR_MS).await,
+            SiteDeleted::Done,
+            "which lets nobody in any more"
+        );
     }
 }
 
@@ -96,7 +107,6 @@ async fn a_tenant_goes_with_all_that_is_its_own() {
         store.insert_key(&key("k", "gone")).await.unwrap();
         assert!(store.delete_tenant(&gone).await.unwrap(), "{name}");
         assert!(!store.delete_tenant(&gone).await.unwrap());
-        assert!(!store.tenant_exists(&gone).await.unwrap() && store.tenant_exists(&stays).await.unwrap());
         assert_eq!(store.key("k").await.unwrap(), None);
         assert_eq!(store.certificate("serial-1").await.unwrap(), None);
         assert_eq!(store.agent(&gone, agent_id).await.unwrap(), None);

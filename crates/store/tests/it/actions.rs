@@ -1,9 +1,14 @@
 //! Actions: asked for once, sent, cancelled, expired, listed.
 
-use nkudo_domain::{ActionId, ActionStatus};
+use std::collections::BTreeMap;
+
+use nkudo_domain::{
+    Action, ActionId, ActionStatus, Console, CreateVm, EndStatus, MEMORY_BYTES_MIN, Machine, Request,
+    RestartPolicy, VmSpec, VmState,
+};
 use nkudo_store::{ActionFilter, Asked, Cancelled, Page, Store, StoreError};
 
-use crate::{HOUR_MS, agent_id, asked, enrol, pause, stores, tenant};
+use crate::{HOUR_MS, agent_id, asked, enrol, pause, stores, tenant, vm_id};
 
 fn id(text: &str) -> ActionId {
     text.parse().unwrap()
@@ -66,8 +71,9 @@ async fn states_go_forward_only_and_an_end_is_an_end() {
         assert_eq!(status().await, ActionStatus::Running, "it does not go back");
         store.mark_started(agent_id(9), &[(id("x"), 99)]).await.unwrap();
         assert_eq!(store.action(&a, &id("x")).await.unwrap().unwrap().started_at_ms, Some(40));
-        assert!(store.end_unrun(one, &id("x"), ActionStatus::Failure, Some("no"), 50).await.unwrap());
-        assert!(!store.end_unrun(one, &id("x"), ActionStatus::Expired, None, 60).await.unwrap());
+        let ended = store.end_unrun(one, &id("x"), EndStatus::Failure, Some("no"), 50).await.unwrap();
+        assert_eq!(ended.map(|record| record.status), Some(ActionStatus::Failure));
+        assert_eq!(store.end_unrun(one, &id("x"), EndStatus::Expired, None, 60).await.unwrap(), None);
         store.mark_started(one, &[(id("x"), 70)]).await.unwrap();
         let ended = store.action(&a, &id("x")).await.unwrap().unwrap();
         assert_eq!((ended.status, ended.completed_at_ms), (ActionStatus::Failure, Some(50)));
@@ -175,10 +181,56 @@ async fn a_list_is_narrowed_by_each_of_its_filters() {
         assert_eq!(list(all()).await, ["late", "early"], "{name}");
         assert_eq!(list(ActionFilter { agent_id: Some(one), ..all() }).await, ["early"]);
         assert_eq!(list(ActionFilter { status: Some(ActionStatus::Cancelled), ..all() }).await, ["late"]);
-        assert_eq!(list(ActionFilter { vm_id: Some(crate::vm_id(2)), ..all() }).await, ["late"]);
+        assert_eq!(list(ActionFilter { vm_id: Some(vm_id(2)), ..all() }).await, ["late"]);
         assert_eq!(list(ActionFilter { since_ms: Some(20), ..all() }).await, ["late"]);
         assert_eq!(list(ActionFilter { until_ms: Some(19), ..all() }).await, ["early"]);
         let other_type = Some(nkudo_domain::ActionType::Stop);
         assert_eq!(list(ActionFilter { action_type: other_type, ..all() }).await, Vec::<String>::new());
+    }
+}
+
+fn create(action_id: &str, vm: u128) -> Action {
+    let spec = VmSpec {
+        vm_id: vm_id(vm),
+        vm_name: format!("vm-{vm}").parse().unwrap(),
+        vcpus: 1,
+        memory_bytes: MEMORY_BYTES_MIN,
+        kernel: "/kernel".into(),
+        initramfs: None,
+        cmdline: String::new(),
+        disks: Vec::new(),
+        nics: Vec::new(),
+        console: Console::Log,
+        provider: None,
+        machine: Machine::Q35,
+        restart_policy: RestartPolicy::No,
+        labels: BTreeMap::new(),
+    };
+    Action { request: Request::Create(CreateVm { spec, autostart: true }), ..pause(action_id, vm) }
+}
+
+#[tokio::test]
+async fn a_vm_is_made_on_one_host_only() {
+    for (name, store, _dir) in stores().await {
+        let a = tenant("a");
+        let (one, two) = (enrol(&store, &a, 1).await, enrol(&store, &a, 2).await);
+        let ask = |agent, action| {
+            let (store, a) = (&store, &a);
+            async move { store.ask(&asked(a, agent, action, 10), 9).await.unwrap() }
+        };
+        assert_eq!(ask(one, create("first", 1)).await, Asked::New, "{name}");
+        assert_eq!(ask(two, create("second", 1)).await, Asked::VmElsewhere(one), "it is under way");
+        assert_eq!(
+            ask(one, create("again", 1)).await,
+            Asked::New,
+            "there it may be made as often as one likes"
+        );
+        store.replace_vms(&a, two, &[crate::fleet::vm(2, 2, VmState::Running)]).await.unwrap();
+        assert_eq!(ask(one, create("third", 2)).await, Asked::VmElsewhere(two), "it is there");
+        assert_eq!(ask(one, pause("fourth", 2)).await, Asked::New, "only making it is refused");
+        let b = tenant("b");
+        let of_b = enrol(&store, &b, 3).await;
+        let other = asked(&b, of_b, create("first", 1), 10);
+        assert_eq!(store.ask(&other, 9).await.unwrap(), Asked::New, "another tenant");
     }
 }

@@ -5,7 +5,7 @@ use nkudo_store::{AgentFilter, CertificateRecord, Facts, Page, Store, StoreError
 
 use crate::{agent_id, asked, enrol, pause, stores, tenant, vm_id};
 
-fn vm(number: u128, agent: u128, state: VmState) -> VmRecord {
+pub(crate) fn vm(number: u128, agent: u128, state: VmState) -> VmRecord {
     VmRecord {
         vm_id: vm_id(number),
         agent_id: agent_id(agent),
@@ -65,9 +65,10 @@ async fn leaving_the_fleet_revokes_and_ends_everything() {
             store.ask(&asked(&a, id, pause(action_id, 1), 3), 9).await.unwrap();
         }
         store.mark_sent(id, &["sent".parse().unwrap()], 4).await.unwrap();
-        assert!(!store.unenrol(&tenant("b"), id, 5).await.unwrap(), "not by another tenant");
-        assert!(store.unenrol(&a, id, 5).await.unwrap());
-        assert!(!store.unenrol(&a, id, 6).await.unwrap());
+        assert_eq!(store.unenrol(&tenant("b"), id, 5).await.unwrap(), None, "not by another tenant");
+        let told = store.unenrol(&a, id, 5).await.unwrap().unwrap();
+        assert_eq!(told.len(), 2, "whoever follows them is told");
+        assert_eq!(store.unenrol(&a, id, 6).await.unwrap(), None);
         for serial in ["serial-1", "second"] {
             assert_eq!(store.certificate(serial).await.unwrap().unwrap().revoked_at_ms, Some(5), "{serial}");
         }

@@ -1,15 +1,21 @@
 //! Results: recorded once, whatever comes twice or out of order.
 
-use nkudo_domain::{ActionStatus, AgentId, ExecutionStatus, ResourceUsage, TenantId};
-use nkudo_store::{ExecutionFilter, ExecutionRecord, Origin, Page, Reported, ResultBatch, Store};
+use nkudo_domain::{ActionStatus, AgentId, EndStatus, ExecutionStatus, ResourceUsage, TenantId};
+use nkudo_store::{
+    ActionFilter, CertificateRecord, ExecutionFilter, ExecutionRecord, Forgotten, Origin, Page, Recorded,
+    Reported, ResultBatch, Store,
+};
 
-use crate::{asked, enrol, pause, stores, tenant, vm_id};
+use crate::{HOUR_MS, asked, enrol, pause, stores, tenant, vm_id};
+
+/// When results are written down in these tests.
+const RECORDED_MS: i64 = 5_000;
 
 fn reported(agent_id: AgentId, seq: u64, action_id: &str, error: Option<&str>) -> Reported {
     let action = pause(action_id, 1);
     let (status, execution_status) = match error {
-        None => (ActionStatus::Success, ExecutionStatus::Success),
-        Some(_) => (ActionStatus::Failure, ExecutionStatus::Failure),
+        None => (EndStatus::Success, ExecutionStatus::Success),
+        Some(_) => (EndStatus::Failure, ExecutionStatus::Failure),
     };
     let at_ms = 1_000 + i64::try_from(seq).unwrap();
     Reported {
@@ -42,29 +48,31 @@ fn batch(tenant_id: &TenantId, agent_id: AgentId, outbox_id: &str, results: Vec<
     ResultBatch { tenant_id: tenant_id.clone(), agent_id, outbox_id: outbox_id.to_owned(), results }
 }
 
+async fn take(store: &dyn Store, batch: &ResultBatch) -> Recorded {
+    store.record_results(batch, RECORDED_MS).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_result_ends_its_action_and_is_recorded_once() {
     for (name, store, _dir) in stores().await {
         let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
         store.ask(&asked(&a, one, pause("x", 1), 10), 9).await.unwrap();
         let x = reported(one, 1, "x", None);
-        let (seq, ended) = store.record_results(&batch(&a, one, "o", vec![x.clone()])).await.unwrap();
+        let Recorded { seq, ended, .. } = take(&store, &batch(&a, one, "o", vec![x.clone()])).await;
         assert_eq!((seq, ended.len(), ended[0].status), (1, 1, ActionStatus::Success), "{name}");
         assert_eq!(
             (ended[0].duration_ms, ended[0].started_at_ms, ended[0].retries),
             (Some(5), Some(1_001), 2)
         );
         // What comes again changes nothing, whatever it says now.
-        let other = Reported { status: ActionStatus::Failure, ..x.clone() };
-        let (seq, ended) = store.record_results(&batch(&a, one, "o", vec![other])).await.unwrap();
+        let other = Reported { status: EndStatus::Failure, ..x.clone() };
+        let Recorded { seq, ended, .. } = take(&store, &batch(&a, one, "o", vec![other])).await;
         assert_eq!((seq, ended), (1, vec![]));
         let record = store.action(&a, &"x".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!(record.status, ActionStatus::Success);
         // A journal that lost records tells everything anew, under other numbers.
-        let (seq, ended) = store
-            .record_results(&batch(&a, one, "o2", vec![Reported { seq: 4, ..x.clone() }]))
-            .await
-            .unwrap();
+        let anew = batch(&a, one, "o2", vec![Reported { seq: 4, ..x.clone() }]);
+        let Recorded { seq, ended, .. } = take(&store, &anew).await;
         assert_eq!((seq, ended), (4, vec![]));
         let executions = store.executions(&a, &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
         assert_eq!(executions.items, [x.execution.unwrap()], "once");
@@ -76,9 +84,9 @@ async fn gaps_are_fine_and_what_is_older_is_left_out() {
     for (name, store, _dir) in stores().await {
         let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
         let results = vec![reported(one, 3, "three", None), reported(one, 7, "seven", Some("broken"))];
-        assert_eq!(store.record_results(&batch(&a, one, "o", results)).await.unwrap().0, 7, "{name}");
+        assert_eq!(take(&store, &batch(&a, one, "o", results)).await.seq, 7, "{name}");
         let late = vec![reported(one, 5, "five", None)];
-        assert_eq!(store.record_results(&batch(&a, one, "o", late)).await.unwrap().0, 7);
+        assert_eq!(take(&store, &batch(&a, one, "o", late)).await.seq, 7);
         assert_eq!(store.action(&a, &"five".parse().unwrap()).await.unwrap(), None);
         // What the host was asked for itself is known by its result.
         let seven = store.action(&a, &"seven".parse().unwrap()).await.unwrap().unwrap();
@@ -107,9 +115,52 @@ async fn an_agent_ends_no_action_of_another() {
         let (one, two) = (enrol(&store, &a, 1).await, enrol(&store, &a, 2).await);
         store.ask(&asked(&a, one, pause("x", 1), 10), 9).await.unwrap();
         let results = vec![reported(two, 1, "x", None)];
-        let (seq, ended) = store.record_results(&batch(&a, two, "o", results)).await.unwrap();
-        assert_eq!((seq, ended), (1, vec![]), "{name}");
+        let recorded = take(&store, &batch(&a, two, "o", results)).await;
+        let of_others = vec!["x".parse().unwrap()];
+        assert_eq!(recorded, Recorded { seq: 1, ended: vec![], of_others }, "{name}");
+        let executions = store.executions(&a, &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
+        assert_eq!(executions.items, []);
         let record = store.action(&a, &"x".parse().unwrap()).await.unwrap().unwrap();
         assert_eq!((record.status, record.agent_id), (ActionStatus::Queued, one));
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_in_bounded_steps_by_the_control_planes_clock() {
+    for (name, store, _dir) in stores().await {
+        let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+        let gone = enrol(&store, &a, 2).await;
+        for action_id in ["r1", "r2", "r3", "open"] {
+            store.ask(&asked(&a, one, pause(action_id, 1), 10), 9).await.unwrap();
+        }
+        // The agent's clock stands at the second second; what counts is when the control plane heard of it.
+        let results = (1..=3).map(|seq| reported(one, seq, &format!("r{seq}"), None)).collect();
+        take(&store, &batch(&a, one, "o", results)).await;
+        let renewed = |serial: &str, expires_at_ms| CertificateRecord {
+            serial: serial.to_owned(),
+            agent_id: one,
+            tenant_id: a.clone(),
+            issued_at_ms: 2,
+            expires_at_ms,
+            revoked_at_ms: None,
+        };
+        store.add_certificate(&renewed("early", 4_000)).await.unwrap();
+        store.add_certificate(&renewed("last", HOUR_MS + 1)).await.unwrap();
+        store.unenrol(&a, gone, 4_000).await.unwrap();
+
+        let nothing = store.forget_before(4_000, 9).await.unwrap();
+        assert_eq!(nothing, Forgotten::default(), "{name}: not one is older than that");
+        let first = store.forget_before(RECORDED_MS + 1, 2).await.unwrap();
+        let expected = Forgotten { actions: 2, executions: 2, certificates: 1, tokens: 0, agents: 1 };
+        assert_eq!(first, expected, "{name}: at most two of each");
+        let second = store.forget_before(RECORDED_MS + 1, 2).await.unwrap();
+        assert_eq!(second, Forgotten { actions: 1, executions: 1, ..Forgotten::default() });
+        let left = store.actions(&a, &ActionFilter::default(), &Page::first(9)).await.unwrap();
+        assert_eq!(left.items.len(), 1, "what has not ended stays, however old: {left:?}");
+        assert_eq!(store.agent(&a, gone).await.unwrap(), None);
+
+        let late = store.forget_before(10 * HOUR_MS, 9).await.unwrap();
+        assert_eq!(late, Forgotten { certificates: 1, tokens: 2, ..Forgotten::default() });
+        assert!(store.certificate("last").await.unwrap().is_some(), "the last of an agent stays with it");
     }
 }

@@ -1,10 +1,15 @@
 //! Results that are told elsewhere: numbered in the order of their end, kept until they are acknowledged.
 
+use nkudo_domain::AgentId;
 use nkudo_tracker::{Config, Input, Record, Tracker};
 
 use crate::asking::{create, pause, resume};
 use crate::provider::Part;
 use crate::world::World;
+
+fn agent(number: u8) -> AgentId {
+    format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
+}
 
 fn world() -> World {
     let mut world = World::with(Config { outbox_id: "first".to_owned(), ..Config::default() });
@@ -84,7 +89,7 @@ fn owed_results_are_kept_past_their_time_while_somebody_is_to_be_told() {
         let config = Config { outbox_id: "o".to_owned(), results_keep_ms: 1_000, ..Config::default() };
         let mut world = World::with(config);
         world.recover();
-        world.step(Input::Reporting(reporting));
+        world.step(Input::ReportAs(reporting.then(|| agent(1))));
         three(&mut world);
         world.step(Input::Acknowledged { seq: 1 });
         world.advance(2_000);
@@ -139,4 +144,47 @@ fn results_of_earlier_versions_get_their_numbers_as_they_are_read() {
         .collect();
     let tracker = Tracker::replay(world.config.clone(), old);
     assert_eq!(told(&tracker, 0), named(&[(1, "a"), (2, "b"), (3, "c")]));
+}
+
+#[test]
+fn as_another_agent_nothing_is_told_of_what_was_taken_in_before() {
+    // A restart, and a compaction before it, change nothing.
+    for (crash, compact) in [(false, false), (true, false), (true, true)] {
+        let mut world = world();
+        world.step(Input::ReportAs(Some(agent(1))));
+        three(&mut world);
+        world.submit("queued", pause(1));
+        world.step(Input::ReportAs(None));
+        world.step(Input::ReportAs(Some(agent(1))));
+        assert_eq!(told(&world.tracker, 0).len(), 3, "the same agent again");
+        world.step(Input::ReportAs(Some(agent(2))));
+        if compact {
+            world.run();
+            world.journal = world.tracker.snapshot();
+        } else {
+            world.sync();
+        }
+        if crash {
+            world.crash(true, Part::Nothing);
+            world.recover();
+            world.step(Input::ReportAs(Some(agent(2))));
+        }
+        world.run();
+        let tracker = &world.tracker;
+        assert!(tracker.action(&"queued".parse().unwrap()).unwrap().has_ended(), "it is done all the same");
+        assert_eq!(told(tracker, 0), [], "crash {crash}, compaction {compact}");
+        world.ask("new", resume(1));
+        let results = told(&world.tracker, 0);
+        assert_eq!(results.len(), 1, "{results:?}");
+        assert_eq!(results[0].1, "new");
+        assert_eq!(world.tracker.outbox().reporter, Some(agent(2)));
+    }
+}
+
+#[test]
+fn results_from_before_the_first_agent_are_told() {
+    let mut world = world();
+    three(&mut world);
+    world.step(Input::ReportAs(Some(agent(1))));
+    assert_eq!(told(&world.tracker, 0).len(), 3);
 }

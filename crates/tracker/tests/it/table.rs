@@ -148,7 +148,7 @@ fn a_host_without_room() {
     let cases: [(Request, &str); 3] = [
         (
             asks(&|spec| spec.vm_name = "web-1".parse().unwrap()),
-            "cannot create vm web-1: another vm on this host has that name",
+            "cannot create vm web-1: another vm on this host has that name; take another one",
         ),
         (
             asks(&|spec| spec.memory_bytes = 1 << 40),

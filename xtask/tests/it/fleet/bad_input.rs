@@ -227,9 +227,9 @@ async fn an_agent_that_misbehaves_harms_only_itself() {
     let (sender, mut receiver) = connection.link().await.unwrap();
     let hello = AgentHello { facts: Facts::default(), sent_at_ms: now_ms(), outbox_id: "test".to_owned() };
     sender.room().await.unwrap().send(FromAgent::Hello(hello));
-    assert!(matches!(receiver.next().await.unwrap(), Some(ToAgent::Hello(_))));
+    assert!(matches!(receiver.next().await.unwrap(), Some(Ok(ToAgent::Hello(_)))));
     let mut delivered = 0;
-    while let Ok(Ok(Some(ToAgent::Deliver(_)))) =
+    while let Ok(Ok(Some(Ok(ToAgent::Deliver(_))))) =
         tokio::time::timeout(Duration::from_secs(1), receiver.next()).await
     {
         delivered += 1;

@@ -76,3 +76,65 @@ fn what_happens_in_an_outage_is_told_afterwards_in_order_and_once() {
     let vms: Vec<Value> = fleet.control.list("/v1/vms").unwrap();
     assert_eq!(vms.len(), 20);
 }
+
+/// The creation of a VM that is none.
+fn simulated(fleet: &Fleet, number: u32, labels: &Value) -> Value {
+    json!({"action_type": "MicroVMCreate", "params": {"vm_id": vm_id(number), "vm_name": format!("s{number}"),
+        "vcpus": 1, "memory_bytes": 16 << 20, "kernel": fleet.host.kernel(), "provider": "simulated",
+        "labels": labels}})
+}
+
+#[test]
+fn what_begins_while_the_link_is_down_is_told_as_running() {
+    let mut fleet = Fleet::start("[providers]\nsimulated = true\n");
+    fleet.host.apply(&simulated(&fleet, 1, &json!({"simulated.delay_ms": "2500"}))).unwrap();
+    let path = format!("/v1/agents/{}/actions", fleet.agent_id);
+    for (action_id, action_type) in [("first", "MicroVMPause"), ("second", "MicroVMResume")] {
+        let action =
+            json!({"action_id": action_id, "action_type": action_type, "params": {"vm_id": vm_id(1)}});
+        assert_eq!(fleet.control.rest("POST", &path, Some(&action)).unwrap().unwrap().0, 202);
+    }
+    let status = |fleet: &Fleet, action_id: &str| {
+        let action = fleet.control.get(&format!("/v1/actions/{action_id}")).ok()?;
+        Some(action["status"].as_str()?.to_owned())
+    };
+    until("the second to wait on the host", || {
+        (status(&fleet, "second")? == "delivered" && status(&fleet, "first")? == "running").then_some(())
+    })
+    .unwrap();
+    fleet.control.kill_9().unwrap();
+    until("the second to begin", || {
+        let paused = fleet.host.vm(&vm_id(1)).ok()?["state"] == "paused";
+        paused.then_some(())
+    })
+    .unwrap();
+    fleet.control.start().unwrap();
+    let told = until("the second to be told of", || {
+        let status = status(&fleet, "second")?;
+        (status != "delivered").then_some(status)
+    });
+    assert_eq!(told.unwrap(), "running");
+    until("the second to end", || (status(&fleet, "second")? == "success").then_some(())).unwrap();
+}
+
+#[test]
+fn a_host_with_more_vms_than_a_message_holds_is_known_whole() {
+    let mut fleet = Fleet::start("[providers]\nsimulated = true\n");
+    let labels: serde_json::Map<String, Value> =
+        (0..32).map(|number| (format!("{number:0>256}"), json!("x".repeat(256)))).collect();
+    let path = format!("/v1/agents/{}/actions", fleet.agent_id);
+    // 300 VMs with 16 KiB of labels each are more than the 4 MiB of a message.
+    for number in 1..=300 {
+        let create = simulated(&fleet, number, &json!(labels));
+        assert_eq!(fleet.control.rest("POST", &path, Some(&create)).unwrap().unwrap().0, 202);
+    }
+    let vms = |fleet: &Fleet| fleet.control.list("/v1/vms").ok().map(|vms| vms.len());
+    until("all to be known", || (vms(&fleet)? == 300).then_some(())).unwrap();
+    fleet.control.stop().unwrap();
+    let delete = json!({"action_type": "MicroVMDelete", "params": {"vm_id": vm_id(7)}});
+    fleet.host.apply(&delete).unwrap();
+    fleet.control.start().unwrap();
+    until("what was deleted meanwhile to be gone", || (vms(&fleet)? == 299).then_some(())).unwrap();
+    let log = std::fs::read_to_string(fleet.host.log()).unwrap();
+    assert!(!log.contains("too large"), "{log}");
+}

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use nkudo_domain::{ActionId, ActionStatus};
+use nkudo_domain::{ActionId, EndStatus};
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, ToAgent, VmReport, VmStanding};
-use nkudo_rpc::{RpcError, RpcErrorKind};
-use nkudo_store::{ExecutionRecord, Reported, ResultBatch, VmRecord};
+use nkudo_rpc::{Heard, RpcError};
+use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
 
 use super::Session;
 use crate::grpc::store_failed;
@@ -18,7 +18,7 @@ const REASON_MAX_BYTES: usize = 256;
 struct Batch {
     delivered: Vec<ActionId>,
     started: Vec<(ActionId, i64)>,
-    unrun: Vec<(ActionId, ActionStatus, Option<String>)>,
+    unrun: Vec<(ActionId, EndStatus, Option<String>)>,
     results: Vec<ActionResult>,
     reports: Vec<VmReport>,
     goodbye: Option<String>,
@@ -28,7 +28,7 @@ impl Session {
     /// Takes up what the agent says; when this answers Ok it is in the books.
     pub(super) async fn take_up(
         &mut self,
-        messages: Vec<Result<FromAgent, RpcError>>,
+        messages: Vec<Result<Heard<FromAgent>, RpcError>>,
     ) -> Result<(), RpcError> {
         let batch = self.sort(messages)?;
         let agent_id = self.peer.identity.agent_id;
@@ -46,7 +46,7 @@ impl Session {
             control.changed(&tenant_id, action_id);
         }
         for (action_id, status, error) in batch.unrun {
-            let ended = control.end_unrun(&tenant_id, agent_id, &action_id, status, error.as_deref());
+            let ended = control.end_unrun(agent_id, &action_id, status, error.as_deref());
             ended.await.map_err(failed)?;
         }
         self.record_vms(batch.reports).await?;
@@ -62,26 +62,27 @@ impl Session {
         Ok(())
     }
 
-    fn sort(&mut self, messages: Vec<Result<FromAgent, RpcError>>) -> Result<Batch, RpcError> {
+    fn sort(&mut self, messages: Vec<Result<Heard<FromAgent>, RpcError>>) -> Result<Batch, RpcError> {
         let mut batch = Batch::default();
         let Some(open) = &mut self.open else { return Ok(batch) };
         for message in messages {
-            match message {
+            match message? {
                 Ok(FromAgent::Hello(_)) => {}
                 Ok(FromAgent::Received { action_id, answer }) => {
-                    if answer == Answer::Busy {
-                        open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
-                        continue;
-                    }
-                    open.dispatch.answered(&action_id);
-                    match answer {
-                        Answer::Accepted => batch.delivered.push(action_id),
-                        Answer::Refused(why) => {
-                            batch.unrun.push((action_id, ActionStatus::Failure, Some(why)));
+                    let end = match answer {
+                        Answer::Busy => {
+                            open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
+                            continue;
                         }
-                        Answer::Expired => batch.unrun.push((action_id, ActionStatus::Expired, None)),
-                        Answer::Cancelled => batch.unrun.push((action_id, ActionStatus::Cancelled, None)),
-                        Answer::Busy => {}
+                        Answer::Accepted => None,
+                        Answer::Refused(why) => Some((EndStatus::Failure, Some(why))),
+                        Answer::Expired => Some((EndStatus::Expired, None)),
+                        Answer::Cancelled => Some((EndStatus::Cancelled, None)),
+                    };
+                    open.dispatch.answered(&action_id);
+                    match end {
+                        None => batch.delivered.push(action_id),
+                        Some((status, why)) => batch.unrun.push((action_id, status, why)),
                     }
                 }
                 Ok(FromAgent::Started { action_id, at_ms }) => batch.started.push((action_id, at_ms)),
@@ -91,12 +92,11 @@ impl Session {
                     reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
                     batch.goodbye = Some(reason);
                 }
-                // A message of a later version, for example. Ending the link for it would only bring it back.
-                Err(error) if error.kind == RpcErrorKind::Invalid => {
+                Err(error) => {
                     let agent_id = self.peer.identity.agent_id;
+                    self.control.metrics.messages_not_understood.inc();
                     tracing::warn!(%agent_id, reason = %error, "a message was not understood");
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(batch)
@@ -112,9 +112,13 @@ impl Session {
         let Some(open) = &self.open else { return Ok(()) };
         let outbox_id = open.outbox_id.clone();
         let batch = ResultBatch { tenant_id, agent_id, outbox_id, results: reported };
-        let recorded = self.control.store.record_results(&batch).await;
-        let (seq, ended) = recorded.map_err(|error| store_failed(&error))?;
+        let recorded = self.control.store.record_results(&batch, nkudo_host::clock::wall_ms()).await;
+        let Recorded { seq, ended, of_others } = recorded.map_err(|error| store_failed(&error))?;
         self.control.ended(&ended);
+        for action_id in of_others {
+            self.control.metrics.messages_not_understood.inc();
+            tracing::warn!(%agent_id, %action_id, "a result of another agent's action was passed over");
+        }
         self.outgoing.push_back(ToAgent::Acknowledge { seq: seq.max(last_seq) });
         Ok(())
     }
@@ -130,6 +134,7 @@ impl Session {
                 match known.map_err(|error| store_failed(&error))? {
                     Some(record) => record.action,
                     None => {
+                        self.control.metrics.messages_not_understood.inc();
                         tracing::warn!(%agent_id, action_id = %result.action_id, "a result was not understood");
                         return Ok(None);
                     }
@@ -137,13 +142,10 @@ impl Session {
             }
         };
         let status = match result.status {
-            ActionStatus::Success => Some(nkudo_domain::ExecutionStatus::Success),
-            ActionStatus::Failure => Some(nkudo_domain::ExecutionStatus::Failure),
-            ActionStatus::Cancelled => Some(nkudo_domain::ExecutionStatus::Cancelled),
-            ActionStatus::Expired
-            | ActionStatus::Queued
-            | ActionStatus::Delivered
-            | ActionStatus::Running => None,
+            EndStatus::Success => Some(nkudo_domain::ExecutionStatus::Success),
+            EndStatus::Failure => Some(nkudo_domain::ExecutionStatus::Failure),
+            EndStatus::Cancelled => Some(nkudo_domain::ExecutionStatus::Cancelled),
+            EndStatus::Expired => None,
         };
         let execution = result.execution.zip(status).map(|(execution, status)| ExecutionRecord {
             agent_id,
