@@ -8,6 +8,6 @@
 mod calls;
 mod stored;
 
-pub use calls::{IdentityError, Unenrolled, Verified, enroll, renew, unenroll, verify_heartbeat};
+pub use calls::{Enrolment, IdentityError, Unenrolled, Verified, enroll, renew, unenroll, verify_heartbeat};
 pub(crate) use calls::{facts, open};
 pub use stored::{Identity, IdentityDir, StoredError};

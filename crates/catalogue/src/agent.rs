@@ -144,6 +144,11 @@ impl AgentMetrics {
         self.certificate.expiry(unix_seconds);
     }
 
+    /// So many results are never told because the host was enrolled anew.
+    pub fn results_given_up(&self, count: u64) {
+        self.heartbeats.results_given_up(count);
+    }
+
     /// A message of the control plane was passed over.
     pub fn message_not_understood(&self) {
         self.heartbeats.message_not_understood();

@@ -22,8 +22,13 @@ const NOT_UNDERSTOOD: Desc = Desc::counter(
     "Messages of the control plane that were passed over: of another version, or not valid.",
 );
 
+const GIVEN_UP: Desc = Desc::counter(
+    "nkudo_results_given_up_total",
+    "Results of actions that are never told because the host was enrolled anew before.",
+);
+
 pub(crate) fn descs() -> Vec<Desc> {
-    vec![SENT_TOTAL, FAILURES_TOTAL, DURATION, NOT_UNDERSTOOD]
+    vec![SENT_TOTAL, FAILURES_TOTAL, DURATION, NOT_UNDERSTOOD, GIVEN_UP]
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +37,7 @@ pub(crate) struct Heartbeats {
     failures: Counter,
     duration: Histogram,
     not_understood: Counter,
+    given_up: Counter,
 }
 
 impl Heartbeats {
@@ -41,7 +47,12 @@ impl Heartbeats {
             failures: registry.counter(&FAILURES_TOTAL),
             duration: registry.histogram(&DURATION),
             not_understood: registry.counter(&NOT_UNDERSTOOD),
+            given_up: registry.counter(&GIVEN_UP),
         }
+    }
+
+    pub(crate) fn results_given_up(&self, count: u64) {
+        self.given_up.inc_by(count);
     }
 
     pub(crate) fn message_not_understood(&self) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nkudo_domain::Presence;
 use nkudo_store::{Forgotten, SqliteStore, Store, StoreError};
 use nkudo_supervision::{Context, Health};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::control::Control;
 use crate::roster::Now;
@@ -16,8 +16,10 @@ use crate::roster::Now;
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many ticks last-seen times are written down and the fleet is compared with the books.
 const FLUSH_TICKS: u64 = 5;
-/// Records of each kind that are removed at a time.
-const FORGET_MAX: u32 = 1_000;
+/// Records of each kind that are removed in one transaction: whoever writes waits for it.
+const FORGET_MAX: u32 = 100;
+/// How long old records are removed at each tick.
+const FORGET_TIME: Duration = Duration::from_millis(50);
 
 /// Runs until it is told to end; writes down at its end what only memory knows.
 pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context: &Context) {
@@ -67,18 +69,30 @@ async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result
         }
         control.metrics.tasks_open(store.counts().await?.open_actions);
         flush(control).await?;
-        forget(control, now).await?;
     }
+    forget(control, now).await?;
     let (active, idle) = store.connections();
     control.metrics.connections(active, idle);
     control.ended(&store.expire(now.wall_ms).await?);
     Ok(())
 }
 
-/// Removes what is too old from the books, a bounded piece of it.
+/// Removes what is too old from the books, as much as the time allows.
 async fn forget(control: &Control, now: Now) -> Result<(), StoreError> {
     let retention_ms = i64::try_from(control.limits.retention.as_millis()).unwrap_or(i64::MAX);
-    let forgotten = control.store.forget_before(now.wall_ms.saturating_sub(retention_ms), FORGET_MAX).await?;
+    let before_ms = now.wall_ms.saturating_sub(retention_ms);
+    let began = Instant::now();
+    while began.elapsed() < FORGET_TIME {
+        let forgotten = control.store.forget(before_ms, now.wall_ms, FORGET_MAX).await?;
+        count_forgotten(control, forgotten);
+        if forgotten == Forgotten::default() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn count_forgotten(control: &Control, forgotten: Forgotten) {
     let Forgotten { actions, executions, certificates, tokens, agents } = forgotten;
     for (what, count) in [
         ("actions", actions),
@@ -89,7 +103,6 @@ async fn forget(control: &Control, now: Now) -> Result<(), StoreError> {
     ] {
         control.metrics.forgotten(what, count);
     }
-    Ok(())
 }
 
 async fn flush(control: &Control) -> Result<(), StoreError> {

@@ -131,17 +131,7 @@ impl Roster {
         site_id: SiteId,
         certificate_expires_at_ms: i64,
     ) {
-        let member = Member {
-            tenant_id,
-            site_id,
-            presence: PresenceOf::never(),
-            last_seen_ms: None,
-            unflushed: false,
-            certificate_expires_at_ms,
-            skew_ms: None,
-            health: None,
-            link: None,
-        };
+        let member = Member::new(tenant_id, site_id, certificate_expires_at_ms);
         self.members().entry(agent_id).or_insert(member);
     }
 
@@ -241,10 +231,14 @@ impl Roster {
         standings: Vec<AgentStanding>,
     ) -> Vec<(AgentId, SiteId)> {
         let in_books: HashSet<AgentId> = standings.iter().map(|standing| standing.agent_id).collect();
-        let nobody_left = self.removals.load(Ordering::Relaxed) == known_before.removals;
-        for standing in standings.into_iter().filter(|_| nobody_left) {
-            let AgentStanding { agent_id, tenant_id, site_id, certificate_expires_at_ms, .. } = standing;
-            self.enrolled(agent_id, tenant_id, site_id, certificate_expires_at_ms);
+        {
+            let mut members = self.members();
+            let nobody_left = self.removals.load(Ordering::Relaxed) == known_before.removals;
+            for standing in standings.into_iter().filter(|_| nobody_left) {
+                let AgentStanding { agent_id, tenant_id, site_id, certificate_expires_at_ms, .. } = standing;
+                let new = || Member::new(tenant_id, site_id, certificate_expires_at_ms);
+                members.entry(agent_id).or_insert_with(new);
+            }
         }
         let gone = known_before.agents.iter().filter(|agent_id| !in_books.contains(agent_id));
         gone.filter_map(|agent_id| Some((*agent_id, self.remove(*agent_id)?))).collect()
@@ -310,6 +304,21 @@ impl Roster {
 }
 
 impl Member {
+    /// One that was never heard of.
+    fn new(tenant_id: TenantId, site_id: SiteId, certificate_expires_at_ms: i64) -> Self {
+        Self {
+            tenant_id,
+            site_id,
+            presence: PresenceOf::never(),
+            last_seen_ms: None,
+            unflushed: false,
+            certificate_expires_at_ms,
+            skew_ms: None,
+            health: None,
+            link: None,
+        }
+    }
+
     fn heard(&mut self, now: Now) {
         self.last_seen_ms = Some(now.wall_ms);
         self.unflushed = true;

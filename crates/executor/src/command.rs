@@ -37,7 +37,11 @@ impl std::fmt::Debug for Command {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// An action began or ended.
-    Action(Box<ActionView>),
+    Action {
+        view: Box<ActionView>,
+        /// It was taken in while the host reported as another agent.
+        foreign: bool,
+    },
     /// A VM is there or is in another state.
     Vm(Box<VmView>),
     /// A VM is no more.

@@ -98,8 +98,8 @@ impl Handle {
             }
             loop {
                 match events.recv().await {
-                    Ok(Event::Action(view)) if view.action_id == *action_id => break,
-                    Ok(Event::Action(_) | Event::Vm(_) | Event::VmGone(_)) => {}
+                    Ok(Event::Action { view, .. }) if view.action_id == *action_id => break,
+                    Ok(Event::Action { .. } | Event::Vm(_) | Event::VmGone(_)) => {}
                     // Something was missed, or more than the channel holds: look again.
                     Ok(Event::LookAgain) => break,
                     Err(broadcast::error::RecvError::Lagged(_)) => break,

@@ -66,9 +66,22 @@ impl Observer {
         self.tell_action(tracker, action_id);
     }
 
+    /// The host is enrolled anew: so many results are never told.
+    pub(crate) fn reporter_changed(&self, given_up: usize) {
+        self.metrics.results_given_up(given_up as u64);
+        if given_up > 0 {
+            tracing::warn!(
+                results = given_up,
+                "the host was enrolled anew; results owed before are never told"
+            );
+        } else {
+            tracing::info!("the host was enrolled anew; nothing was owed");
+        }
+    }
+
     fn tell_action(&self, tracker: &Tracker, action_id: &nkudo_domain::ActionId) {
         if let Some(tracked) = tracker.action(action_id) {
-            self.tell(Event::Action(Box::new(action_view(tracked))));
+            self.tell(Event::Action { view: Box::new(action_view(tracked)), foreign: tracked.foreign });
         }
     }
 

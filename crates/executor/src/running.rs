@@ -279,6 +279,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 self.executor.observer.vm_gone(&self.tracker, vm_id, &vm_name);
                 self.changed();
             }
+            Effect::ReporterChanged { given_up } => self.executor.observer.reporter_changed(given_up),
             Effect::Adopted { vm_id } => {
                 if let Some(vm) = self.tracker.vm(vm_id) {
                     self.executor.observer.adopted(vm, self.pid(vm_id));

@@ -173,7 +173,7 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
             }
             Message::Received(received) => {
                 let action_id = parsed("received.action_id", &received.action_id)?;
-                Self::Received { action_id, answer: answer(received)? }
+                Self::Received { action_id, answer: answer(received) }
             }
             Message::Started(wire::Started { action_id, at_ms }) => {
                 Self::Started { action_id: parsed("started.action_id", &action_id)?, at_ms }
@@ -197,16 +197,18 @@ fn received(action_id: &ActionId, answer: Answer) -> wire::Received {
     wire::Received { action_id: action_id.to_string(), answer: answer.into(), error }
 }
 
-fn answer(received: wire::Received) -> Result<Answer, WireError> {
+/// An answer that is not known here is a refusal: whoever waits for one must not wait for ever.
+fn answer(received: wire::Received) -> Answer {
     use wire::received::Answer as Wire;
-    let unknown = |detail: &str| WireError { field: "received.answer", detail: detail.to_owned() };
-    match Wire::try_from(received.answer).map_err(|_| unknown("is not known"))? {
-        Wire::Unspecified => Err(unknown("is missing")),
-        Wire::Accepted => Ok(Answer::Accepted),
-        Wire::Refused => Ok(Answer::Refused(cut(received.error))),
-        Wire::Expired => Ok(Answer::Expired),
-        Wire::Cancelled => Ok(Answer::Cancelled),
-        Wire::Busy => Ok(Answer::Busy),
+    match Wire::try_from(received.answer) {
+        Ok(Wire::Accepted) => Answer::Accepted,
+        Ok(Wire::Refused) => Answer::Refused(cut(received.error)),
+        Ok(Wire::Expired) => Answer::Expired,
+        Ok(Wire::Cancelled) => Answer::Cancelled,
+        Ok(Wire::Busy) => Answer::Busy,
+        Ok(Wire::Unspecified) | Err(_) => {
+            Answer::Refused(format!("the host answered {}, which is not known here", received.answer))
+        }
     }
 }
 
@@ -299,9 +301,9 @@ fn read_body(
 
 impl From<VmReport> for wire::Vms {
     fn from(report: VmReport) -> Self {
-        let VmReport { complete, vms, gone } = report;
+        let VmReport { complete, more, vms, gone, not_understood: _ } = report;
         let vms = vms.into_iter().map(wire::Vm::from).collect();
-        Self { complete, vms, gone: gone.iter().map(ToString::to_string).collect() }
+        Self { complete, more, vms, gone: gone.iter().map(ToString::to_string).collect() }
     }
 }
 
@@ -309,10 +311,12 @@ impl TryFrom<wire::Vms> for VmReport {
     type Error = WireError;
 
     fn try_from(report: wire::Vms) -> Result<Self, WireError> {
-        let wire::Vms { complete, vms, gone } = report;
-        let vms = vms.into_iter().map(VmStanding::try_from).collect::<Result<_, _>>()?;
+        let wire::Vms { complete, more, vms, gone } = report;
+        let read: Vec<Result<VmStanding, WireError>> = vms.into_iter().map(VmStanding::try_from).collect();
+        let not_understood = u32::try_from(read.iter().filter(|vm| vm.is_err()).count()).unwrap_or(u32::MAX);
+        let vms = read.into_iter().flatten().collect();
         let gone = gone.iter().map(|vm_id| parsed("vms.gone", vm_id)).collect::<Result<_, _>>()?;
-        Ok(Self { complete, vms, gone })
+        Ok(Self { complete, more, vms, gone, not_understood })
     }
 }
 

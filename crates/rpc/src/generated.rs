@@ -296,6 +296,9 @@ pub struct Vms {
     pub vms: ::prost::alloc::vec::Vec<Vm>,
     #[prost(string, repeated, tag = "3")]
     pub gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a complete report: another piece of it follows.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Vm {

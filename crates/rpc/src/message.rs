@@ -114,10 +114,14 @@ pub struct ExecutionReport {
 /// How VMs are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VmReport {
-    /// These are all the VMs of the host.
+    /// These are all the VMs of the host, together with those of the other pieces of this report.
     pub complete: bool,
+    /// Of a complete report: another piece of it comes next.
+    pub more: bool,
     pub vms: Vec<VmStanding>,
     pub gone: Vec<VmId>,
+    /// VMs of the report that this end does not understand: of a later version.
+    pub not_understood: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -365,12 +365,12 @@ impl Store for SqliteStore {
         perform!(self.write "record_results", c => results::record(c, batch, now_ms))
     }
 
-    async fn forget_before(&self, before_ms: i64, limit: u32) -> Result<Forgotten, StoreError> {
-        let due = perform!(self.read "forget_before", c => retention::due(c, before_ms))?;
+    async fn forget(&self, before_ms: i64, now_ms: i64, limit: u32) -> Result<Forgotten, StoreError> {
+        let due = perform!(self.read "forget", c => retention::due(c, before_ms))?;
         if !due {
             return Ok(Forgotten::default());
         }
-        perform!(self.write "forget_before", c => retention::forget_before(c, before_ms, limit))
+        perform!(self.write "forget", c => retention::forget(c, before_ms, now_ms, limit))
     }
 
     async fn executions(

@@ -190,8 +190,8 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes what has been of no use since `before_ms`: actions and executions whose end was recorded before,
     /// certificates and enrolment tokens that had expired (not the last certificate of an agent), agents that were
-    /// unenrolled. The oldest first, of each kind at most `limit`.
-    async fn forget_before(&self, before_ms: i64, limit: u32) -> Result<Forgotten, StoreError>;
+    /// unenrolled. The oldest first, of each kind at most `limit`. What a former version has ended counts as ended now.
+    async fn forget(&self, before_ms: i64, now_ms: i64, limit: u32) -> Result<Forgotten, StoreError>;
 
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// Whether it answers; for readiness.

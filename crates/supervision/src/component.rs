@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::Check;
 use crate::health::HealthReporter;
+use crate::operations::Operations;
 use crate::restart::RestartBudget;
 
 /// How a component is run.
@@ -52,6 +53,8 @@ pub struct Context {
     /// Cancelled when the component is to end.
     pub shutdown: CancellationToken,
     pub health: HealthReporter,
+    /// Counts what the component has the kernel do.
+    pub operations: Operations,
 }
 
 /// Why a component ended. Made from any error with `?`.

@@ -157,6 +157,7 @@ impl Board {
             if state.history.len() > HISTORY_MAX {
                 state.history.pop_front();
             }
+            self.metrics.health_changes.get(&ByHealth { component: name, health: health.as_str() }).inc();
             // Still under the lock, so that of two changes the later is shown.
             self.show(name, &health);
             Some(health)
@@ -221,7 +222,7 @@ impl HealthReporter {
 
     /// Tells that work goes on, for components that said within which time it must. Takes no lock.
     pub fn progress(&self) {
-        self.pulse.progress();
+        self.pulse.told();
     }
 
     /// Counts something that went wrong, by its cause: one of a few words. Many within a minute degrade the component.

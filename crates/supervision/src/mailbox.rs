@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::metrics::MailboxMetrics;
+use crate::traffic::Traffic;
 
 /// The other end of a mailbox is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +38,14 @@ pub(crate) struct Progress {
     /// Whether the message that was taken last is being handled.
     in_hand: AtomicBool,
     abandoned: Counter,
+    traffic: Arc<Traffic>,
 }
 
 impl Progress {
     /// The component failed; what it had in hand is abandoned.
     pub(crate) fn interrupted(&self) {
         if self.in_hand.swap(false, Ordering::Relaxed) {
+            self.traffic.in_hand(false);
             self.abandoned.inc();
         }
     }
@@ -57,11 +60,18 @@ pub struct Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
+        self.progress.traffic.sender_came();
         Self {
             queue: self.queue.clone(),
             metrics: self.metrics.clone(),
             progress: Arc::clone(&self.progress),
         }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.progress.traffic.sender_went();
     }
 }
 
@@ -72,9 +82,20 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 impl<T> Sender<T> {
+    const BYTES: u64 = size_of::<Envelope<T>>() as u64;
+
     /// Puts a message in, and waits while the mailbox is full. Dropped while it waits, it puts nothing in.
     pub async fn send(&self, message: T) -> Result<(), Closed> {
-        let place = self.queue.reserve().await.map_err(|_| Closed)?;
+        let place = match self.queue.try_reserve() {
+            Ok(place) => place,
+            Err(mpsc::error::TrySendError::Full(())) => {
+                let since = Instant::now();
+                let place = self.queue.reserve().await;
+                self.progress.traffic.waited(since.elapsed());
+                place.map_err(|_| self.closed())?
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => return Err(self.closed()),
+        };
         self.put(place, message);
         Ok(())
     }
@@ -90,15 +111,25 @@ impl<T> Sender<T> {
                 self.metrics.rejected.inc();
                 Err(TrySendError::Full)
             }
-            Err(mpsc::error::TrySendError::Closed(())) => Err(TrySendError::Closed),
+            Err(mpsc::error::TrySendError::Closed(())) => {
+                self.closed();
+                Err(TrySendError::Closed)
+            }
         }
+    }
+
+    fn closed(&self) -> Closed {
+        self.progress.traffic.after_close();
+        Closed
     }
 
     /// Counts first, so that the depth is never below zero.
     fn put(&self, place: mpsc::Permit<'_, Envelope<T>>, message: T) {
         self.progress.sent.fetch_add(1, Ordering::Relaxed);
         self.metrics.depth.inc();
-        place.send(Envelope { message, sent: Instant::now() });
+        let now = Instant::now();
+        self.progress.traffic.sent(now, Self::BYTES);
+        place.send(Envelope { message, sent: now });
     }
 }
 
@@ -107,8 +138,8 @@ pub struct Receiver<T> {
     queue: mpsc::Receiver<Envelope<T>>,
     metrics: MailboxMetrics,
     progress: Arc<Progress>,
-    /// When the message that is being handled was taken.
-    handling_since: Option<Instant>,
+    /// When the message that is being handled was sent, and when it was taken.
+    handling: Option<(Instant, Instant)>,
 }
 
 impl<T> fmt::Debug for Receiver<T> {
@@ -124,25 +155,31 @@ impl<T> Receiver<T> {
         self.handled();
         let envelope = self.queue.recv().await?;
         self.taken();
-        self.metrics.wait.observe(envelope.sent.elapsed().as_secs_f64());
-        self.handling_since = Some(Instant::now());
+        let now = Instant::now();
+        self.metrics.wait.observe(now.duration_since(envelope.sent).as_secs_f64());
+        self.handling = Some((envelope.sent, now));
         self.progress.in_hand.store(true, Ordering::Relaxed);
+        self.progress.traffic.in_hand(true);
         Some(envelope.message)
     }
 
     /// The message that was taken last is handled, for a component that does something else before it takes the next.
     /// One that was in hand when the component failed is not, and was counted as abandoned.
     pub fn handled(&mut self) {
-        let since = self.handling_since.take();
+        let handling = self.handling.take();
         let in_hand = self.progress.in_hand.swap(false, Ordering::Relaxed);
-        if let (Some(since), true) = (since, in_hand) {
+        if let (Some((sent, taken)), true) = (handling, in_hand) {
+            let now = Instant::now();
+            self.progress.traffic.in_hand(false);
             self.metrics.processed.inc();
-            self.metrics.latency.observe(since.elapsed().as_secs_f64());
+            self.metrics.latency.observe(now.duration_since(taken).as_secs_f64());
+            self.metrics.routing.observe(now.duration_since(sent).as_secs_f64());
         }
     }
 
     fn taken(&self) {
         self.progress.taken.fetch_add(1, Ordering::Relaxed);
+        self.progress.traffic.left(Sender::<T>::BYTES);
         self.metrics.depth.dec();
     }
 }
@@ -154,6 +191,9 @@ impl<T> Drop for Receiver<T> {
         while self.queue.try_recv().is_ok() {
             self.taken();
             self.metrics.abandoned.inc();
+        }
+        if self.progress.in_hand.swap(false, Ordering::Relaxed) {
+            self.progress.traffic.in_hand(false);
         }
         self.metrics.capacity.add(-as_gauge(self.queue.max_capacity()));
     }
@@ -167,6 +207,7 @@ fn as_gauge(capacity: usize) -> f64 {
 pub(crate) fn mailbox<T>(
     capacity: usize,
     metrics: MailboxMetrics,
+    traffic: Arc<Traffic>,
 ) -> (Sender<T>, Receiver<T>, Arc<Progress>) {
     let (sender, receiver) = mpsc::channel(capacity);
     metrics.capacity.add(as_gauge(capacity));
@@ -175,9 +216,10 @@ pub(crate) fn mailbox<T>(
         taken: AtomicU64::new(0),
         in_hand: AtomicBool::new(false),
         abandoned: metrics.abandoned.clone(),
+        traffic,
     });
+    progress.traffic.sender_came();
     let sender = Sender { queue: sender, metrics: metrics.clone(), progress: Arc::clone(&progress) };
-    let receiver =
-        Receiver { queue: receiver, metrics, progress: Arc::clone(&progress), handling_since: None };
+    let receiver = Receiver { queue: receiver, metrics, progress: Arc::clone(&progress), handling: None };
     (sender, receiver, progress)
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nkudo_metrics_core::Registry;
+use nkudo_metrics_core::{Collector, Registry, SampleSink};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -15,9 +15,11 @@ use crate::component::{ComponentError, ComponentSpec, Context};
 use crate::handle::ComponentHandle;
 use crate::health::{Board, Health, HealthChange, HealthReporter, Report};
 use crate::mailbox::{Receiver, Sender, mailbox};
-use crate::metrics::{ByCause, ByComponent, Metrics};
+use crate::metrics::{self, ByCause, ByComponent, Metrics};
+use crate::operations::Operations;
 use crate::restart::{RestartBudget, Restarts};
-use crate::watch::{CHECK_INTERVAL, Watched, WatchedMailbox};
+use crate::task::Measured;
+use crate::watch::{CHECK_INTERVAL, Stats, Watched, WatchedMailbox};
 
 /// A component that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,18 @@ struct Inner {
     metrics: Metrics,
     board: Arc<Board>,
     failed: watch::Sender<Option<Failed>>,
+    clock: fn() -> i64,
     state: Mutex<State>,
+}
+
+/// Reads every component for a scrape.
+struct Components(Arc<Inner>);
+
+impl Collector for Components {
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        let now = (self.0.clock)() as f64 / 1_000.0;
+        self.0.state().watched.iter().for_each(|watched| metrics::sample(&watched.read(now), sink));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -88,15 +101,20 @@ impl Supervisor {
     pub fn new(registry: &Registry, prefix: &str, clock: fn() -> i64) -> Self {
         let metrics = Metrics::register(registry, prefix);
         let board = Arc::new(Board::new(clock, metrics.clone()));
-        Self(Arc::new(Inner { metrics, board, failed: watch::Sender::new(None), state: Mutex::default() }))
+        let failed = watch::Sender::new(None);
+        let inner = Arc::new(Inner { metrics, board, failed, clock, state: Mutex::default() });
+        registry.collector(metrics::read_descs(prefix), Arc::new(Components(Arc::clone(&inner))));
+        Self(inner)
     }
 
     /// A bounded queue for messages to the component of this name, of at least one place.
     pub fn mailbox<T>(&self, component: &'static str, capacity: usize) -> (Sender<T>, Receiver<T>) {
         let capacity = capacity.max(1);
-        let (sender, receiver, progress) = mailbox(capacity, self.0.metrics.mailbox(component));
-        let watched = WatchedMailbox::new(progress, capacity);
-        self.0.state().watched(component).mailboxes.push(watched);
+        let mut state = self.0.state();
+        let watched = state.watched(component);
+        let (sender, receiver, progress) =
+            mailbox(capacity, self.0.metrics.mailbox(component), watched.traffic());
+        watched.mailboxes.push(WatchedMailbox::new(progress, capacity));
         (sender, receiver)
     }
 
@@ -124,15 +142,25 @@ impl Supervisor {
         let watched = state.watched(name);
         watched.begin(spec.progress_within, spec.checks);
         let (board, pulse) = (Arc::clone(&self.0.board), Arc::clone(&watched.pulse));
+        let stats = watched.stats();
         let shutdown = CancellationToken::new();
-        let context =
-            Context { name, shutdown: shutdown.clone(), health: HealthReporter { name, board, pulse } };
-        let task = spawn(keep_running(Arc::clone(&self.0), spec.restart, context, Arc::new(factory)));
+        let context = Context {
+            name,
+            shutdown: shutdown.clone(),
+            health: HealthReporter { name, board, pulse },
+            operations: self.operations(name),
+        };
+        let task = spawn(keep_running(Arc::clone(&self.0), spec.restart, context, stats, Arc::new(factory)));
         state.components.push(Running { name, shutdown, task });
         if state.checker.is_none() {
             state.checker = Some(spawn(check_all(self.clone())));
         }
         handle
+    }
+
+    /// Counts operations of the component of this name, for parts of it that were made before it was started.
+    pub fn operations(&self, component: &'static str) -> Operations {
+        Operations::of(component, self.0.metrics.clone())
     }
 
     /// Ends the component of this name. Answers whether it ended in time; else it was dropped.
@@ -198,6 +226,7 @@ async fn keep_running<F, Fut>(
     supervisor: Arc<Inner>,
     budget: RestartBudget,
     context: Context,
+    stats: Stats,
     factory: Arc<F>,
 ) where
     F: Fn(Context) -> Fut + Send + Sync + 'static,
@@ -210,11 +239,15 @@ async fn keep_running<F, Fut>(
         supervisor.metrics.starts.get(&ByComponent { component: name }).inc();
         let (factory, given) = (Arc::clone(&factory), context.clone());
         // The factory is called in the task, so that its panic is the component's.
-        let mut task = AbortOnDrop(spawn(async move { factory(given).await }));
+        let measured = Arc::clone(&stats.task);
+        stats.life.started();
+        let mut task = AbortOnDrop(spawn(async move { Measured::new(factory(given), measured).await }));
         let ended = (&mut task.0).await;
         if context.shutdown.is_cancelled() {
+            stats.life.stopped();
             return tell_end(name, ended);
         }
+        stats.life.failed();
         supervisor.state().watched(name).interrupted();
         let hopeless = matches!(&ended, Ok(Err(error)) if error.hopeless);
         let (cause, detail) = why(ended);
@@ -222,6 +255,7 @@ async fn keep_running<F, Fut>(
         let delay = if hopeless { None } else { restarts.next(&budget, Instant::now(), jitter) };
         let Some(delay) = delay else {
             tracing::error!(part = name, cause, detail, "component is given up");
+            stats.life.given_up();
             supervisor.board.set_own(name, Health::Unhealthy(format!("given up: {detail}")));
             supervisor.failed.send_if_modified(|failed| {
                 let first = failed.is_none();
@@ -239,8 +273,9 @@ async fn keep_running<F, Fut>(
             () = context.shutdown.cancelled() => return,
             () = tokio::time::sleep(delay) => {}
         }
+        stats.life.delayed(delay);
         // The wait was no lack of progress.
-        context.health.progress();
+        context.health.pulse.progress();
         supervisor.board.restarted(name);
         supervisor.board.set_own(name, Health::Healthy);
     }

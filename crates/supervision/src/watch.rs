@@ -10,7 +10,11 @@ use tokio::time::Instant;
 
 use crate::check::{Check, Finding, Standing};
 use crate::health::Health;
+use crate::life::LifeStats;
 use crate::mailbox::Progress;
+use crate::metrics::Reading;
+use crate::task::TaskStats;
+use crate::traffic::Traffic;
 
 /// How often the checks are made.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,14 +32,27 @@ pub(crate) struct Pulse {
     made: Instant,
     /// When work last went on, in milliseconds after `made`.
     progress_ms: AtomicU64,
+    progressed: AtomicU64,
     pub(crate) errors: AtomicU64,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Self {
-        Self { made: Instant::now(), progress_ms: AtomicU64::new(0), errors: AtomicU64::new(0) }
+        Self {
+            made: Instant::now(),
+            progress_ms: AtomicU64::new(0),
+            progressed: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        }
     }
 
+    /// The component told that it goes on.
+    pub(crate) fn told(&self) {
+        self.progressed.fetch_add(1, Ordering::Relaxed);
+        self.progress();
+    }
+
+    /// Work goes on from here.
     pub(crate) fn progress(&self) {
         let now_ms = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.progress_ms.store(now_ms, Ordering::Relaxed);
@@ -51,6 +68,10 @@ impl Pulse {
 #[derive(Debug)]
 pub(crate) struct Watched {
     pub(crate) name: &'static str,
+    /// Once it has a mailbox.
+    traffic: Option<Arc<Traffic>>,
+    /// Once it was started.
+    stats: Option<Stats>,
     pub(crate) mailboxes: Vec<WatchedMailbox>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) progress_within: Option<Duration>,
@@ -58,6 +79,19 @@ pub(crate) struct Watched {
     standing: Standing,
     /// Errors and messages taken so far, as of each check of the window.
     counts: VecDeque<(u64, u64)>,
+}
+
+/// What is measured of a component over all its runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Stats {
+    pub(crate) life: Arc<LifeStats>,
+    pub(crate) task: Arc<TaskStats>,
+}
+
+impl Stats {
+    fn new() -> Self {
+        Self { life: Arc::new(LifeStats::new()), task: Arc::new(TaskStats::new()) }
+    }
 }
 
 /// A check that the component brought along.
@@ -111,6 +145,8 @@ impl Watched {
     pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,
+            traffic: None,
+            stats: None,
             mailboxes: Vec::new(),
             pulse: Arc::new(Pulse::new()),
             progress_within: None,
@@ -118,6 +154,28 @@ impl Watched {
             standing: Standing::new(),
             counts: VecDeque::new(),
         }
+    }
+
+    /// The traffic of all mailboxes of this component.
+    pub(crate) fn traffic(&mut self) -> Arc<Traffic> {
+        Arc::clone(self.traffic.get_or_insert_with(|| Arc::new(Traffic::new())))
+    }
+
+    /// What is measured of the component over all its runs.
+    pub(crate) fn stats(&mut self) -> Stats {
+        self.stats.get_or_insert_with(Stats::new).clone()
+    }
+
+    /// The component as it is now; `now` is the wall clock in seconds.
+    pub(crate) fn read(&self, now: f64) -> Reading {
+        let traffic = self.traffic.as_ref().map(|traffic| traffic.read());
+        let own_open = self.own.iter().filter(|own| own.asking.is_some()).count() as u64;
+        let life = self.stats.as_ref().map(|stats| {
+            let (told, idle) =
+                (self.pulse.progressed.load(Ordering::Relaxed), self.pulse.idle_for(Instant::now()));
+            (stats.life.read(told, idle, own_open), stats.task.read())
+        });
+        Reading { name: self.name, traffic, life, now }
     }
 
     /// The component starts: what was checked before is forgotten, its mailboxes stay.
@@ -141,6 +199,9 @@ impl Watched {
         // A mailbox with neither end is gone.
         self.mailboxes.retain(|mailbox| Arc::strong_count(&mailbox.progress) > 1);
         let found = self.find(now);
+        if let Some(stats) = &self.stats {
+            stats.life.checked(found.is_some());
+        }
         self.standing.note(found);
         for own in self.own.iter_mut().filter(|own| own.asking.is_none()) {
             own.asking = Some(asking.spawn(own.check.clone().answer()).id());
@@ -152,6 +213,9 @@ impl Watched {
         let Some(own) = self.own.iter_mut().find(|own| own.asking == Some(task)) else { return false };
         own.asking = None;
         let found = answer.as_ref().err();
+        if let Some(stats) = &self.stats {
+            stats.life.own_checked(found.is_some());
+        }
         let name = own.check.name;
         own.standing.note(found.map(|why| Finding { reason: format!("{name}: {why}"), works: false }));
         true

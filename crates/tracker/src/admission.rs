@@ -5,7 +5,7 @@ use nkudo_domain::{Action, ActionId, ActionType, Outcome, Request, VmId};
 use crate::actions::{Interruption, Phase, Tracked};
 use crate::config::Now;
 use crate::decide::is_restart;
-use crate::message::{Admission, CancelAnswer, Effect, Ticket};
+use crate::message::{Admission, CancelAnswer, Effect, Known, Ticket};
 use crate::record::{Record, Stamp};
 use crate::tracker::{Gated, Tracker};
 
@@ -35,6 +35,17 @@ impl Tracker {
         }
         self.admit(action, now);
         self.after_written(Gated::Effect(Effect::Admitted { ticket, admission: Admission::New }));
+    }
+
+    /// Whether this action is known here, and to whom.
+    pub fn knows(&self, action: &Action) -> Known {
+        let mut action = action.clone();
+        self.fill_in_provider(&mut action);
+        match self.actions.get(&action.action_id) {
+            None => Known::No,
+            Some(known) if known.foreign || !known.action.asks_the_same(&action) => Known::AsAnother,
+            Some(_) => Known::Same,
+        }
     }
 
     /// Bodies are compared with their defaults filled in. The default of a create that is asked again is what was

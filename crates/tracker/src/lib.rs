@@ -44,7 +44,7 @@ pub use actions::{Phase, Tracked};
 pub use config::{Config, Now};
 pub use history::Aggregate;
 pub use message::{
-    Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Seq, Ticket, Work,
+    Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Known, Seq, Ticket, Work,
 };
 pub use outbox::Outbox;
 pub use record::{Record, Stamp, VmChange};

@@ -120,6 +120,8 @@ pub enum Effect {
     VmChanged { vm_id: VmId },
     /// A VM is no more.
     VmGone { vm_id: VmId, vm_name: VmName },
+    /// Results are told as another agent from here on; so many that were owed to the former one are never told.
+    ReporterChanged { given_up: usize },
     /// A VM that was running before the program started is taken over.
     Adopted { vm_id: VmId },
 }
@@ -141,6 +143,16 @@ pub enum Admission {
     DiskFull,
     /// The program is about to end.
     Stopping,
+}
+
+/// Whether an action that is delivered is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    No,
+    /// It was delivered before.
+    Same,
+    /// Its id is that of another action, or of one that was taken in as another agent.
+    AsAnother,
 }
 
 /// The answer to a cancel.

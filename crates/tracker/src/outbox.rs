@@ -3,6 +3,7 @@
 use nkudo_domain::AgentId;
 
 use crate::actions::Tracked;
+use crate::message::Effect;
 use crate::record::Record;
 use crate::tracker::Tracker;
 
@@ -73,8 +74,10 @@ impl Tracker {
         if let Some(reporter) = reporter
             && self.outbox.reporter != Some(reporter)
         {
+            let given_up = self.results_after(self.outbox.acknowledged).count();
             self.change_reporter(reporter);
             self.write(self.outbox_record());
+            self.effects.push(Effect::ReporterChanged { given_up });
         }
     }
 

@@ -51,7 +51,8 @@ async fn start_one(number: u32, control_plane: String, token: String) -> Result<
     let dir = tempfile::Builder::new().prefix("nkudo-load-").tempdir()?;
     let settings = Settings { state_dir: dir.path().to_owned(), simulated: true, ..Settings::default() };
     let enrolled = Box::pin(identity::enroll(dir.path(), &control_plane, &token, false)).await;
-    let agent_id = enrolled.with_context(|| format!("agent {number} does not enrol"))?.agent_id.to_string();
+    let agent_id =
+        enrolled.with_context(|| format!("agent {number} does not enrol"))?.identity.agent_id.to_string();
     let embedded = Embedded::start(&settings).await?;
     Ok(Agent { agent_id, number, embedded, _dir: dir })
 }

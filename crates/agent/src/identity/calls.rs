@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nkudo_domain::{AgentId, SiteId, TenantId};
 use nkudo_fleet::Skew;
 use nkudo_host::clock;
+use nkudo_host::lock::LockedFile;
 use nkudo_pki::{EnrolmentToken, PkiError, PrivateKey, agent_client, enrolling_client};
 use nkudo_rpc::message::{Enrol, Facts, Heartbeat, NewCertificate};
 use nkudo_rpc::{ConnectError, Connection, RpcError, RpcErrorKind, Target};
@@ -74,6 +75,29 @@ async fn within<T>(call: impl Future<Output = Result<T, RpcError>>) -> Result<T,
     }
 }
 
+/// A host that was enrolled.
+#[derive(Debug)]
+pub struct Enrolment {
+    pub identity: Identity,
+    /// The agent that this host was before, when it is still in its fleet: an operator has to unenrol it.
+    pub left_behind: Option<AgentId>,
+}
+
+/// Takes the agent that this host was out of its fleet, as far as its certificate still lets it; answers it when it has
+/// to stay.
+async fn leave(former: Option<Identity>) -> Option<AgentId> {
+    let former = former?;
+    match tell_unenrolled(&former).await {
+        Ok(()) => None,
+        // It was unenrolled over there before.
+        Err(IdentityError::Refused { error }) if error.kind == RpcErrorKind::Unauthenticated => None,
+        Err(error) => {
+            tracing::warn!(agent_id = %former.agent_id, reason = %error, "the former agent stays in its fleet");
+            Some(former.agent_id)
+        }
+    }
+}
+
 /// Enrols this host: the key is made here and stays here. An identity that is there is replaced only with `force`.
 ///
 /// # Errors
@@ -84,25 +108,31 @@ pub async fn enroll(
     control_plane: &str,
     token: &str,
     force: bool,
-) -> Result<Identity, IdentityError> {
+) -> Result<Enrolment, IdentityError> {
     let target: Target = control_plane.parse().map_err(IdentityError::Target)?;
     let parsed: EnrolmentToken = token.parse().map_err(IdentityError::Token)?;
     let dir = IdentityDir::of(state_dir);
-    let _lock = dir.lock()?;
-    match dir.load() {
+    let lock = dir.lock()?;
+    let former = dir.load();
+    match &former {
         Ok(Some(identity)) if !force => {
             return Err(IdentityError::AlreadyEnrolled { agent_id: identity.agent_id });
         }
-        // What is damaged is replaced.
-        Err(error) if !force => return Err(error.into()),
         Ok(_) | Err(_) => {}
     }
+    let former = match former {
+        Ok(former) => former,
+        // What is damaged is replaced.
+        Err(_) if force => None,
+        Err(error) => return Err(error.into()),
+    };
     let key = PrivateKey::generate()?;
     let request = Enrol { token: parsed.reveal(), csr_pem: key.request()?, facts: facts() };
     let connection = Connection::open(&target, enrolling_client(parsed.ca), CONNECT_DEADLINE).await?;
     let enrolled = within(connection.enrol(request)).await?;
     let ids = (enrolled.tenant_id, enrolled.site_id, enrolled.agent_id);
-    take_over(dir, ids, target, key, enrolled.certificate).await
+    let identity = take_over(lock, dir, ids, target, key, enrolled.certificate).await?;
+    Ok(Enrolment { identity, left_behind: leave(former).await })
 }
 
 /// A new key and a new certificate over the one that is still good.
@@ -111,7 +141,7 @@ pub async fn enroll(
 /// When the host is not enrolled, its certificate has expired, or the control plane refuses. What was there stays then.
 pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
     let dir = IdentityDir::of(state_dir);
-    let _lock = dir.lock()?;
+    let lock = dir.lock()?;
     let identity = dir.load()?.ok_or(IdentityError::NotEnrolled)?;
     if identity.certificate.not_after_ms <= clock::wall_ms() {
         return Err(IdentityError::Expired);
@@ -120,11 +150,13 @@ pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
     let connection = open(&identity).await?;
     let certificate = within(connection.renew(key.request()?)).await?;
     let ids = (identity.tenant_id, identity.site_id, identity.agent_id);
-    take_over(dir, ids, identity.control_plane, key, certificate).await
+    take_over(lock, dir, ids, identity.control_plane, key, certificate).await
 }
 
-/// Puts an identity in force and answers it as it is on disk. Slow storage holds up nobody else. Call with the lock held.
+/// Puts an identity in force and answers it as it is on disk. Slow storage holds up nobody else, and
+/// the lock is held until all is written, also when nobody waits for that any more.
 async fn take_over(
+    lock: LockedFile,
     dir: IdentityDir,
     ids: (TenantId, SiteId, AgentId),
     control_plane: Target,
@@ -132,14 +164,18 @@ async fn take_over(
     certificate: NewCertificate,
 ) -> Result<Identity, IdentityError> {
     let written = tokio::task::spawn_blocking(move || {
+        let _held = lock;
         dir.save(ids, &control_plane, &key, &certificate)?;
         dir.load()
     });
-    let identity = match written.await {
-        Ok(identity) => identity?,
-        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-    };
-    identity.ok_or(IdentityError::NotEnrolled)
+    match written.await {
+        Ok(identity) => identity?.ok_or(IdentityError::NotEnrolled),
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program ends; what is on disk is whole.
+            Err(_) => Err(IdentityError::Deadline),
+        },
+    }
 }
 
 /// How a host left its fleet.

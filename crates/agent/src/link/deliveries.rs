@@ -8,13 +8,12 @@ use nkudo_executor::{Handle, NoAnswer};
 use nkudo_fleet::Skew;
 use nkudo_host::clock;
 use nkudo_rpc::message::{Answer, Delivery, FromAgent};
-use nkudo_tracker::{Admission, Tracked, Tracker};
+use nkudo_tracker::{Admission, Known, Tracked, Tracker};
 
 use crate::offline::refusal;
 
 /// Said of an action whose result is not told.
-const ANOTHER_ASKED: &str =
-    "an action of that id was done here while the host was enrolled otherwise; take another id";
+const ANOTHER_ASKED: &str = "another action of that id was asked of this host before; take another id";
 
 type Answering = Pin<Box<dyn Future<Output = Result<FromAgent, NoAnswer>> + Send>>;
 
@@ -43,16 +42,19 @@ impl Deliveries {
         let now_ms = skew.map_or_else(clock::wall_ms, |skew| skew.theirs(clock::wall_ms()));
         if cancel || now_ms >= expires_at_ms {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
-            let wanted = action_id.clone();
-            let known = self.executor.look(move |tracker| tracker.action(&wanted).is_some()).await?;
-            if !known {
-                let answer = if cancel { Answer::Cancelled } else { Answer::Expired };
+            let asked = action.clone();
+            let answer = match self.executor.look(move |tracker| tracker.knows(&asked)).await? {
+                Known::No if cancel => Some(Answer::Cancelled),
+                Known::No => Some(Answer::Expired),
+                Known::AsAnother => Some(Answer::Refused(ANOTHER_ASKED.to_owned())),
+                Known::Same if cancel => {
+                    self.executor.cancel(action_id.clone()).await?;
+                    Some(Answer::Accepted)
+                }
+                Known::Same => None,
+            };
+            if let Some(answer) = answer {
                 self.answer(received(action_id, answer));
-                return Ok(());
-            }
-            if cancel {
-                self.executor.cancel(action_id.clone()).await?;
-                self.answer(received(action_id, Answer::Accepted));
                 return Ok(());
             }
         }

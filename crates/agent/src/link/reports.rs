@@ -58,15 +58,14 @@ pub(super) async fn everything(executor: &Handle) -> Result<Vec<FromAgent>, NoAn
     executor.look(|tracker: &Tracker| all_vms(tracker).chain(started(tracker)).collect()).await
 }
 
-/// All the VMs, in pieces that are no larger than a message may be: the first says that these are all, the others add
-/// to it.
+/// All the VMs, in pieces that are no larger than a message may be.
 fn all_vms(tracker: &Tracker) -> impl Iterator<Item = FromAgent> {
     let vms: Vec<VmStanding> = tracker.vms().map(|(_, vm)| standing(vm_view(vm, None))).collect();
     let pieces = vms.chunks(VMS_MAX).map(<[VmStanding]>::to_vec);
     let mut reports: Vec<VmReport> =
-        pieces.map(|vms| VmReport { complete: false, vms, gone: Vec::new() }).collect();
-    match reports.first_mut() {
-        Some(first) => first.complete = true,
+        pieces.map(|vms| VmReport { complete: true, more: true, vms, ..VmReport::default() }).collect();
+    match reports.last_mut() {
+        Some(last) => last.more = false,
         None => reports.push(VmReport { complete: true, ..VmReport::default() }),
     }
     reports.into_iter().map(FromAgent::Vms)
@@ -83,12 +82,12 @@ fn started(tracker: &Tracker) -> impl Iterator<Item = FromAgent> + '_ {
 
 /// A VM that is new or has changed.
 pub(super) fn changed_vm(view: VmView) -> FromAgent {
-    FromAgent::Vms(VmReport { complete: false, vms: vec![standing(view)], gone: Vec::new() })
+    FromAgent::Vms(VmReport { vms: vec![standing(view)], ..VmReport::default() })
 }
 
 /// A VM that is no more.
 pub(super) fn gone_vm(vm_id: nkudo_domain::VmId) -> FromAgent {
-    FromAgent::Vms(VmReport { complete: false, vms: Vec::new(), gone: vec![vm_id] })
+    FromAgent::Vms(VmReport { gone: vec![vm_id], ..VmReport::default() })
 }
 
 fn standing(view: VmView) -> VmStanding {

@@ -300,7 +300,12 @@ impl Open {
             }
             ToAgent::Cancel { action_id } => {
                 // What it does not know it has refused or answered before; a result tells how it ended.
-                session.link.executor.cancel(action_id).await?;
+                let (executor, wanted) = (&session.link.executor, action_id.clone());
+                let asked_here =
+                    move |tracker: &Tracker| tracker.action(&wanted).is_some_and(|tracked| !tracked.foreign);
+                if executor.look(asked_here).await? {
+                    executor.cancel(action_id).await?;
+                }
             }
             ToAgent::Acknowledge { seq } => {
                 if let Some(seq) = self.telling.acknowledged(seq) {
@@ -315,7 +320,9 @@ impl Open {
 
     async fn tell(&mut self, session: &Session<'_>, event: Result<Event, RecvError>) -> Result<(), Broken> {
         match event {
-            Ok(Event::Action(view)) => self.tell_action(&view),
+            // What it had taken in as another agent is nobody's business here.
+            Ok(Event::Action { foreign: true, .. }) => {}
+            Ok(Event::Action { view, foreign: false }) => self.tell_action(&view),
             Ok(Event::Vm(view)) => self.outgoing.push_back(reports::changed_vm(*view)),
             Ok(Event::VmGone(vm_id)) => self.outgoing.push_back(reports::gone_vm(vm_id)),
             // Something was missed: how everything is now is told instead.

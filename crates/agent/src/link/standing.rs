@@ -17,11 +17,11 @@ const CONNECTED_INTERVALS: u64 = 3;
 /// Younger than so many: degraded.
 const DEGRADED_INTERVALS: u64 = 6;
 
-/// On the wall clock and on the monotonic one, in milliseconds.
+/// On the wall clock and on the one that also goes on while the host sleeps, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     wall_ms: i64,
-    monotonic_ms: u64,
+    boottime_ms: u64,
 }
 
 /// Written by the link, read by whoever asks.
@@ -55,8 +55,7 @@ impl Standing {
     /// A heartbeat was answered just now.
     pub(crate) fn answered(&self, interval: Duration, skew: Skew) {
         let mut inner = self.inner();
-        inner.last_heartbeat =
-            Some(Moment { wall_ms: clock::wall_ms(), monotonic_ms: clock::monotonic_ms() });
+        inner.last_heartbeat = Some(Moment { wall_ms: clock::wall_ms(), boottime_ms: clock::boottime_ms() });
         inner.interval = Some(interval);
         inner.skew = Some(skew);
         inner.error = None;
@@ -87,14 +86,14 @@ impl Standing {
         let interval = inner.interval.unwrap_or(INTERVAL_DEFAULT);
         ConnectionView {
             error: inner.error,
-            ..connection(inner.last_heartbeat, interval, clock::monotonic_ms())
+            ..connection(inner.last_heartbeat, interval, clock::boottime_ms())
         }
     }
 }
 
 /// How a connection is whose last heartbeat was answered then.
-fn connection(last_heartbeat: Option<Moment>, interval: Duration, monotonic_ms: u64) -> ConnectionView {
-    let age_ms = last_heartbeat.map(|at| monotonic_ms.saturating_sub(at.monotonic_ms));
+fn connection(last_heartbeat: Option<Moment>, interval: Duration, boottime_ms: u64) -> ConnectionView {
+    let age_ms = last_heartbeat.map(|at| boottime_ms.saturating_sub(at.boottime_ms));
     let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let state = match age_ms {
         Some(age) if age < interval_ms.saturating_mul(CONNECTED_INTERVALS) => ConnectionState::Connected,
@@ -117,7 +116,7 @@ mod tests {
     fn a_connection_is_as_good_as_its_last_heartbeat_is_young() {
         let check = |last: Option<u64>, now: u64, expected: ConnectionState| {
             // However the wall clock was set meanwhile.
-            let heard = last.map(|monotonic_ms| Moment { wall_ms: i64::MAX, monotonic_ms });
+            let heard = last.map(|boottime_ms| Moment { wall_ms: i64::MAX, boottime_ms });
             assert_eq!(connection(heard, INTERVAL_DEFAULT, now).state, expected, "{last:?} at {now}");
         };
         check(None, 0, ConnectionState::Disconnected);

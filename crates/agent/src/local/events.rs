@@ -82,8 +82,8 @@ impl Listener {
                 () = self.shutdown.cancelled() => return None,
             };
             match event {
-                Ok(Event::Action(view)) if view.action_id == self.action_id => return Some(*view),
-                Ok(Event::Action(_) | Event::Vm(_) | Event::VmGone(_)) => {}
+                Ok(Event::Action { view, .. }) if view.action_id == self.action_id => return Some(*view),
+                Ok(Event::Action { .. } | Event::Vm(_) | Event::VmGone(_)) => {}
                 // Something was missed; the state now is what matters.
                 Ok(Event::LookAgain) | Err(RecvError::Lagged(_)) => {
                     return current(&self.handle, &self.action_id).await;

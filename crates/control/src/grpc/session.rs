@@ -22,6 +22,7 @@ use super::identity::checked;
 use super::store_failed;
 use crate::control::Control;
 use crate::roster::{EndOfLink, LinkSignal, Now};
+use uptake::Pieces;
 
 /// How long an agent may take to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ struct Open {
     signal: Arc<LinkSignal>,
     dispatch: Dispatch,
     outbox_id: String,
+    /// The pieces of a report of all VMs whose last one has not come.
+    pieces: Option<Pieces>,
 }
 
 /// What comes next in a session.
@@ -128,7 +131,7 @@ impl Session {
         recorded.map_err(|error| store_failed(&error))?;
         let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
         let signal = signal.ok_or_else(super::unenrolled)?;
-        self.open = Some(Open { signal, dispatch: Dispatch::opened(), outbox_id });
+        self.open = Some(Open { signal, dispatch: Dispatch::opened(), outbox_id, pieces: None });
         self.control.metrics.links.inc();
         tracing::info!(%agent_id, version, "link opened");
         let rest: Vec<_> = messages.collect();

@@ -114,6 +114,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 }
             };
             tasks.0.close();
+            // Their streams are reset by now; what still works on an answer for nobody is not waited for.
+            drop(tokio::time::timeout(FAREWELL_DEADLINE, tasks.0.wait()).await);
             ended
         }
     };

@@ -60,7 +60,8 @@ pub(super) async fn submit(call: Call) -> Answered {
         Asked::NoAgent => return Err(no_agent(agent_id)),
         Asked::VmElsewhere(other) => {
             let detail = format!(
-                "agent {other} has a vm of that vm_id, or is to make it; delete it there first, or take another vm_id"
+                "agent {other} has a vm of that vm_id, or is to make it; delete it there first (if that host is no more, \
+                 unenrol the agent), or take another vm_id"
             );
             return refused(StatusCode::CONFLICT, detail);
         }

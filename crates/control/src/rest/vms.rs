@@ -30,7 +30,8 @@ pub(super) async fn show(call: Call) -> Answered {
         (Some(one), Some(other)) => {
             let (one, other) = (one.agent_id, other.agent_id);
             let detail = format!(
-                "agents {one} and {other} both have a vm {vm_id}; name the agent with agent_id (--agent)"
+                "agents {one} and {other} both have a vm {vm_id}; name the agent with agent_id \
+                 (--agent); one whose host is no more is to be unenrolled"
             );
             Err(Refused::new(StatusCode::CONFLICT, detail))
         }

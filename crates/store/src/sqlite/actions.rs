@@ -25,7 +25,7 @@ const MARK_DELIVERED: &str = "UPDATE actions SET status = 'delivered'
 const MARK_STARTED: &str =
     "UPDATE actions SET status = 'running', started_at_ms = COALESCE(started_at_ms, $1)
     WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $2) AND action_id = $3 AND agent_id = $2
-        AND status IN ('queued', 'delivered')";
+        AND status IN ('queued', 'delivered') AND sent_at_ms IS NOT NULL";
 const END_UNRUN: &str =
     "UPDATE actions SET status = $1, error = $2, completed_at_ms = $3, recorded_at_ms = $3
     WHERE tenant_id = (SELECT tenant_id FROM agents WHERE agent_id = $4) AND action_id = $5 AND agent_id = $4

@@ -87,9 +87,19 @@ pub(super) async fn add_certificate(
     .bind(certificate.revoked_at_ms)
     .bind(certificate.agent_id.to_string())
     .bind(certificate.tenant_id.as_str())
+    .execute(&mut *connection)
+    .await?;
+    if added.rows_affected() == 0 {
+        return Ok(false);
+    }
+    query(
+        "UPDATE certificates SET superseded = TRUE WHERE agent_id = $1 AND serial <> $2 AND NOT superseded",
+    )
+    .bind(certificate.agent_id.to_string())
+    .bind(&certificate.serial)
     .execute(connection)
     .await?;
-    Ok(added.rows_affected() > 0)
+    Ok(true)
 }
 
 pub(super) async fn certificate(

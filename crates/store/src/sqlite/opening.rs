@@ -103,32 +103,3 @@ async fn migrate_to(pool: &SqlitePool, last: i64) -> Result<(), StoreError> {
         source => StoreError::Migrate { source },
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use sqlx::{Row as _, query};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn ended_actions_of_a_former_version_are_kept_as_long_as_others() {
-        let options = SqliteConnectOptions::from_str("sqlite::memory:").unwrap();
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        migrate_to(&pool, 1).await.unwrap();
-        query("INSERT INTO tenants VALUES ('t', 0)").execute(&pool).await.unwrap();
-        let insert =
-            "INSERT INTO actions (tenant_id, action_id, agent_id, action_type, vm_id, body, origin, status,
-                created_at_ms, expires_at_ms, cancel_asked, completed_at_ms, retries)
-            VALUES ('t', $1, 'a', 'MicroVMStop', 'v', '{}', 'fleet', $2, 1, 2, FALSE, $3, 0)";
-        for (action_id, status, completed_at_ms) in
-            [("ended", "success", Some(77)), ("open", "running", None)]
-        {
-            query(insert).bind(action_id).bind(status).bind(completed_at_ms).execute(&pool).await.unwrap();
-        }
-        migrate(&pool).await.unwrap();
-        let find = "SELECT recorded_at_ms FROM actions ORDER BY action_id";
-        let rows = query(find).fetch_all(&pool).await.unwrap();
-        let recorded: Vec<Option<i64>> = rows.iter().map(|row| row.get(0)).collect();
-        assert_eq!(recorded, [Some(77), None]);
-    }
-}

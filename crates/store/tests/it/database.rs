@@ -10,7 +10,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{address, asked, enrol, pause, tenant};
 
-async fn raw(dir: &Path) -> SqliteConnection {
+pub(crate) async fn raw(dir: &Path) -> SqliteConnection {
     SqliteConnection::connect(&address(dir)).await.unwrap()
 }
 

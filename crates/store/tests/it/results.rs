@@ -3,11 +3,14 @@
 use nkudo_domain::{ActionStatus, AgentId, EndStatus, ExecutionStatus, ResourceUsage, TenantId};
 use nkudo_store::{
     ActionFilter, CertificateRecord, ExecutionFilter, ExecutionRecord, Forgotten, Origin, Page, Recorded,
-    Reported, ResultBatch, Store,
+    Reported, ResultBatch, SqliteStore, Store,
 };
 
-use crate::{HOUR_MS, asked, enrol, pause, stores, tenant, vm_id};
+use crate::database::raw;
+use crate::{HOUR_MS, address, asked, enrol, pause, stores, tenant, vm_id};
 
+/// Long after.
+const NOW_MS: i64 = 20 * HOUR_MS;
 /// When results are written down in these tests.
 const RECORDED_MS: i64 = 5_000;
 
@@ -148,19 +151,42 @@ async fn what_is_old_is_forgotten_in_bounded_steps_by_the_control_planes_clock()
         store.add_certificate(&renewed("last", HOUR_MS + 1)).await.unwrap();
         store.unenrol(&a, gone, 4_000).await.unwrap();
 
-        let nothing = store.forget_before(4_000, 9).await.unwrap();
+        let nothing = store.forget(4_000, NOW_MS, 9).await.unwrap();
         assert_eq!(nothing, Forgotten::default(), "{name}: not one is older than that");
-        let first = store.forget_before(RECORDED_MS + 1, 2).await.unwrap();
+        let first = store.forget(RECORDED_MS + 1, NOW_MS, 2).await.unwrap();
         let expected = Forgotten { actions: 2, executions: 2, certificates: 1, tokens: 0, agents: 1 };
         assert_eq!(first, expected, "{name}: at most two of each");
-        let second = store.forget_before(RECORDED_MS + 1, 2).await.unwrap();
+        let second = store.forget(RECORDED_MS + 1, NOW_MS, 2).await.unwrap();
         assert_eq!(second, Forgotten { actions: 1, executions: 1, ..Forgotten::default() });
         let left = store.actions(&a, &ActionFilter::default(), &Page::first(9)).await.unwrap();
         assert_eq!(left.items.len(), 1, "what has not ended stays, however old: {left:?}");
         assert_eq!(store.agent(&a, gone).await.unwrap(), None);
 
-        let late = store.forget_before(10 * HOUR_MS, 9).await.unwrap();
+        // The first one expires when it was enrolled for an hour, and was renewed since.
+        let late = store.forget(10 * HOUR_MS, NOW_MS, 9).await.unwrap();
         assert_eq!(late, Forgotten { certificates: 1, tokens: 2, ..Forgotten::default() });
         assert!(store.certificate("last").await.unwrap().is_some(), "the last of an agent stays with it");
     }
+}
+
+#[tokio::test]
+async fn what_a_former_version_has_ended_is_kept_as_if_it_had_ended_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&address(dir.path())).await.unwrap();
+    let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+    for action_id in ["x", "open"] {
+        store.ask(&asked(&a, one, pause(action_id, 1), 10), 9).await.unwrap();
+    }
+    take(&store, &batch(&a, one, "o", vec![reported(one, 1, "x", None)])).await;
+    // A server of that version runs on while a newer program has changed the tables.
+    let mut raw = raw(dir.path()).await;
+    for table in ["actions", "executions"] {
+        let undate = format!("UPDATE {table} SET recorded_at_ms = NULL");
+        sqlx::query(sqlx::AssertSqlSafe(undate)).execute(&mut raw).await.unwrap();
+    }
+    let nothing = Forgotten::default();
+    assert_eq!(store.forget(NOW_MS - HOUR_MS, NOW_MS, 9).await.unwrap().actions, nothing.actions);
+    let later = store.forget(NOW_MS + 1, NOW_MS + HOUR_MS, 9).await.unwrap();
+    assert_eq!((later.actions, later.executions), (1, 1), "and no longer than others");
+    assert!(store.action(&a, &"open".parse().unwrap()).await.unwrap().is_some());
 }

@@ -5,6 +5,7 @@
 mod checks;
 mod ending;
 mod mailboxes;
+mod measured;
 mod restarts;
 
 use std::time::Duration;

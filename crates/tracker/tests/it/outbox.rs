@@ -1,7 +1,7 @@
 //! Results that are told elsewhere: numbered in the order of their end, kept until they are acknowledged.
 
-use nkudo_domain::AgentId;
-use nkudo_tracker::{Config, Input, Record, Tracker};
+use nkudo_domain::{Action, AgentId, Request};
+use nkudo_tracker::{Config, Input, Known, Record, Tracker};
 
 use crate::asking::{create, pause, resume};
 use crate::provider::Part;
@@ -187,4 +187,24 @@ fn results_from_before_the_first_agent_are_told() {
     three(&mut world);
     world.step(Input::ReportAs(Some(agent(1))));
     assert_eq!(told(&world.tracker, 0).len(), 3);
+}
+
+#[test]
+fn what_another_agent_had_asked_is_not_known_as_the_same() {
+    let mut world = world();
+    world.step(Input::ReportAs(Some(agent(1))));
+    world.ask("a", create(1));
+    let action = |request: Request| Action {
+        action_id: "a".parse().unwrap(),
+        timeout: request.default_timeout(),
+        request,
+        trace_id: None,
+        correlation_id: None,
+    };
+    assert_eq!(world.tracker.knows(&action(create(1))), Known::Same, "defaults are filled in");
+    assert_eq!(world.tracker.knows(&action(pause(1))), Known::AsAnother);
+    world.step(Input::ReportAs(Some(agent(2))));
+    assert_eq!(world.tracker.knows(&action(create(1))), Known::AsAnother);
+    let unknown = Action { action_id: "b".parse().unwrap(), ..action(create(1)) };
+    assert_eq!(world.tracker.knows(&unknown), Known::No);
 }

@@ -196,6 +196,7 @@ impl World {
             }
             Effect::VmChanged { .. } => {}
             Effect::VmGone { vm_id, .. } => self.gone.push(vm_id),
+            Effect::ReporterChanged { .. } => {}
             Effect::Adopted { vm_id } => self.adopted.push(vm_id),
         }
     }

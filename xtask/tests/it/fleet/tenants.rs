@@ -116,3 +116,33 @@ fn a_vm_id_that_two_hosts_have_is_never_guessed() {
     assert_eq!(fleet.host.vm(&vm_id(1)).unwrap()["state"], "running");
     assert_eq!(other.vm(&vm_id(1)).unwrap()["state"], "stopped");
 }
+
+#[test]
+fn a_host_that_is_enrolled_anew_leaves_no_ghost() {
+    let fleet = Fleet::start(SIMULATED);
+    fleet.host.apply(&create(&fleet.host, "here", 1)).unwrap();
+    let vm = format!("/v1/vms/{}", vm_id(1));
+    until("the vm to be known", || fleet.control.get(&vm).ok()).unwrap();
+    let token = fleet.control.token(1).unwrap();
+    let url = fleet.control.url();
+    let enrolled =
+        fleet.host.json(&["enroll", "--force", "--control-plane", &url, "--token", &token]).unwrap();
+    let agent_id = enrolled["agent_id"].as_str().unwrap();
+    assert_ne!(agent_id, fleet.agent_id);
+    assert_eq!(enrolled["left_behind"], Value::Null);
+    fleet.control.wait_presence(agent_id, "online").unwrap();
+    until("the vm to be the new agent's", || {
+        (fleet.control.get(&vm).ok()?["agent_id"] == agent_id).then_some(())
+    })
+    .unwrap();
+    assert_eq!(fleet.control.list("/v1/agents").unwrap().len(), 1);
+
+    // A control plane that cannot be reached has to be told by hand.
+    let mut other = ControlPlane::new(&build(false).unwrap(), &["--heartbeat-interval", "500ms"]).unwrap();
+    other.start().unwrap();
+    let Fleet { mut control, host, .. } = fleet;
+    control.stop().unwrap();
+    let (token, url) = (other.token(1).unwrap(), other.url());
+    let moved = host.json(&["enroll", "--force", "--control-plane", &url, "--token", &token]).unwrap();
+    assert_eq!(moved["left_behind"], agent_id);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nkudo_domain::{ActionId, EndStatus};
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, ToAgent, VmReport, VmStanding};
-use nkudo_rpc::{Heard, RpcError};
+use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
 
 use super::Session;
@@ -12,6 +12,17 @@ use crate::grpc::store_failed;
 
 /// What is kept of the reason of a goodbye, in bytes.
 const REASON_MAX_BYTES: usize = 256;
+
+/// Most VMs of one host.
+const VMS_MAX: usize = 65_536;
+
+/// A report of all VMs as far as it has come.
+#[derive(Default)]
+pub(super) struct Pieces {
+    vms: Vec<VmRecord>,
+    /// One of its messages was not understood.
+    broken: bool,
+}
 
 /// What messages of one batch say, sorted, so that each kind is one transaction.
 #[derive(Default)]
@@ -96,6 +107,8 @@ impl Session {
                     let agent_id = self.peer.identity.agent_id;
                     self.control.metrics.messages_not_understood.inc();
                     tracing::warn!(%agent_id, reason = %error, "a message was not understood");
+                    // It may have been a piece.
+                    open.pieces.get_or_insert_default().broken = true;
                 }
             }
         }
@@ -176,12 +189,34 @@ impl Session {
 
     async fn record_vms(&mut self, reports: Vec<VmReport>) -> Result<(), RpcError> {
         let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
+        let Some(open) = &mut self.open else { return Ok(()) };
         for report in reports {
-            let vms: Vec<VmRecord> = report.vms.into_iter().map(|vm| vm_record(vm, agent_id)).collect();
-            let recorded = if report.complete {
-                self.control.store.replace_vms(tenant_id, agent_id, &vms).await
+            let VmReport { complete, more, vms, gone, not_understood } = report;
+            if not_understood > 0 {
+                self.control.metrics.messages_not_understood.inc_by(not_understood.into());
+                tracing::warn!(%agent_id, vms = not_understood, "some VMs of a report were not understood");
+            }
+            let vms = vms.into_iter().map(|vm| vm_record(vm, agent_id));
+            let store = &self.control.store;
+            let recorded = if complete {
+                let mut pieces = open.pieces.take().unwrap_or_default();
+                pieces.vms.extend(vms);
+                pieces.broken |= not_understood > 0;
+                if pieces.vms.len() > VMS_MAX {
+                    let sentence = format!("the host says that it has more than {VMS_MAX} VMs");
+                    return Err(RpcError::new(RpcErrorKind::Exhausted, sentence));
+                }
+                match (more, pieces.broken) {
+                    (true, _) => {
+                        open.pieces = Some(pieces);
+                        Ok(())
+                    }
+                    (false, false) => store.replace_vms(tenant_id, agent_id, &pieces.vms).await,
+                    // What is missing is not gone.
+                    (false, true) => store.change_vms(tenant_id, agent_id, &pieces.vms, &[]).await,
+                }
             } else {
-                self.control.store.change_vms(tenant_id, agent_id, &vms, &report.gone).await
+                store.change_vms(tenant_id, agent_id, &vms.collect::<Vec<_>>(), &gone).await
             };
             recorded.map_err(|error| store_failed(&error))?;
         }
