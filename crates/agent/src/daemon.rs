@@ -13,7 +13,7 @@ use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
-use nkudo_supervision::{ComponentError, ComponentSpec, Receiver, Supervisor};
+use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
@@ -27,6 +27,8 @@ use crate::reload::Reloader;
 use crate::sampler::Sampler;
 use crate::state_dir::{StateDir, StateDirError};
 
+/// How long the executor may take to answer a look before it is not well.
+const EXECUTOR_ANSWERS: Duration = Duration::from_secs(5);
 /// Messages that wait for the executor; more make their senders wait.
 pub(crate) const EXECUTOR_MAILBOX_MAX: usize = 256;
 /// How long a part may take to end beyond the wait for running actions.
@@ -127,8 +129,14 @@ impl Daemon {
         let supervisor = Supervisor::new(&registry, PREFIX, clock::wall_ms);
         let providers = providers(&settings);
         let (commands, mailbox) = supervisor.mailbox("executor", EXECUTOR_MAILBOX_MAX);
-        let (executor, handle) =
-            Executor::new(executor_config(&settings), providers.clone(), RealDisk, metrics.clone(), commands);
+        let (executor, handle) = Executor::new(
+            executor_config(&settings),
+            providers.clone(),
+            RealDisk,
+            metrics.clone(),
+            supervisor.operations("executor"),
+            commands,
+        );
         Self {
             settings: watch::Sender::new(settings),
             registry,
@@ -187,7 +195,12 @@ impl Daemon {
     fn start_executor(&self) {
         let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&self.mailbox));
         let ready = Arc::clone(&self.ready);
-        self.supervisor.start(ComponentSpec::new("executor"), move |context| {
+        let handle = self.handle.clone();
+        let answers = Check::new("answers", EXECUTOR_ANSWERS, move || {
+            let handle = handle.clone();
+            async move { handle.look(|_| ()).await.map_err(|error| error.to_string()) }
+        });
+        self.supervisor.start(ComponentSpec::new("executor").with_check(answers), move |context| {
             let (executor, mailbox, ready) =
                 (Arc::clone(&executor), Arc::clone(&mailbox), Arc::clone(&ready));
             let readiness = Arc::clone(&ready);

@@ -45,7 +45,14 @@ impl Embedded {
         let supervisor = Supervisor::new(&registry, nkudo_catalogue::PREFIX, clock::wall_ms);
         let (commands, mailbox) = supervisor.mailbox("executor", EXECUTOR_MAILBOX_MAX);
         let config = executor_config(settings);
-        let (executor, handle) = Executor::new(config, in_memory(), RealDisk, metrics.clone(), commands);
+        let (executor, handle) = Executor::new(
+            config,
+            in_memory(),
+            RealDisk,
+            metrics.clone(),
+            supervisor.operations("executor"),
+            commands,
+        );
         let link = Arc::new(Link {
             state_dir: settings.state_dir.clone(),
             executor: handle,

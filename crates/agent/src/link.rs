@@ -103,6 +103,7 @@ impl Link {
                     }
                     tracing::warn!(reason = error, "no link to the control plane");
                     self.standing.failed(error.clone(), refused);
+                    context.health.error("link");
                     context.health.set(Health::Degraded(error));
                     backoff.failed(random())
                 }

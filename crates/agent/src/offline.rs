@@ -136,8 +136,14 @@ pub async fn apply(
     let supervisor = Supervisor::new(&registry, "nkudo_", clock::wall_ms);
     let (commands, mut mailbox) = supervisor.mailbox("executor", crate::daemon::EXECUTOR_MAILBOX_MAX);
     let metrics = AgentMetrics::register(&registry);
-    let (executor, handle) =
-        Executor::new(executor_config(settings), providers(settings), RealDisk, metrics, commands);
+    let (executor, handle) = Executor::new(
+        executor_config(settings),
+        providers(settings),
+        RealDisk,
+        metrics,
+        supervisor.operations("executor"),
+        commands,
+    );
     let stop = CancellationToken::new();
     let guard = stop.clone();
     let work = async {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Deed, Observation, VmId, VmSpec};
 use nkudo_providers::{Provider, ProviderError};
+use nkudo_supervision::{Operation, Operations};
 use nkudo_tracker::{DeedFailure, DeedReport, Work};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,11 +30,12 @@ pub(crate) async fn perform(
     interrupt: CancellationToken,
     jitter_permille: u16,
     metrics: AgentMetrics,
+    operations: Operations,
 ) -> DeedReport {
     let vm_id = work.spec.vm_id;
     let mut meter = Meter::begin(&*provider, vm_id);
     let result = {
-        let calls = Calls { provider: &*provider, metrics: &metrics };
+        let calls = Calls { provider: &*provider, metrics: &metrics, operations: &operations };
         let mut deed = std::pin::pin!(do_work(&calls, &work));
         let mut interval = tokio::time::interval(METER_INTERVAL);
         loop {
@@ -86,6 +88,7 @@ async fn look_once(provider: &dyn Provider, vm_id: VmId) -> Observation {
 struct Calls<'c> {
     provider: &'c dyn Provider,
     metrics: &'c AgentMetrics,
+    operations: &'c Operations,
 }
 
 impl Calls<'_> {
@@ -105,11 +108,17 @@ impl Calls<'_> {
     }
 
     async fn boot(&self, spec: &VmSpec) -> Result<(), ProviderError> {
-        self.count("boot", self.provider.boot(spec)).await
+        let began = Instant::now();
+        let booted = self.count("boot", self.provider.boot(spec)).await;
+        self.operations.ended(Operation::ProcessStart, 0, began.elapsed(), booted.is_ok());
+        booted
     }
 
     async fn force_off(&self, vm_id: VmId) -> Result<(), ProviderError> {
-        self.count("force_off", self.provider.force_off(vm_id)).await
+        let began = Instant::now();
+        let ended = self.count("force_off", self.provider.force_off(vm_id)).await;
+        self.operations.ended(Operation::ProcessSignal, 0, began.elapsed(), ended.is_ok());
+        ended
     }
 
     async fn delete(&self, vm_id: VmId) -> Result<(), ProviderError> {

@@ -10,10 +10,11 @@ use nkudo_domain::{ProviderKind, VmId};
 use nkudo_host::clock;
 use nkudo_journal::{Disk, Journal, Options};
 use nkudo_providers::Provider;
-use nkudo_supervision::{Receiver, Sender};
+use nkudo_supervision::{Operation, Operations, Receiver, Sender};
 use nkudo_tracker::{Config, Input, Tracker};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::Command;
@@ -62,11 +63,12 @@ impl<D: Disk + Clone> Executor<D> {
         providers: Providers,
         disk: D,
         metrics: AgentMetrics,
+        operations: Operations,
         commands: Sender<Command>,
     ) -> (Self, Handle) {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let handle = Handle { commands, events: events.clone() };
-        (Self { config, providers, disk, observer: Observer { metrics, events } }, handle)
+        (Self { config, providers, disk, observer: Observer { metrics, operations, events } }, handle)
     }
 
     /// Recovers, calls `ready`, and works until `shutdown`. Then it admits nothing more, gives running deeds
@@ -87,8 +89,12 @@ impl<D: Disk + Clone> Executor<D> {
     async fn recover(&self) -> Result<Running<'_, D>, ExecutorError> {
         let dir = self.config.state_dir.join("journal");
         state_file::set_aside_if_broken(&self.config.state_dir);
-        let (journal, replay) = Journal::open(self.disk.clone(), &dir, Options::default())
-            .map_err(|source| ExecutorError::OpenJournal { dir: dir.clone(), source })?;
+        let began = Instant::now();
+        let opened = Journal::open(self.disk.clone(), &dir, Options::default());
+        let read = opened.as_ref().map_or(0, |(journal, _)| journal.bytes());
+        self.observer.operations.ended(Operation::FileRead, read, began.elapsed(), opened.is_ok());
+        let (journal, replay) =
+            opened.map_err(|source| ExecutorError::OpenJournal { dir: dir.clone(), source })?;
         if replay.records.is_empty() || replay.discarded.is_some() {
             state_file::keep_before_loss(&self.config.state_dir);
         }
@@ -108,6 +114,7 @@ impl<D: Disk + Clone> Executor<D> {
             &mut tasks,
             journal,
             self.observer.metrics.journal.clone(),
+            self.observer.operations.clone(),
             Done::JournalClosed,
         );
         let found = look_over(&tracker, &self.providers).await?;

@@ -2,6 +2,7 @@
 
 use nkudo_catalogue::JournalMetrics;
 use nkudo_journal::{Disk, Journal, JournalError};
+use nkudo_supervision::{Operation, Operations};
 use nkudo_tracker::Seq;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -36,13 +37,14 @@ pub(crate) fn start<D: Disk, T: Send + 'static>(
     tasks: &mut tokio::task::JoinSet<T>,
     journal: Journal<D>,
     metrics: JournalMetrics,
+    operations: Operations,
     done: T,
 ) -> JournalWriter {
     let (writes, queue) = mpsc::channel(QUEUE_MAX);
     let (told, durable) = watch::channel(0);
     let (failure, failed) = oneshot::channel();
     tasks.spawn_blocking(move || {
-        if let Err(error) = write_all(journal, queue, &told, &metrics) {
+        if let Err(error) = write_all(journal, queue, &told, &metrics, &operations) {
             // A loop that is gone has no use for the reason; the log has it.
             if let Err(error) = failure.send(error) {
                 tracing::error!(error = &error as &dyn std::error::Error, "the journal cannot be written");
@@ -58,10 +60,11 @@ fn write_all<D: Disk>(
     mut queue: mpsc::Receiver<Write>,
     told: &watch::Sender<Seq>,
     metrics: &JournalMetrics,
+    operations: &Operations,
 ) -> Result<(), JournalError> {
     let mut durable: Seq = 0;
     while let Some(first) = queue.blocking_recv() {
-        durable = write_group(&mut journal, first, &mut queue, durable, metrics)?;
+        durable = write_group(&mut journal, first, &mut queue, durable, metrics, operations)?;
         told.send_replace(durable);
     }
     Ok(())
@@ -74,16 +77,19 @@ fn write_group<D: Disk>(
     queue: &mut mpsc::Receiver<Write>,
     durable: Seq,
     metrics: &JournalMetrics,
+    operations: &Operations,
 ) -> Result<Seq, JournalError> {
     let mut last = durable;
     let mut next = Some(first);
-    let mut taken = 0;
+    let (mut taken, mut written) = (0, 0);
+    let began = Instant::now();
     while let Some(write) = next {
         match write {
             Write::Append { seq, record } => {
                 journal.append(&record)?;
                 metrics.appends.inc();
                 metrics.appended_bytes.inc_by(record.len() as u64);
+                written += record.len() as u64;
                 last = seq;
             }
             // The journal is as it was when this fails; an append that fails as well tells.
@@ -99,8 +105,11 @@ fn write_group<D: Disk>(
         taken += 1;
         next = if taken < GROUP_MAX { queue.try_recv().ok() } else { None };
     }
+    operations.ended(Operation::FileWrite, written, began.elapsed(), true);
     let began = Instant::now();
-    journal.sync()?;
+    let synced = journal.sync();
+    operations.ended(Operation::FileSync, 0, began.elapsed(), synced.is_ok());
+    synced?;
     metrics.syncs.inc();
     metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
     Ok(last)

@@ -3,6 +3,7 @@
 use nkudo_api::view::VmView;
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Action, Execution, ExecutionStatus, Outcome, VmId, VmName, VmState};
+use nkudo_supervision::Operations;
 use nkudo_tracker::{Tracker, Vm};
 use tokio::sync::broadcast;
 
@@ -13,6 +14,8 @@ use crate::projection::{action_view, vm_view, vms_by_state};
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(crate) metrics: AgentMetrics,
+    /// What the executor has the kernel do.
+    pub(crate) operations: Operations,
     pub(crate) events: broadcast::Sender<Event>,
 }
 

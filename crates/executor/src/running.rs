@@ -20,6 +20,7 @@ use crate::deed;
 use crate::error::ExecutorError;
 use crate::executor::Executor;
 use crate::journal_writer::{JournalWriter, Write};
+use crate::observer::Observer;
 use crate::projection;
 use crate::state_file;
 
@@ -314,9 +315,10 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         let interrupt = CancellationToken::new();
         self.deeds.insert(action_id.clone(), interrupt.clone());
         let jitter_permille = self.jitter_permille(&action_id, attempt);
-        let metrics = self.executor.observer.metrics.clone();
+        let Observer { metrics, operations, .. } = &self.executor.observer;
+        let (metrics, operations) = (metrics.clone(), operations.clone());
         self.tasks.spawn(async move {
-            let report = deed::perform(provider, work, interrupt, jitter_permille, metrics).await;
+            let report = deed::perform(provider, work, interrupt, jitter_permille, metrics, operations).await;
             Done::Deed { action_id, attempt, report: Box::new(report) }
         });
     }
@@ -370,9 +372,9 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.state_file = StateFileTurn::Writing { again: false };
         let content = self.state_file_content();
         let path = self.executor.config.state_dir.join(state_file::FILE_NAME);
-        let disk = self.executor.disk.clone();
+        let (disk, operations) = (self.executor.disk.clone(), self.executor.observer.operations.clone());
         self.tasks.spawn_blocking(move || {
-            state_file::write(&disk, &path, &content);
+            state_file::write(&disk, &path, &content, &operations);
             Done::StateFileWritten
         });
     }
@@ -386,7 +388,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         // Threads that write cannot be aborted; they are waited for.
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
-        state_file::write(&self.executor.disk, &path, &last);
+        state_file::write(&self.executor.disk, &path, &last, &self.executor.observer.operations);
     }
 
     /// Starts the journal over with what is still needed, in a moment when nothing is under way.

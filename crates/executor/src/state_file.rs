@@ -5,6 +5,8 @@ use std::path::Path;
 use nkudo_api::view::StateFile;
 use nkudo_host::clock;
 use nkudo_journal::{Disk, atomic_replace};
+use nkudo_supervision::{Operation, Operations};
+use tokio::time::Instant;
 
 use crate::error::chain;
 
@@ -60,11 +62,14 @@ pub(crate) fn keep_before_loss(state_dir: &Path) {
 }
 
 /// Replaces the file. A failure is told and leaves the one before.
-pub(crate) fn write<D: Disk>(disk: &D, path: &Path, content: &StateFile) {
+pub(crate) fn write<D: Disk>(disk: &D, path: &Path, content: &StateFile, operations: &Operations) {
+    let (began, mut written) = (Instant::now(), 0);
     let result = serde_json::to_vec(content).map_err(|error| chain(&error)).and_then(|mut bytes| {
         bytes.push(b'\n');
+        written = bytes.len() as u64;
         atomic_replace(disk, path, &bytes).map_err(|error| chain(&error))
     });
+    operations.ended(Operation::FileWrite, written, began.elapsed(), result.is_ok());
     if let Err(error) = result {
         tracing::error!(path = %path.display(), error, "state file cannot be written");
     }

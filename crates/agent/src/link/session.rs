@@ -10,7 +10,7 @@ use nkudo_fleet::{Schedule, Skew, Telling};
 use nkudo_host::clock;
 use nkudo_rpc::message::{AgentHello, FromAgent, Heartbeat, HeartbeatAnswer, ToAgent};
 use nkudo_rpc::{Connection, LinkReceiver, LinkSender, RpcError, RpcErrorKind};
-use nkudo_supervision::{Context, Health};
+use nkudo_supervision::{Context, Health, Operation};
 use nkudo_tracker::Tracker;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -254,9 +254,10 @@ impl Open {
                 let room = room.ok_or(Broken::Closed)?;
                 if let Some(message) = self.outgoing.pop_front() {
                     room.send(message);
+                    session.context.operations.ended(Operation::NetworkSend, 0, Duration::ZERO, true);
                 }
             }
-            said = self.receiver.next() => match said? {
+            said = self.receiver.next() => match heard(session, said)? {
                 None => return Err(Broken::Closed),
                 Some(Err(error)) => {
                     session.link.metrics.message_not_understood();
@@ -375,6 +376,12 @@ impl Open {
             tracing::debug!(%agent_id, "the goodbye took too long");
         }
     }
+}
+
+/// Counts what came.
+fn heard<T>(session: &Session<'_>, said: Result<T, RpcError>) -> Result<T, RpcError> {
+    session.context.operations.ended(Operation::NetworkReceive, 0, Duration::ZERO, said.is_ok());
+    said
 }
 
 fn elapsed_ms(started: Instant) -> u64 {

@@ -42,7 +42,14 @@ impl World {
         let supervisor = Supervisor::new(&registry, "nkudo_", nkudo_host::clock::wall_ms);
         let (commands, mut mailbox) = supervisor.mailbox("executor", 16);
         let metrics = AgentMetrics::register(&registry);
-        let (executor, handle) = Executor::new(config, providers, disk.clone(), metrics, commands);
+        let (executor, handle) = Executor::new(
+            config,
+            providers,
+            disk.clone(),
+            metrics,
+            supervisor.operations("executor"),
+            commands,
+        );
         let stop = CancellationToken::new();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let shutdown = stop.clone();
