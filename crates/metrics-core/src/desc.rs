@@ -13,16 +13,22 @@ pub enum MetricKind {
     Histogram,
     /// Quantiles that are computed where the values are; only a [`Collector`](crate::Collector) has them.
     Summary,
+    /// Text in labels, with the value 1.
+    Info,
+    /// States by name, each on or off.
+    StateSet,
 }
 
 impl MetricKind {
-    /// The word after `# TYPE`.
+    /// The word after `# TYPE` in OpenMetrics. The older format knows neither info nor stateset and calls both gauges.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
             Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
         }
     }
 
@@ -30,9 +36,10 @@ impl MetricKind {
     const fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter => &["", "_total", "_created"],
-            Self::Gauge => &[""],
+            Self::Gauge | Self::StateSet => &[""],
             Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
             Self::Summary => &["", "_sum", "_count", "_created"],
+            Self::Info => &["", "_info"],
         }
     }
 }
@@ -40,7 +47,8 @@ impl MetricKind {
 /// The description of a metric family: declared once, as data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desc {
-    /// As samples are exposed: a counter's with its `_total`, a histogram's without `_bucket`.
+    /// As samples are exposed: a counter's with its `_total`, an info's with its `_info`, a histogram's without
+    /// `_bucket`.
     pub name: Cow<'static, str>,
     /// One sentence or two, in plain text.
     pub help: &'static str,
@@ -80,6 +88,16 @@ impl Desc {
         Self::new(name, help, MetricKind::Summary)
     }
 
+    /// Text in labels; its name ends in `_info`.
+    pub const fn info(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, help, MetricKind::Info)
+    }
+
+    /// States, each on or off. The label of the state is called like the metric and not among its labels.
+    pub const fn state_set(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, help, MetricKind::StateSet)
+    }
+
     /// The same metric with these label names.
     #[must_use]
     pub const fn labels(mut self, labels: &'static [&'static str]) -> Self {
@@ -107,12 +125,14 @@ impl Desc {
         Self { name: Cow::Owned(format!("{prefix}{}", self.name)), ..self.clone() }
     }
 
-    /// The name of the family as OpenMetrics has it: a counter's without `_total`.
+    /// The name of the family as OpenMetrics has it: a counter's without `_total`, an info's without `_info`.
     pub(crate) fn stem(&self) -> &str {
-        match self.kind {
-            MetricKind::Counter => self.name.strip_suffix("_total").unwrap_or(&self.name),
-            MetricKind::Gauge | MetricKind::Histogram | MetricKind::Summary => &self.name,
-        }
+        let stem = match self.kind {
+            MetricKind::Counter => self.name.strip_suffix("_total"),
+            MetricKind::Info => self.name.strip_suffix("_info"),
+            MetricKind::Gauge | MetricKind::Histogram | MetricKind::Summary | MetricKind::StateSet => None,
+        };
+        stem.unwrap_or(&self.name)
     }
 
     /// Every name that this family takes for itself: its own and those of its samples.
@@ -130,6 +150,12 @@ impl Desc {
             Some("its name is not [a-zA-Z_][a-zA-Z0-9_]*")
         } else if self.kind == MetricKind::Counter && !self.name.ends_with("_total") {
             Some("a counter's name ends in _total")
+        } else if self.kind == MetricKind::Info && !self.name.ends_with("_info") {
+            Some("an info's name ends in _info")
+        } else if matches!(self.kind, MetricKind::Info | MetricKind::StateSet) && self.unit.is_some() {
+            Some("neither texts nor states have a unit")
+        } else if self.kind == MetricKind::StateSet && self.labels.iter().any(|label| *label == self.name) {
+            Some("a label is called like the metric, as that of the state is")
         } else if self.unit.is_some_and(|unit| !self.stem().ends_with(&format!("_{unit}"))) {
             Some("its name does not end in its unit")
         } else if self.labels.iter().any(|label| !is_name(label) || label.starts_with("__")) {

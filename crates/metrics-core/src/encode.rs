@@ -26,13 +26,16 @@ impl Format {
 
 /// Appends what stands before the samples of a family. One without samples has its HELP and TYPE all the same.
 pub(crate) fn head(format: Format, desc: &Desc, out: &mut Vec<u8>) {
-    let (name, open) = match format {
-        Format::Text004 => (desc.name.as_ref(), false),
-        Format::OpenMetrics100 => (desc.stem(), true),
+    let (name, kind, open) = match (format, desc.kind) {
+        (Format::Text004, MetricKind::Info | MetricKind::StateSet) => {
+            (desc.name.as_ref(), MetricKind::Gauge, false)
+        }
+        (Format::Text004, kind) => (desc.name.as_ref(), kind, false),
+        (Format::OpenMetrics100, kind) => (desc.stem(), kind, true),
     };
     push(out, &["# HELP ", name, " "]);
     escape(desc.help, open, |part| out.extend_from_slice(part.as_bytes()));
-    push(out, &["\n# TYPE ", name, " ", desc.kind.as_str(), "\n"]);
+    push(out, &["\n# TYPE ", name, " ", kind.as_str(), "\n"]);
     if let Some(unit) = desc.unit.filter(|_| open) {
         push(out, &["# UNIT ", name, " ", unit, "\n"]);
     }
@@ -53,8 +56,13 @@ pub(crate) fn label(name: &str, value: &str, text: &mut String) {
     }
     text.push_str(name);
     text.push_str("=\"");
-    escape(value, true, |part| text.push_str(part));
+    label_value(value, text);
     text.push('"');
+}
+
+/// Appends the value of a label as it stands between the quotes.
+pub(crate) fn label_value(value: &str, text: &mut String) {
+    escape(value, true, |part| text.push_str(part));
 }
 
 /// The labels of a series as they stand between the braces.
@@ -75,8 +83,9 @@ pub(crate) struct TextLines<'t> {
     pub(crate) name: &'t str,
     /// As they stand between the braces.
     pub(crate) labels: &'t str,
-    /// Of a histogram: its [`bounds`].
-    pub(crate) bounds: &'t [Box<str>],
+    /// Of the label that the cell writes itself, if any: [`bounds`] or names of states, as they stand between the
+    /// quotes.
+    pub(crate) own_values: &'t [Box<str>],
     pub(crate) out: &'t mut Vec<u8>,
 }
 
@@ -121,7 +130,7 @@ impl Lines for TextLines<'_> {
 
     fn buckets(&mut self, _bounds: &[f64], in_bucket: &mut dyn FnMut(usize) -> u64, sum: f64) {
         let mut total = 0;
-        for (bucket, bound) in self.bounds.iter().enumerate() {
+        for (bucket, bound) in self.own_values.iter().enumerate() {
             total += in_bucket(bucket);
             self.begin("_bucket", Some(("le", bound)));
             self.whole(total);
@@ -136,6 +145,13 @@ impl Lines for TextLines<'_> {
         }
         self.sum_and_count(sum, count);
     }
+
+    fn states(&mut self, _count: usize, _name: &dyn Fn(usize) -> String, is_on: &dyn Fn(usize) -> bool) {
+        for (index, state) in self.own_values.iter().enumerate() {
+            self.begin("", Some((self.name, state)));
+            self.whole(u64::from(is_on(index)));
+        }
+    }
 }
 
 /// One sample as it is exposed, for readers within the program.
@@ -145,7 +161,7 @@ pub struct Sample {
     pub name: String,
     /// Of the family.
     pub kind: MetricKind,
-    /// Names with values, `le` and `quantile` included.
+    /// Names with values, `le`, `quantile` and that of a state included.
     pub labels: Vec<(String, String)>,
     pub value: f64,
 }
@@ -159,10 +175,14 @@ pub(crate) struct SampleLines<'s> {
 
 impl SampleLines<'_> {
     fn add(&mut self, suffix: &str, extra: Option<(&str, f64)>, value: f64) {
+        let extra = extra.map(|(name, value)| (name, number(&mut ryu::Buffer::new(), value).to_owned()));
+        self.add_with(suffix, extra, value);
+    }
+
+    fn add_with(&mut self, suffix: &str, extra: Option<(&str, String)>, value: f64) {
         let own =
             self.desc.labels.iter().zip(self.values).map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let extra =
-            extra.map(|(name, value)| (name.to_owned(), number(&mut ryu::Buffer::new(), value).to_owned()));
+        let extra = extra.map(|(name, value)| (name.to_owned(), value));
         self.out.push(Sample {
             name: format!("{}{suffix}", self.desc.name),
             kind: self.desc.kind,
@@ -197,6 +217,12 @@ impl Lines for SampleLines<'_> {
         }
         self.add("_sum", None, sum);
         self.add("_count", None, count as f64);
+    }
+
+    fn states(&mut self, count: usize, name: &dyn Fn(usize) -> String, is_on: &dyn Fn(usize) -> bool) {
+        for index in 0..count {
+            self.add_with("", Some((&self.desc.name, name(index))), f64::from(u8::from(is_on(index))));
+        }
     }
 }
 

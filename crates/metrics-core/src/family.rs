@@ -19,6 +19,19 @@ use crate::series::{Entry, SeriesList};
 
 /// A kind of cell that a family can hold.
 pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
+    /// The kind of metric that it is a cell of.
+    #[doc(hidden)]
+    const KIND: MetricKind;
+    /// The rule of this kind of cell that the description breaks, if any.
+    #[doc(hidden)]
+    fn fault(_desc: &Desc) -> Option<&'static str> {
+        None
+    }
+    /// The values of the label that it writes itself, if any, as they stand between the quotes; once for all series.
+    #[doc(hidden)]
+    fn own_values(_desc: &Desc) -> Box<[Box<str>]> {
+        Box::default()
+    }
     #[doc(hidden)]
     fn make(desc: &Desc) -> Self;
     /// The cells of all series of a closed family.
@@ -31,6 +44,8 @@ pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
 }
 
 impl Cell for Counter {
+    const KIND: MetricKind = MetricKind::Counter;
+
     fn make(_desc: &Desc) -> Self {
         Self::default()
     }
@@ -41,6 +56,8 @@ impl Cell for Counter {
 }
 
 impl Cell for HotCounter {
+    const KIND: MetricKind = MetricKind::Counter;
+
     fn make(_desc: &Desc) -> Self {
         Self::default()
     }
@@ -55,6 +72,8 @@ impl Cell for HotCounter {
 }
 
 impl Cell for FloatCounter {
+    const KIND: MetricKind = MetricKind::Counter;
+
     fn make(_desc: &Desc) -> Self {
         Self::default()
     }
@@ -65,6 +84,8 @@ impl Cell for FloatCounter {
 }
 
 impl Cell for Gauge {
+    const KIND: MetricKind = MetricKind::Gauge;
+
     fn make(_desc: &Desc) -> Self {
         Self::default()
     }
@@ -75,6 +96,12 @@ impl Cell for Gauge {
 }
 
 impl Cell for Histogram {
+    const KIND: MetricKind = MetricKind::Histogram;
+
+    fn own_values(desc: &Desc) -> Box<[Box<str>]> {
+        encode::bounds(desc.buckets)
+    }
+
     fn make(desc: &Desc) -> Self {
         Self::new(desc.buckets)
     }
@@ -85,6 +112,12 @@ impl Cell for Histogram {
 }
 
 impl Cell for HotHistogram {
+    const KIND: MetricKind = MetricKind::Histogram;
+
+    fn own_values(desc: &Desc) -> Box<[Box<str>]> {
+        encode::bounds(desc.buckets)
+    }
+
     fn make(desc: &Desc) -> Self {
         Self::new(desc.buckets)
     }
@@ -107,8 +140,8 @@ impl<L: LabelSet, C: Cell> Clone for Family<L, C> {
 #[derive(Debug)]
 struct Inner<L: LabelSet, C: Cell> {
     desc: Desc,
-    /// Its bounds as text, once for all series.
-    bounds: Box<[Box<str>]>,
+    /// See [`Cell::own_values`].
+    own_values: Box<[Box<str>]>,
     /// For those who look a series up or change which there are; never for a scrape.
     index: RwLock<Index<L, C>>,
     series: SeriesList<L, C>,
@@ -154,13 +187,10 @@ impl<L, C> Borrow<L> for ByLabels<L, C> {
 
 impl<L: LabelSet, C: Cell> Family<L, C> {
     pub(crate) fn new(desc: Desc, refused: Counter) -> Self {
-        let bounds = match desc.kind {
-            MetricKind::Histogram => encode::bounds(desc.buckets),
-            MetricKind::Counter | MetricKind::Gauge | MetricKind::Summary => Box::default(),
-        };
+        let own_values = C::own_values(&desc);
         let index = RwLock::new(Index { by_labels: HashSet::new(), cut: HashMap::new() });
         let (id, epoch) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), AtomicU64::new(0));
-        Self(Arc::new(Inner { desc, bounds, index, series: SeriesList::default(), refused, id, epoch }))
+        Self(Arc::new(Inner { desc, own_values, index, series: SeriesList::default(), refused, id, epoch }))
     }
 
     /// The cell of these labels. Keep it where it is written often: looking it up takes a lock, though none that a
@@ -286,11 +316,11 @@ impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
     }
 
     fn text(&self, out: &mut Vec<u8>) {
-        let (name, bounds) = (self.0.desc.name.as_ref(), self.0.bounds.as_ref());
+        let (name, own_values) = (self.0.desc.name.as_ref(), self.0.own_values.as_ref());
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         self.0.series.each(|entry| {
             let (labels, _) = writer.text_of(&entry.labels);
-            entry.cell.write(&mut TextLines { name, labels, bounds, out: &mut *out });
+            entry.cell.write(&mut TextLines { name, labels, own_values, out: &mut *out });
         });
     }
 

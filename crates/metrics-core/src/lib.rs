@@ -3,7 +3,8 @@
 //! The principal type is [`Registry`]. It is an instance and never global; it hands out cells ([`Counter`],
 //! [`Gauge`], [`Histogram`]) and families of cells ([`Family`]), which are cheap to clone and take no lock to write.
 //! For the hottest places there are [`HotCounter`] and [`HotHistogram`], whose cells each thread has for itself, and
-//! [`ClosedFamily`], which finds a cell by the index of its labels.
+//! [`ClosedFamily`], which finds a cell by the index of its labels. Text is an [`Info`], states are a [`StateSet`] or a
+//! [`CurrentState`].
 //!
 //! ```
 //! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
@@ -45,6 +46,7 @@ mod owned;
 mod recent;
 mod registry;
 mod series;
+mod states;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};
 pub use closed::{ClosedFamily, ClosedLabelSet, ClosedValue};
@@ -55,3 +57,4 @@ pub use family::{Cell, Family};
 pub use hot::{HotCounter, HotHistogram};
 pub use labels::{Identity, LabelSet, LabelValue, LabelWriter, NoLabels};
 pub use registry::Registry;
+pub use states::{CurrentState, Info, StateSet};

@@ -13,4 +13,7 @@ pub trait Lines {
 
     /// Quantiles (0 to 1) with their values, the sum of all observations and their number.
     fn quantiles(&mut self, quantiles: &[(f64, f64)], sum: f64, count: u64);
+
+    /// Whether each state is on, by its index; the names are asked for where they are not known.
+    fn states(&mut self, count: usize, name: &dyn Fn(usize) -> String, is_on: &dyn Fn(usize) -> bool);
 }

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
+use crate::closed::ClosedValue;
 use crate::collect::{Collector, SampleSink, Series};
 use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Sample, SampleLines, TextLines};
 use crate::family::{Cell, Family, ReadFamily};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
+use crate::states::{CurrentState, Info, StateSet};
 
 const SERIES_REFUSED: Desc = Desc::counter(
     "metrics_series_refused_total",
@@ -117,32 +119,61 @@ impl Registry {
 
     /// Counters by label. A family of [`NoLabels`] is a metric that may have a sample or none.
     pub fn counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Counter> {
-        self.family(desc, MetricKind::Counter)
+        self.family(desc)
     }
 
     pub fn float_counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, FloatCounter> {
-        self.family(desc, MetricKind::Counter)
+        self.family(desc)
     }
 
     pub fn gauge_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Gauge> {
-        self.family(desc, MetricKind::Gauge)
+        self.family(desc)
     }
 
     pub fn histogram_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Histogram> {
-        self.family(desc, MetricKind::Histogram)
+        self.family(desc)
     }
 
     pub fn hot_counter_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, HotCounter> {
-        self.family(desc, MetricKind::Counter)
+        self.family(desc)
     }
 
     pub fn hot_histogram_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, HotHistogram> {
-        self.family(desc, MetricKind::Histogram)
+        self.family(desc)
     }
 
-    fn family<L: LabelSet, C: Cell>(&self, desc: &Desc, kind: MetricKind) -> Family<L, C> {
-        assert_eq!(desc.kind, kind, "metric {} is declared as another type", desc.name);
+    /// Texts in labels that stay as they are: `registry.info(&BUILD_INFO, &Build { version, commit })`.
+    pub fn info<L: LabelSet>(&self, desc: &Desc, text: &L) {
+        self.family::<L, Info>(desc).get(text);
+    }
+
+    /// Texts in labels that come, go and change.
+    pub fn info_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Info> {
+        self.family(desc)
+    }
+
+    /// States without further labels, of which any number are on.
+    pub fn state_set<S: ClosedValue>(&self, desc: &Desc) -> StateSet<S> {
+        self.cell(desc)
+    }
+
+    /// States without further labels, of which exactly one is on.
+    pub fn current_state<S: ClosedValue>(&self, desc: &Desc) -> CurrentState<S> {
+        self.cell(desc)
+    }
+
+    /// A cell of any kind, without labels: `registry.cell::<FloatCounter>(&desc)`.
+    pub fn cell<C: Cell>(&self, desc: &Desc) -> C {
+        self.family(desc).get(&NoLabels)
+    }
+
+    /// Cells of any kind by label: `registry.family::<ByDisk, CurrentState<Health>>(&desc)`.
+    pub fn family<L: LabelSet, C: Cell>(&self, desc: &Desc) -> Family<L, C> {
+        assert_eq!(desc.kind, C::KIND, "metric {} is declared as another type", desc.name);
         assert_eq!(desc.labels, L::names(), "metric {} is declared with other labels", desc.name);
+        if let Some(fault) = C::fault(desc) {
+            panic!("metric {}: {fault}", desc.name);
+        }
         let family = Family::new(desc.clone(), self.0.refused.counter(&desc.name));
         self.add(Source::Family(Box::new(family.clone())));
         family
@@ -151,7 +182,9 @@ impl Registry {
     /// Has these families read from `collector` at each scrape. They are counters, gauges and summaries.
     pub fn collector(&self, descs: Vec<Desc>, collector: Arc<dyn Collector>) {
         for desc in &descs {
-            assert_ne!(desc.kind, MetricKind::Histogram, "metric {}: no collector has histograms", desc.name);
+            let kind = desc.kind.as_str();
+            let is_read = matches!(desc.kind, MetricKind::Counter | MetricKind::Gauge | MetricKind::Summary);
+            assert!(is_read, "metric {}: no collector has {kind}s", desc.name);
         }
         let refused: Vec<Counter> = descs.iter().map(|desc| self.0.refused.counter(&desc.name)).collect();
         self.add(Source::Collector { descs, collector, refused });
@@ -213,7 +246,7 @@ impl Registry {
                     for series in &collected[*at][*family] {
                         let labels = encode::labels(desc.labels, &series.values);
                         let (name, labels) = (desc.name.as_ref(), labels.as_str());
-                        series.point.write(&mut TextLines { name, labels, bounds: &[], out: &mut *out });
+                        series.point.write(&mut TextLines { name, labels, own_values: &[], out: &mut *out });
                     }
                 }
             }

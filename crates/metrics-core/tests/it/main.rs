@@ -11,6 +11,8 @@ use nkudo_metrics_core::{
 };
 
 mod model;
+mod openmetrics;
+mod states;
 
 label_set! {
     /// By a free text.
@@ -37,10 +39,17 @@ closed_label_set! {
     pub struct ByOutcome { outcome: Outcome, first: bool }
 }
 
+/// The exposition; one in OpenMetrics is held against the rules.
 fn text(registry: &Registry, format: Format) -> String {
     let mut out = Vec::new();
     registry.encode(format, &mut out);
-    String::from_utf8(out).expect("an exposition is text")
+    let text = String::from_utf8(out).expect("an exposition is text");
+    if format == Format::OpenMetrics100
+        && let Err(fault) = openmetrics::read(&text)
+    {
+        panic!("{fault}\n{text}");
+    }
+    text
 }
 
 struct Fixed;
@@ -108,6 +117,7 @@ fn both_formats_are_written_to_the_letter() {
     assert_eq!(text(&registry, Format::Text004), plain);
     assert_eq!(text(&registry, Format::OpenMetrics100), open);
     assert_eq!(text(&registry.clone(), Format::Text004), plain, "the same again");
+    openmetrics::read_by_others(&registry);
 }
 
 #[test]
