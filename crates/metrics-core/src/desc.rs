@@ -1,9 +1,15 @@
 //! What a metric is called and means.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Most series of a family that does not say otherwise.
 pub const SERIES_MAX: usize = 10_000;
+/// The window of a summary that does not say otherwise, and its ages.
+pub const WINDOW: Duration = Duration::from_mins(10);
+pub const AGES: u32 = 5;
+/// Most ages of a window.
+const AGES_MAX: u32 = 60;
 
 /// What kind of metric a family holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,7 +17,8 @@ pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
-    /// Quantiles that are computed where the values are; only a [`Collector`](crate::Collector) has them.
+    /// Quantiles that are computed where the values are: in a [`Summary`](crate::Summary), or by a
+    /// [`Collector`](crate::Collector).
     Summary,
     /// Text in labels, with the value 1.
     Info,
@@ -58,6 +65,11 @@ pub struct Desc {
     pub labels: &'static [&'static str],
     /// Upper bounds of a histogram's buckets, ascending, without infinity.
     pub buckets: &'static [f64],
+    /// Of a summary, ascending, 0 to 1; none where a collector computes them.
+    pub quantiles: &'static [f64],
+    /// How long a summary's quantiles look back, and in how many ages what it forgets is forgotten.
+    pub window: Duration,
+    pub ages: u32,
     /// Most series that the family keeps.
     pub series_max: usize,
 }
@@ -65,7 +77,9 @@ pub struct Desc {
 impl Desc {
     const fn new(name: &'static str, help: &'static str, kind: MetricKind) -> Self {
         let name = Cow::Borrowed(name);
-        Self { name, help, kind, unit: None, labels: &[], buckets: &[], series_max: SERIES_MAX }
+        let (buckets, quantiles): (&[f64], &[f64]) = (&[], &[]);
+        let (window, ages, series_max) = (WINDOW, AGES, SERIES_MAX);
+        Self { name, help, kind, unit: None, labels: &[], buckets, quantiles, window, ages, series_max }
     }
 
     /// A counter; its name ends in `_total`.
@@ -102,6 +116,20 @@ impl Desc {
     #[must_use]
     pub const fn labels(mut self, labels: &'static [&'static str]) -> Self {
         self.labels = labels;
+        self
+    }
+
+    /// The same summary with these quantiles, ascending, 0 to 1.
+    #[must_use]
+    pub const fn quantiles(mut self, quantiles: &'static [f64]) -> Self {
+        self.quantiles = quantiles;
+        self
+    }
+
+    /// The same summary over this window, which forgets in steps: 1 to 60 ages.
+    #[must_use]
+    pub const fn window(mut self, window: Duration, ages: u32) -> Self {
+        (self.window, self.ages) = (window, ages);
         self
     }
 
@@ -142,7 +170,7 @@ impl Desc {
 
     /// The rule that does not hold, if any.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        self.naming_fault().or_else(|| self.bucket_fault())
+        self.naming_fault().or_else(|| self.bucket_fault()).or_else(|| self.quantile_fault())
     }
 
     fn naming_fault(&self) -> Option<&'static str> {
@@ -174,6 +202,19 @@ impl Desc {
             Some("a histogram, and only a histogram, has buckets")
         } else if !self.buckets.is_sorted_by(|a, b| a < b) || self.buckets.iter().any(|b| !b.is_finite()) {
             Some("the bounds of its buckets do not ascend")
+        } else {
+            None
+        }
+    }
+
+    fn quantile_fault(&self) -> Option<&'static str> {
+        let are_shares = self.quantiles.iter().all(|quantile| (0.0..=1.0).contains(quantile));
+        if self.kind != MetricKind::Summary && !self.quantiles.is_empty() {
+            Some("only a summary has quantiles")
+        } else if !are_shares || !self.quantiles.is_sorted_by(|a, b| a < b) {
+            Some("its quantiles do not ascend from 0 to 1")
+        } else if self.window.is_zero() || !(1..=AGES_MAX).contains(&self.ages) {
+            Some("its window is empty, or does not have 1 to 60 ages")
         } else {
             None
         }

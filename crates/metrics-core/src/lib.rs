@@ -4,7 +4,7 @@
 //! [`Gauge`], [`Histogram`]) and families of cells ([`Family`]), which are cheap to clone and take no lock to write.
 //! For the hottest places there are [`HotCounter`] and [`HotHistogram`], whose cells each thread has for itself, and
 //! [`ClosedFamily`], which finds a cell by the index of its labels. Text is an [`Info`], states are a [`StateSet`] or a
-//! [`CurrentState`].
+//! [`CurrentState`]. A [`Summary`] tells quantiles over a sliding window.
 //!
 //! ```
 //! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
@@ -25,7 +25,8 @@
 //! assert!(String::from_utf8_lossy(&text).contains("requests_total{outcome=\"ok\"} 1\n"));
 //! ```
 //!
-//! **Invariant:** writing to a cell takes no lock and allocates nothing.
+//! **Invariant:** writing to a cell waits for no lock and allocates nothing, but for the room that first values need in
+//! a hot cell or a summary.
 //! **Invariant:** a scrape takes no lock that a writer needs, neither to a cell nor to make a series.
 //! **Invariant:** what a thread counted is never lost and never counted twice, also when it ends.
 //! **Invariant:** a family holds a bounded number of series; what the bound refuses is counted and written to a cell
@@ -46,15 +47,18 @@ mod owned;
 mod recent;
 mod registry;
 mod series;
+mod sketch;
 mod states;
+mod summary;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};
 pub use closed::{ClosedFamily, ClosedLabelSet, ClosedValue};
 pub use collect::{Collector, SampleSink};
-pub use desc::{Desc, MetricKind, SERIES_MAX};
+pub use desc::{AGES, Desc, MetricKind, SERIES_MAX, WINDOW};
 pub use encode::{Format, Sample};
 pub use family::{Cell, Family};
 pub use hot::{HotCounter, HotHistogram};
 pub use labels::{Identity, LabelSet, LabelValue, LabelWriter, NoLabels};
 pub use registry::Registry;
 pub use states::{CurrentState, Info, StateSet};
+pub use summary::Summary;

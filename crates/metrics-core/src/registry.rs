@@ -15,6 +15,7 @@ use crate::family::{Cell, Family, ReadFamily};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 use crate::states::{CurrentState, Info, StateSet};
+use crate::summary::Summary;
 
 const SERIES_REFUSED: Desc = Desc::counter(
     "metrics_series_refused_total",
@@ -160,6 +161,15 @@ impl Registry {
     /// States without further labels, of which exactly one is on.
     pub fn current_state<S: ClosedValue>(&self, desc: &Desc) -> CurrentState<S> {
         self.cell(desc)
+    }
+
+    /// Quantiles without labels.
+    pub fn summary(&self, desc: &Desc) -> Summary {
+        self.cell(desc)
+    }
+
+    pub fn summary_family<L: LabelSet>(&self, desc: &Desc) -> Family<L, Summary> {
+        self.family(desc)
     }
 
     /// A cell of any kind, without labels: `registry.cell::<FloatCounter>(&desc)`.

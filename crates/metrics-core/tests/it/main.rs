@@ -13,6 +13,7 @@ use nkudo_metrics_core::{
 mod model;
 mod openmetrics;
 mod states;
+mod summary;
 
 label_set! {
     /// By a free text.
