@@ -27,7 +27,7 @@ pub(crate) enum Point {
 impl Point {
     pub(crate) fn write(&self, lines: &mut dyn Lines) {
         match self {
-            Self::Float(value) => lines.float(*value),
+            Self::Float(value) => lines.float(*value, &[]),
             Self::Quantiles { quantiles, sum, count } => lines.quantiles(quantiles, *sum, *count),
         }
     }

@@ -3,6 +3,7 @@
 //! Sources: the Prometheus documentation's "Exposition formats" and the OpenMetrics 1.0 specification.
 
 use crate::desc::{Desc, MetricKind};
+use crate::exemplar::{self, Slot, Taken};
 use crate::lines::Lines;
 
 /// A form of exposition.
@@ -80,6 +81,7 @@ pub(crate) fn bounds(buckets: &[f64]) -> Box<[Box<str>]> {
 
 /// Writes the samples of one series as text.
 pub(crate) struct TextLines<'t> {
+    pub(crate) format: Format,
     pub(crate) name: &'t str,
     /// As they stand between the braces.
     pub(crate) labels: &'t str,
@@ -109,6 +111,20 @@ impl TextLines<'_> {
         push(self.out, &[number(&mut ryu::Buffer::new(), value), "\n"]);
     }
 
+    /// Puts an exemplar at the end of the line that was written last.
+    fn exemplar(&mut self, slot: Option<&Slot>) {
+        let slot = slot.filter(|_| self.format == Format::OpenMetrics100);
+        let Some(Taken { trace_id, value, at }) = slot.and_then(Slot::read) else { return };
+        self.out.pop();
+        let mut label = String::new();
+        self::label(exemplar::LABEL, &trace_id, &mut label);
+        push(self.out, &[" # {", &label, "} ", number(&mut ryu::Buffer::new(), value)]);
+        if let Some(at) = at {
+            push(self.out, &[" ", number(&mut ryu::Buffer::new(), at)]);
+        }
+        self.out.push(b'\n');
+    }
+
     fn sum_and_count(&mut self, sum: f64, count: u64) {
         self.begin("_sum", None);
         self.fraction(sum);
@@ -118,22 +134,31 @@ impl TextLines<'_> {
 }
 
 impl Lines for TextLines<'_> {
-    fn integer(&mut self, value: u64) {
+    fn integer(&mut self, value: u64, exemplars: &[Slot]) {
         self.begin("", None);
         self.whole(value);
+        self.exemplar(exemplars.first());
     }
 
-    fn float(&mut self, value: f64) {
+    fn float(&mut self, value: f64, exemplars: &[Slot]) {
         self.begin("", None);
         self.fraction(value);
+        self.exemplar(exemplars.first());
     }
 
-    fn buckets(&mut self, _bounds: &[f64], in_bucket: &mut dyn FnMut(usize) -> u64, sum: f64) {
+    fn buckets(
+        &mut self,
+        _bounds: &[f64],
+        in_bucket: &mut dyn FnMut(usize) -> u64,
+        sum: f64,
+        exemplars: &[Slot],
+    ) {
         let mut total = 0;
         for (bucket, bound) in self.own_values.iter().enumerate() {
             total += in_bucket(bucket);
             self.begin("_bucket", Some(("le", bound)));
             self.whole(total);
+            self.exemplar(exemplars.get(bucket));
         }
         self.sum_and_count(sum, total);
     }
@@ -193,15 +218,21 @@ impl SampleLines<'_> {
 }
 
 impl Lines for SampleLines<'_> {
-    fn integer(&mut self, value: u64) {
+    fn integer(&mut self, value: u64, _exemplars: &[Slot]) {
         self.add("", None, value as f64);
     }
 
-    fn float(&mut self, value: f64) {
+    fn float(&mut self, value: f64, _exemplars: &[Slot]) {
         self.add("", None, value);
     }
 
-    fn buckets(&mut self, bounds: &[f64], in_bucket: &mut dyn FnMut(usize) -> u64, sum: f64) {
+    fn buckets(
+        &mut self,
+        bounds: &[f64],
+        in_bucket: &mut dyn FnMut(usize) -> u64,
+        sum: f64,
+        _exemplars: &[Slot],
+    ) {
         let mut total = 0;
         for (bucket, bound) in bounds.iter().chain(&[f64::INFINITY]).enumerate() {
             total += in_bucket(bucket);

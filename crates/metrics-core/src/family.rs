@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
 use crate::closed::{ClosedFamily, ClosedLabelSet};
 use crate::desc::{Desc, MetricKind};
-use crate::encode::{self, Sample, SampleLines, TextLines};
+use crate::encode::{self, Format, Sample, SampleLines, TextLines};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, LabelWriter};
 use crate::lines::Lines;
@@ -51,7 +51,7 @@ impl Cell for Counter {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.integer(self.get());
+        lines.integer(self.get(), &[]);
     }
 }
 
@@ -67,7 +67,7 @@ impl Cell for HotCounter {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.integer(self.get());
+        lines.integer(self.get(), &[]);
     }
 }
 
@@ -79,7 +79,7 @@ impl Cell for FloatCounter {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.float(self.get());
+        lines.float(self.get(), &[]);
     }
 }
 
@@ -91,7 +91,7 @@ impl Cell for Gauge {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.float(self.get());
+        lines.float(self.get(), &[]);
     }
 }
 
@@ -107,7 +107,7 @@ impl Cell for Histogram {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum());
+        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum(), &[]);
     }
 }
 
@@ -123,7 +123,7 @@ impl Cell for HotHistogram {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum());
+        lines.buckets(self.bounds(), &mut |bucket| self.in_bucket(bucket), self.sum(), &[]);
     }
 }
 
@@ -306,7 +306,7 @@ impl<L: LabelSet> Family<L, HotCounter> {
 pub(crate) trait ReadFamily: Send + Sync {
     fn desc(&self) -> &Desc;
     /// Appends the lines of its series.
-    fn text(&self, out: &mut Vec<u8>);
+    fn text(&self, format: Format, out: &mut Vec<u8>);
     fn samples(&self, out: &mut Vec<Sample>);
 }
 
@@ -315,12 +315,12 @@ impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
         &self.0.desc
     }
 
-    fn text(&self, out: &mut Vec<u8>) {
+    fn text(&self, format: Format, out: &mut Vec<u8>) {
         let (name, own_values) = (self.0.desc.name.as_ref(), self.0.own_values.as_ref());
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         self.0.series.each(|entry| {
             let (labels, _) = writer.text_of(&entry.labels);
-            entry.cell.write(&mut TextLines { name, labels, own_values, out: &mut *out });
+            entry.cell.write(&mut TextLines { format, name, labels, own_values, out: &mut *out });
         });
     }
 

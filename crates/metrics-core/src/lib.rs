@@ -4,7 +4,8 @@
 //! [`Gauge`], [`Histogram`]) and families of cells ([`Family`]), which are cheap to clone and take no lock to write.
 //! For the hottest places there are [`HotCounter`] and [`HotHistogram`], whose cells each thread has for itself, and
 //! [`ClosedFamily`], which finds a cell by the index of its labels. Text is an [`Info`], states are a [`StateSet`] or a
-//! [`CurrentState`]. A [`Summary`] tells quantiles over a sliding window.
+//! [`CurrentState`]. A [`Summary`] tells quantiles over a sliding window. A counter or histogram that is [`Traced`] keeps
+//! the trace of what it counted last.
 //!
 //! ```
 //! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
@@ -38,6 +39,7 @@ mod closed;
 mod collect;
 mod desc;
 mod encode;
+mod exemplar;
 mod family;
 mod hot;
 mod interop;
@@ -50,15 +52,18 @@ mod series;
 mod sketch;
 mod states;
 mod summary;
+mod traced;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};
 pub use closed::{ClosedFamily, ClosedLabelSet, ClosedValue};
 pub use collect::{Collector, SampleSink};
 pub use desc::{AGES, Desc, MetricKind, SERIES_MAX, WINDOW};
 pub use encode::{Format, Sample};
+pub use exemplar::{Exemplar, TRACE_ID_MAX_BYTES};
 pub use family::{Cell, Family};
 pub use hot::{HotCounter, HotHistogram};
 pub use labels::{Identity, LabelSet, LabelValue, LabelWriter, NoLabels};
 pub use registry::Registry;
 pub use states::{CurrentState, Info, StateSet};
 pub use summary::Summary;
+pub use traced::Traced;

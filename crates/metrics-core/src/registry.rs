@@ -251,12 +251,18 @@ impl Registry {
             let desc = &source.descs()[*family];
             encode::head(format, desc, out);
             match source.as_ref() {
-                Source::Family(family) => family.text(out),
+                Source::Family(family) => family.text(format, out),
                 Source::Collector { .. } => {
                     for series in &collected[*at][*family] {
                         let labels = encode::labels(desc.labels, &series.values);
                         let (name, labels) = (desc.name.as_ref(), labels.as_str());
-                        series.point.write(&mut TextLines { name, labels, own_values: &[], out: &mut *out });
+                        series.point.write(&mut TextLines {
+                            format,
+                            name,
+                            labels,
+                            own_values: &[],
+                            out: &mut *out,
+                        });
                     }
                 }
             }

@@ -30,7 +30,7 @@ impl Cell for Info {
     }
 
     fn write(&self, lines: &mut dyn Lines) {
-        lines.integer(1);
+        lines.integer(1, &[]);
     }
 }
 
