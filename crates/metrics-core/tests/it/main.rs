@@ -11,6 +11,7 @@ use nkudo_metrics_core::{
 };
 
 mod exemplars;
+mod interleavings;
 mod model;
 mod openmetrics;
 mod states;
