@@ -19,11 +19,11 @@ pub fn register(registry: &Registry, prefix: &str, build: &[(&str, &str)]) {
     registry.collector(process::descs(), Arc::new(process::Process));
     registry.collector(runtime::descs(prefix), Arc::new(runtime::Runtime(Handle::current())));
     build_info::register(registry, prefix, build);
-    registry.register_refused(prefix);
+    registry.register_own(prefix);
 }
 
 /// What [`register`] registers.
 pub fn descs(prefix: &str) -> Vec<Desc> {
-    [process::descs(), runtime::descs(prefix), build_info::descs(prefix), Registry::descs_of_refused(prefix)]
+    [process::descs(), runtime::descs(prefix), build_info::descs(prefix), Registry::own_descs(prefix)]
         .concat()
 }

@@ -29,6 +29,7 @@
 //! **Invariant:** writing to a cell waits for no lock and allocates nothing, but for the room that first values need in
 //! a hot cell or a summary.
 //! **Invariant:** a scrape takes no lock that a writer needs, neither to a cell nor to make a series.
+//! **Invariant:** a collector that hangs or panics costs a scrape its own samples and no others.
 //! **Invariant:** what a thread counted is never lost and never counted twice, also when it ends.
 //! **Invariant:** a family holds a bounded number of series; what the bound refuses is counted and written to a cell
 //! that nobody reads.
@@ -41,10 +42,12 @@ mod desc;
 mod encode;
 mod exemplar;
 mod family;
+mod gather;
 mod hot;
 mod interop;
 mod labels;
 mod lines;
+mod own;
 mod owned;
 mod recent;
 mod registry;

@@ -1,39 +1,48 @@
 //! Families by their name.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
 use crate::closed::ClosedValue;
-use crate::collect::{Collector, SampleSink, Series};
+use crate::collect::{Collector, Series};
 use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Sample, SampleLines, TextLines};
 use crate::family::{Cell, Family, ReadFamily};
+use crate::gather::{Guarded, gather};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
+use crate::own::Own;
 use crate::states::{CurrentState, Info, StateSet};
 use crate::summary::Summary;
 
-const SERIES_REFUSED: Desc = Desc::counter(
-    "metrics_series_refused_total",
-    "Times that a family refused a series because it holds as many as it may.",
-)
-.labels(&["family"]);
+/// How long a collector may take where nobody says otherwise.
+const COLLECTOR_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The metrics of one program, or of one part of it. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
-#[derive(Default)]
+impl Default for Registry {
+    fn default() -> Self {
+        Self::with_collector_deadline(COLLECTOR_DEADLINE)
+    }
+}
+
 struct Inner {
     /// Replaced as a whole by each registration, so that a scrape waits for none and none for a scrape.
     sources: ArcSwap<Sources>,
     /// Every name of a family or a sample that is in use. Held by who registers.
     taken_names: Mutex<HashSet<String>>,
-    refused: Arc<Refused>,
+    own: Arc<Own>,
+    collector_deadline: Duration,
+    /// Held by who asks collectors: nobody but scrapes.
+    gathering: Mutex<()>,
 }
 
 #[derive(Default, Clone)]
@@ -46,28 +55,20 @@ struct Sources {
 /// Where the series of some families come from.
 enum Source {
     Family(Box<dyn ReadFamily>),
-    Collector { descs: Vec<Desc>, collector: Arc<dyn Collector>, refused: Vec<Counter> },
+    Collector(Arc<Guarded>),
+    /// What the registry tells of itself; read last, so that it tells of this scrape too.
+    Own {
+        descs: Vec<Desc>,
+        own: Arc<Own>,
+    },
 }
 
 impl Source {
     fn descs(&self) -> &[Desc] {
         match self {
             Self::Family(family) => std::slice::from_ref(family.desc()),
-            Self::Collector { descs, .. } => descs,
-        }
-    }
-
-    /// What a collector reads now; nothing of a family, which is read when its turn comes.
-    fn collect(&self) -> Vec<Vec<Series>> {
-        match self {
-            Self::Family(_) => Vec::new(),
-            Self::Collector { descs, collector, refused } => {
-                let mut sink = SampleSink::new(descs);
-                collector.collect(&mut sink);
-                let (taken, past_bound) = sink.into_parts();
-                refused.iter().zip(past_bound).for_each(|(counter, count)| counter.inc_by(count));
-                taken
-            }
+            Self::Collector(guarded) => &guarded.descs,
+            Self::Own { descs, .. } => descs,
         }
     }
 }
@@ -82,6 +83,19 @@ impl fmt::Debug for Registry {
 impl Registry {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A registry whose collectors may take so long each, at a scrape. One that takes longer, hangs or panics has no
+    /// samples in that scrape, which goes on without it; it is named in
+    /// `metrics_collector_failures_total` ([`Registry::register_own`]).
+    pub fn with_collector_deadline(deadline: Duration) -> Self {
+        Self(Arc::new(Inner {
+            sources: ArcSwap::default(),
+            taken_names: Mutex::default(),
+            own: Arc::default(),
+            collector_deadline: deadline,
+            gathering: Mutex::default(),
+        }))
     }
 
     /// A counter without labels.
@@ -184,20 +198,22 @@ impl Registry {
         if let Some(fault) = C::fault(desc) {
             panic!("metric {}: {fault}", desc.name);
         }
-        let family = Family::new(desc.clone(), self.0.refused.counter(&desc.name));
+        let family = Family::new(desc.clone(), self.0.own.refused(&desc.name));
         self.add(Source::Family(Box::new(family.clone())));
         family
     }
 
     /// Has these families read from `collector` at each scrape. They are counters, gauges and summaries.
     pub fn collector(&self, descs: Vec<Desc>, collector: Arc<dyn Collector>) {
+        assert!(!descs.is_empty(), "a collector has a family to read");
         for desc in &descs {
             let kind = desc.kind.as_str();
             let is_read = matches!(desc.kind, MetricKind::Counter | MetricKind::Gauge | MetricKind::Summary);
             assert!(is_read, "metric {}: no collector has {kind}s", desc.name);
         }
-        let refused: Vec<Counter> = descs.iter().map(|desc| self.0.refused.counter(&desc.name)).collect();
-        self.add(Source::Collector { descs, collector, refused });
+        let refused: Vec<Counter> = descs.iter().map(|desc| self.0.own.refused(&desc.name)).collect();
+        let at_work = AtomicBool::new(false);
+        self.add(Source::Collector(Arc::new(Guarded { descs, collector, refused, at_work })));
     }
 
     fn add(&self, source: Source) {
@@ -228,31 +244,65 @@ impl Registry {
 
     /// How often bounds refused a series, over all families.
     pub fn refused(&self) -> u64 {
-        self.0.refused.read().iter().map(|(_, count)| count).sum()
+        self.0.own.refused_in_all()
     }
 
-    /// Exposes what the bounds of families refuse as `<prefix>metrics_series_refused_total{family}`.
-    pub fn register_refused(&self, prefix: &str) {
-        let refused: Arc<dyn Collector> = Arc::clone(&self.0.refused) as _;
-        self.collector(Self::descs_of_refused(prefix), refused);
+    /// Exposes what bounds refuse as `<prefix>metrics_series_refused_total{family}`, and which collectors failed as
+    /// `<prefix>metrics_collector_failures_total{collector, cause}`: a collector is named by its first family, the cause is
+    /// `deadline`, `busy` (it has not come back from an earlier scrape) or `panic`.
+    pub fn register_own(&self, prefix: &str) {
+        self.add(Source::Own { descs: Self::own_descs(prefix), own: Arc::clone(&self.0.own) });
     }
 
-    /// What [`register_refused`](Self::register_refused) registers.
-    pub fn descs_of_refused(prefix: &str) -> Vec<Desc> {
-        vec![SERIES_REFUSED.with_prefix(prefix)]
+    /// What [`register_own`](Self::register_own) registers.
+    pub fn own_descs(prefix: &str) -> Vec<Desc> {
+        Own::descs(prefix)
+    }
+
+    /// What collectors read now, by their source; nothing of families, which are read when their turn comes.
+    fn gather(&self, sources: &Sources) -> Vec<Vec<Vec<Series>>> {
+        let collector = |source: &Arc<Source>| match source.as_ref() {
+            Source::Collector(guarded) => Some(Arc::clone(guarded)),
+            Source::Family(_) | Source::Own { .. } => None,
+        };
+        let collectors: Vec<Arc<Guarded>> = sources.all.iter().filter_map(collector).collect();
+        let gathered = {
+            let _one_at_a_time = self.0.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+            gather(&collectors, self.0.collector_deadline)
+        };
+        let mut gathered = gathered.into_iter().zip(&collectors).map(|(answer, guarded)| {
+            answer.unwrap_or_else(|failure| {
+                self.0.own.failed(&guarded.descs[0].name, failure);
+                guarded.descs.iter().map(|_| Vec::new()).collect()
+            })
+        });
+        let mut of_sources: Vec<Vec<Vec<Series>>> = Vec::with_capacity(sources.all.len());
+        for source in &sources.all {
+            of_sources.push(match source.as_ref() {
+                Source::Collector(_) => gathered.next().unwrap_or_default(),
+                Source::Family(_) | Source::Own { .. } => Vec::new(),
+            });
+        }
+        drop(gathered);
+        for (source, series) in sources.all.iter().zip(&mut of_sources) {
+            if let Source::Own { descs, own } = source.as_ref() {
+                *series = own.series(descs);
+            }
+        }
+        of_sources
     }
 
     /// Appends every family, by name, in the form that a scraper asked for.
     pub fn encode(&self, format: Format, out: &mut Vec<u8>) {
         let sources = self.0.sources.load();
-        let collected: Vec<_> = sources.all.iter().map(|source| source.collect()).collect();
+        let collected = self.gather(&sources);
         for (at, family) in &sources.order {
             let source = &sources.all[*at];
             let desc = &source.descs()[*family];
             encode::head(format, desc, out);
             match source.as_ref() {
                 Source::Family(family) => family.text(format, out),
-                Source::Collector { .. } => {
+                Source::Collector(_) | Source::Own { .. } => {
                     for series in &collected[*at][*family] {
                         let labels = encode::labels(desc.labels, &series.values);
                         let (name, labels) = (desc.name.as_ref(), labels.as_str());
@@ -273,12 +323,13 @@ impl Registry {
     /// Every sample as it would be exposed, by the name of its family.
     pub fn snapshot(&self) -> Vec<Sample> {
         let sources = self.0.sources.load();
-        let collected: Vec<_> = sources.all.iter().map(|source| source.collect()).collect();
+        let collected = self.gather(&sources);
         let mut samples = Vec::new();
         for (at, family) in &sources.order {
             match sources.all[*at].as_ref() {
                 Source::Family(family) => family.samples(&mut samples),
-                Source::Collector { descs, .. } => {
+                source @ (Source::Collector(_) | Source::Own { .. }) => {
+                    let descs = source.descs();
                     for Series { values, point } in &collected[*at][*family] {
                         point.write(&mut SampleLines { desc: &descs[*family], values, out: &mut samples });
                     }
@@ -286,30 +337,5 @@ impl Registry {
             }
         }
         samples
-    }
-}
-
-/// What the bounds refused, by the name of the family.
-#[derive(Debug, Default)]
-struct Refused(RwLock<BTreeMap<String, Counter>>);
-
-impl Refused {
-    fn counter(&self, family: &str) -> Counter {
-        let mut families = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        families.entry(family.to_owned()).or_default().clone()
-    }
-
-    fn read(&self) -> Vec<(String, u64)> {
-        let families = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        families.iter().map(|(family, counter)| (family.clone(), counter.get())).collect()
-    }
-}
-
-/// Families that refused nothing have no sample.
-impl Collector for Refused {
-    fn collect(&self, sink: &mut SampleSink<'_>) {
-        for (family, count) in self.read().iter().filter(|(_, count)| *count > 0) {
-            sink.sample(0, &[family], *count as f64);
-        }
     }
 }

@@ -10,6 +10,7 @@ use nkudo_metrics_core::{
     HotHistogram, NoLabels, Registry, SERIES_MAX, SampleSink, closed_label_set, label_enum, label_set,
 };
 
+mod collectors;
 mod exemplars;
 mod interleavings;
 mod model;
@@ -250,7 +251,7 @@ fn a_snapshot_has_what_the_exposition_has() {
 #[test]
 fn series_are_removed_and_bounded_and_the_refused_are_counted() {
     let registry = Registry::new();
-    registry.register_refused("own_");
+    registry.register_own("own_");
     let family = registry.counter_family::<ByName>(&Desc::counter("x_total", "X.").labels(&["name"]));
     let label = |i: usize| ByName { name: i.to_string() };
     for i in 0..SERIES_MAX + 5 {

@@ -1,0 +1,105 @@
+//! Collectors that hang or panic, and scrapes that go on without them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nkudo_metrics_core::{Collector, Desc, Format, Registry, SampleSink};
+
+/// A collector that waits behind a gate, or panics.
+#[derive(Default)]
+struct Moody {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+    panics: AtomicBool,
+}
+
+impl Moody {
+    fn shut(&self, is_shut: bool) {
+        *self.is_shut.lock().unwrap_or_else(PoisonError::into_inner) = is_shut;
+        self.opened.notify_all();
+    }
+}
+
+impl Collector for Moody {
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        let shut = self.is_shut.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(shut, |is_shut| *is_shut));
+        assert!(!self.panics.load(Ordering::Relaxed), "it is in no mood");
+        sink.sample(0, &[], 7.0);
+    }
+}
+
+fn text(registry: &Registry) -> String {
+    let mut out = Vec::new();
+    registry.encode(Format::OpenMetrics100, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn with_moody(deadline: Duration) -> (Registry, Arc<Moody>) {
+    let registry = Registry::with_collector_deadline(deadline);
+    let moody = Arc::new(Moody::default());
+    registry.collector(vec![Desc::gauge("moody", "A mood.")], Arc::clone(&moody) as _);
+    registry.collector(vec![Desc::gauge("steady", "Another one.")], Arc::new(Moody::default()));
+    registry.counter(&Desc::counter("plain_total", "Counted.")).inc();
+    registry.register_own("");
+    (registry, moody)
+}
+
+fn check(text: &str, there: &[&str], absent: &[&str]) {
+    for line in there {
+        assert!(text.lines().any(|found| found == *line), "{line} is not in\n{text}");
+    }
+    for start in absent {
+        assert!(!text.lines().any(|found| found.starts_with(start)), "{start} is in\n{text}");
+    }
+}
+
+#[test]
+fn one_that_panics_is_named_and_the_others_are_there() {
+    let (registry, moody) = with_moody(Duration::from_secs(60));
+    check(&text(&registry), &["moody 7.0", "steady 7.0"], &["metrics_collector_failures_total"]);
+    moody.panics.store(true, Ordering::Relaxed);
+    let named = "metrics_collector_failures_total{collector=\"moody\",cause=\"panic\"} 1.0";
+    check(
+        &text(&registry),
+        &["# TYPE moody gauge", "steady 7.0", "plain_total 1", named, "# EOF"],
+        &["moody "],
+    );
+    moody.panics.store(false, Ordering::Relaxed);
+    check(&text(&registry), &["moody 7.0", "steady 7.0", named], &[]);
+}
+
+#[test]
+fn one_that_hangs_is_left_behind_once_and_taken_back_when_it_returns() {
+    let (registry, moody) = with_moody(Duration::from_millis(200));
+    moody.shut(true);
+    let late = "metrics_collector_failures_total{collector=\"moody\",cause=\"deadline\"} 1.0";
+    check(&text(&registry), &["steady 7.0", "plain_total 1", late], &["moody "]);
+    // It is not waited for again.
+    for scrape in 1..=3 {
+        let busy =
+            format!("metrics_collector_failures_total{{collector=\"moody\",cause=\"busy\"}} {scrape}.0");
+        check(&text(&registry), &["steady 7.0", late, &busy], &["moody "]);
+    }
+    moody.shut(false);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !text(&registry).contains("\nmoody 7.0\n") {
+        assert!(Instant::now() < patience, "it never came back");
+        thread::yield_now();
+    }
+    check(&text(&registry), &["steady 7.0", late], &[]);
+}
+
+#[test]
+fn many_scrapes_at_once_miss_nothing() {
+    let (registry, _moody) = with_moody(Duration::from_secs(60));
+    thread::scope(|scope| {
+        for _ in 0..200 {
+            scope.spawn(|| {
+                check(&text(&registry), &["moody 7.0", "steady 7.0"], &["metrics_collector_failures"])
+            });
+        }
+    });
+}
