@@ -2,6 +2,7 @@
 
 mod adoption;
 mod idle;
+pub mod instructions;
 mod overhead;
 pub(crate) mod stats;
 

@@ -63,6 +63,12 @@ enum Bench {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Instructions of the hottest paths, held against what was agreed
+    Instructions {
+        /// Agree to what is counted now
+        #[arg(long)]
+        agree: bool,
+    },
     /// The agent: idle cost, overhead over bare QEMU, time to adoption
     Agent {
         /// Write the figures here too
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Lint => lint::run(),
         Command::Bench { what: Bench::Toolkit { json } } => bench::toolkit(json.as_deref()),
+        Command::Bench { what: Bench::Instructions { agree } } => bench::instructions::run(agree),
         Command::Bench { what: Bench::Agent { json } } => bench::agent(json.as_deref()),
         Command::Load { agents, seconds, heartbeat_interval_ms, json } => {
             let heartbeat_interval = Duration::from_millis(heartbeat_interval_ms);

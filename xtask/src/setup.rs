@@ -26,6 +26,8 @@ pub const BINUTILS: Need = Need {
 };
 pub const PROMTOOL: Need =
     Need { package: "prometheus", why: "promtool checks the metrics", is_here: || installed("promtool") };
+pub const VALGRIND: Need =
+    Need { package: "valgrind", why: "counts instructions", is_here: || installed("valgrind") };
 pub const NODE_EXPORTER: Need = Need {
     package: "prometheus-node-exporter",
     why: "the peer that the agent is measured beside",

@@ -4,12 +4,14 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, QEMU};
+use crate::bench;
+use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, QEMU, VALGRIND};
 use crate::shell::{self, cargo};
 
-/// Installs what is missing and runs every test: documentation's first, so that the runner's summary comes last.
+/// Installs what is missing, holds the hottest paths to their instructions, and runs every test: documentation's first, so that the runner's summary comes last.
 pub fn run() -> Result<()> {
-    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER])?;
+    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, VALGRIND])?;
+    bench::instructions::run(false)?;
     shell::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     if has_nextest() {
         shell::run(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))

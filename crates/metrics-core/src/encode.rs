@@ -275,6 +275,10 @@ fn number(buffer: &mut ryu::Buffer, value: f64) -> &str {
 
 /// Label values escape backslash, quote and line feed in both formats; HELP escapes quotes in OpenMetrics only.
 fn escape(text: &str, quotes: bool, mut take: impl FnMut(&str)) {
+    // Hardly any text has one of them; to look for bytes is quicker than to go from character to character.
+    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'\n') || (quotes && byte == b'"')) {
+        return take(text);
+    }
     let special = |char: char| matches!(char, '\\' | '\n') || (quotes && char == '"');
     for part in text.split_inclusive(special) {
         let mut chars = part.chars();

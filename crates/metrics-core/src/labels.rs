@@ -1,6 +1,5 @@
 //! Labels as typed structs.
 
-use std::fmt::{Display, Write as _};
 use std::hash::Hash;
 
 use crate::encode;
@@ -146,11 +145,11 @@ impl LabelValue for &'static str {
     }
 }
 
-macro_rules! displayed {
+macro_rules! numbers {
     ($($type:ty),+) => {
         $(impl LabelValue for $type {
             fn write_value(&self, out: &mut String) {
-                display(self, out);
+                out.push_str(itoa::Buffer::new().format(*self));
             }
 
             #[inline]
@@ -161,10 +160,17 @@ macro_rules! displayed {
     };
 }
 
-displayed!(bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
+numbers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
-fn display(value: &impl Display, out: &mut String) {
-    write!(out, "{value}").expect("a String takes whatever is written");
+impl LabelValue for bool {
+    fn write_value(&self, out: &mut String) {
+        out.push_str(if *self { "true" } else { "false" });
+    }
+
+    #[inline]
+    fn identity(&self) -> Option<(usize, usize)> {
+        Some((usize::from(*self), 0))
+    }
 }
 
 /// Makes a struct of labels: `label_set! { pub struct ByState { state: &'static str } }`. Each field is a label.

@@ -34,7 +34,7 @@ impl Collector for Moody {
 fn text(registry: &Registry) -> String {
     let mut out = Vec::new();
     registry.encode(Format::OpenMetrics100, &mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out).expect("the text is UTF-8")
 }
 
 fn with_moody(deadline: Duration) -> (Registry, Arc<Moody>) {
