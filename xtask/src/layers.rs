@@ -30,6 +30,7 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-supervision", Toolkit, 2),
     ("nkudo-logging", Toolkit, 3),
     ("nkudo-exporter", Toolkit, 3),
+    ("nkudo-timeseries", Toolkit, 3),
     ("nkudo-domain", Product, 0),
     ("nkudo-catalogue", Product, 1),
     ("nkudo-tracker", Product, 1),

@@ -1,0 +1,4 @@
+//! The store as its owner sees it.
+
+mod keeping;
+mod world;
