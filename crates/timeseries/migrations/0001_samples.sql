@@ -19,8 +19,15 @@ CREATE TABLE chunks (
     end_ms INTEGER NOT NULL,
     row_count INTEGER NOT NULL,
     samples INTEGER NOT NULL,
-    merged INTEGER NOT NULL,
+    -- 0: its blocks are in `recent`; 1: in `blocks`, of several chunks put together; 2: in `recent`, and left there.
+    place INTEGER NOT NULL,
     times BLOB NOT NULL
+);
+
+-- Two tables, since what leaves `recent` would leave pages half empty between blocks that stay.
+CREATE TABLE recent (
+    key INTEGER PRIMARY KEY NOT NULL,
+    data BLOB NOT NULL
 );
 
 CREATE TABLE blocks (

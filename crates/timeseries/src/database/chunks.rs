@@ -19,6 +19,35 @@ use crate::series::{SeriesId, SeriesKey};
 /// Rows of a merged chunk, so that reading one takes little memory.
 pub(crate) const CHUNK_ROWS_MAX: usize = 50_000;
 
+/// Where the blocks of a chunk are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// With others that are to be merged.
+    Recent,
+    /// With what was merged.
+    Merged,
+    /// With those that are to be merged, and left there, as something in it is damaged.
+    Left,
+}
+
+impl Place {
+    pub(super) fn of(number: i64) -> Self {
+        match number {
+            0 => Self::Recent,
+            1 => Self::Merged,
+            _ => Self::Left,
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Self::Recent => 0,
+            Self::Merged => 1,
+            Self::Left => 2,
+        }
+    }
+}
+
 /// What is known of a chunk without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkHead {
@@ -32,8 +61,7 @@ pub(crate) struct ChunkHead {
     pub(crate) end_ms: i64,
     pub(crate) rows: usize,
     pub(crate) samples: u64,
-    /// It is not merged again.
-    pub(crate) merged: bool,
+    pub(crate) place: Place,
 }
 
 /// What is sealed in one transaction.
@@ -104,17 +132,17 @@ impl Database {
     }
 
     /// Leaves a chunk as it is from now on.
-    pub(crate) async fn mark_merged(&mut self, chunk_id: i64) -> Result<(), SamplesError> {
-        let update = query("UPDATE chunks SET merged = TRUE WHERE chunk_id = ?").bind(chunk_id);
+    pub(crate) async fn leave(&mut self, chunk_id: i64) -> Result<(), SamplesError> {
+        let update = query("UPDATE chunks SET place = 2 WHERE chunk_id = ?").bind(chunk_id);
         let done = update.execute(&mut self.connection).await;
         done.map(drop).map_err(self.failed("mark samples"))
     }
 
     /// Removes a chunk with its blocks.
-    pub(crate) async fn remove_chunk(&mut self, chunk_id: i64) -> Result<(), SamplesError> {
+    pub(crate) async fn remove_chunk(&mut self, chunk: &ChunkHead) -> Result<(), SamplesError> {
         let removed = async {
             let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            remove(&mut transaction, chunk_id).await?;
+            remove(&mut transaction, chunk).await?;
             query("INSERT OR IGNORE INTO meta (name, value) VALUES ('raw_removed', x'01')")
                 .execute(&mut *transaction)
                 .await?;
@@ -147,13 +175,13 @@ async fn write(
         end_ms,
         rows: block.times.len(),
         samples: block.samples,
-        merged: false,
+        place: Place::Recent,
     };
     state::add_series(connection, new.series.iter().copied()).await?;
     insert_head(connection, &head, &block.times).await?;
     let mut corrupt = 0;
     for (id, column) in &block.columns {
-        insert_block(connection, head.id, *id, &column.presence, &column.values).await?;
+        insert_block(connection, &head, *id, &column.presence, &column.values).await?;
         for level in Level::ALL {
             corrupt += spans::add(connection, level, *id, &spans_of(level, column, &block.times)).await?;
         }
@@ -184,7 +212,7 @@ async fn insert_head(
     let mut out = Writer::default();
     encode_ints(times, &mut out);
     query(
-        "INSERT INTO chunks (chunk_id, era, last_row, start_ms, end_ms, row_count, samples, merged, times)
+        "INSERT INTO chunks (chunk_id, era, last_row, start_ms, end_ms, row_count, samples, place, times)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(head.id)
@@ -194,7 +222,7 @@ async fn insert_head(
     .bind(head.end_ms)
     .bind(i64::try_from(head.rows).unwrap_or(i64::MAX))
     .bind(head.samples.cast_signed())
-    .bind(head.merged)
+    .bind(head.place.number())
     .bind(sealed(head.id << SERIES_BITS | SERIES_MASK, &out.bytes))
     .execute(connection)
     .await?;
@@ -203,7 +231,7 @@ async fn insert_head(
 
 async fn insert_block(
     connection: &mut SqliteConnection,
-    chunk_id: i64,
+    chunk: &ChunkHead,
     id: SeriesId,
     presence: &Presence,
     values: &[f64],
@@ -211,13 +239,12 @@ async fn insert_block(
     let mut out = Writer::default();
     presence.encode(&mut out);
     encode_values(values, &mut out);
-    let key = chunk_id << SERIES_BITS | i64::from(id.0);
-    query("INSERT INTO blocks (key, data) VALUES (?, ?)")
-        .bind(key)
-        .bind(sealed(key, &out.bytes))
-        .execute(connection)
-        .await?;
-    Ok(())
+    let key = chunk.id << SERIES_BITS | i64::from(id.0);
+    let insert = query(match chunk.place {
+        Place::Merged => "INSERT INTO blocks (key, data) VALUES (?, ?)",
+        Place::Recent | Place::Left => "INSERT INTO recent (key, data) VALUES (?, ?)",
+    });
+    insert.bind(key).bind(sealed(key, &out.bytes)).execute(connection).await.map(drop)
 }
 
 async fn times(
@@ -241,10 +268,13 @@ async fn blocks(
     chunks: &[ChunkHead],
 ) -> Result<Vec<(usize, Block)>, sqlx::Error> {
     let key_of = |chunk: &ChunkHead| chunk.id << SERIES_BITS | i64::from(id.0);
-    let found = query("SELECT key, data FROM blocks WHERE key IN (SELECT value FROM json_each(?))")
-        .bind(json(chunks.iter().map(key_of)))
-        .fetch_all(connection)
-        .await?;
+    let found = query(
+        "SELECT key, data FROM blocks WHERE key IN (SELECT value FROM json_each(?1))
+         UNION ALL SELECT key, data FROM recent WHERE key IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json(chunks.iter().map(key_of)))
+    .fetch_all(connection)
+    .await?;
     let mut blocks = Vec::with_capacity(found.len());
     for row in &found {
         let (key, data) = key_and_data(row)?;
@@ -264,15 +294,14 @@ fn decode_block(payload: &[u8], rows: usize) -> Result<Block, Malformed> {
     Ok(Block::Whole { presence, values })
 }
 
-async fn remove(connection: &mut SqliteConnection, chunk_id: i64) -> Result<(), sqlx::Error> {
-    let first = chunk_id << SERIES_BITS;
-    query("DELETE FROM blocks WHERE key BETWEEN ? AND ?")
-        .bind(first)
-        .bind(first | SERIES_MASK)
-        .execute(&mut *connection)
-        .await?;
-    query("DELETE FROM chunks WHERE chunk_id = ?").bind(chunk_id).execute(&mut *connection).await?;
-    Ok(())
+async fn remove(connection: &mut SqliteConnection, chunk: &ChunkHead) -> Result<(), sqlx::Error> {
+    let first = chunk.id << SERIES_BITS;
+    let delete = query(match chunk.place {
+        Place::Merged => "DELETE FROM blocks WHERE key BETWEEN ? AND ?",
+        Place::Recent | Place::Left => "DELETE FROM recent WHERE key BETWEEN ? AND ?",
+    });
+    delete.bind(first).bind(first | SERIES_MASK).execute(&mut *connection).await?;
+    query("DELETE FROM chunks WHERE chunk_id = ?").bind(chunk.id).execute(&mut *connection).await.map(drop)
 }
 
 async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Result<Merged, sqlx::Error> {
@@ -285,7 +314,7 @@ async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Resul
         all_times.extend(times);
         let first = chunk.id << SERIES_BITS;
         let keys =
-            query("SELECT key FROM blocks WHERE key BETWEEN ? AND ?").bind(first).bind(first | SERIES_MASK);
+            query("SELECT key FROM recent WHERE key BETWEEN ? AND ?").bind(first).bind(first | SERIES_MASK);
         for row in keys.fetch_all(&mut *connection).await? {
             ids.insert(series_of(row.try_get(0)?));
         }
@@ -297,7 +326,7 @@ async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Resul
         end_ms: chunks.iter().map(|chunk| chunk.end_ms).max().unwrap_or(last.end_ms),
         rows: all_times.len(),
         samples: chunks.iter().map(|chunk| chunk.samples).sum(),
-        merged: true,
+        place: Place::Merged,
         ..last
     };
     insert_head(connection, &head, &all_times).await?;
@@ -313,10 +342,10 @@ async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Resul
                 }
             }
         }
-        insert_block(connection, head.id, id, &presence, &values).await?;
+        insert_block(connection, &head, id, &presence, &values).await?;
     }
     for chunk in chunks {
-        remove(connection, chunk.id).await?;
+        remove(connection, chunk).await?;
     }
     Ok(Merged::Done(head))
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, SqliteConnection, query};
 
-use super::{ChunkHead, Database};
+use super::{ChunkHead, Database, Place};
 use crate::codec::{Malformed, Reader, Writer, sealed, unsealed};
 use crate::error::SamplesError;
 use crate::record::{decode_key, encode_key, series_id};
@@ -75,7 +75,7 @@ async fn read(connection: &mut SqliteConnection) -> Result<State, sqlx::Error> {
         }
     }
     let chunks = query(
-        "SELECT chunk_id, era, last_row, start_ms, end_ms, row_count, samples, merged FROM chunks ORDER BY last_row",
+        "SELECT chunk_id, era, last_row, start_ms, end_ms, row_count, samples, place FROM chunks ORDER BY last_row",
     );
     for row in chunks.fetch_all(&mut *connection).await? {
         let unsigned = |column: i64| column.cast_unsigned();
@@ -87,7 +87,7 @@ async fn read(connection: &mut SqliteConnection) -> Result<State, sqlx::Error> {
             end_ms: row.try_get(4)?,
             rows: usize::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
             samples: unsigned(row.try_get(6)?),
-            merged: row.try_get(7)?,
+            place: Place::of(row.try_get(7)?),
         });
     }
     // Each of these is known from more than one place, in case one of them was damaged.

@@ -64,7 +64,7 @@ impl Samples {
 
     async fn remove_front(&mut self) -> Result<u64, SamplesError> {
         let Some(chunk) = self.chunks.first().copied() else { return Ok(0) };
-        self.database.remove_chunk(chunk.id).await?;
+        self.database.remove_chunk(&chunk).await?;
         self.chunks.remove(0);
         self.raw_removed = true;
         self.bounds_checked = false;

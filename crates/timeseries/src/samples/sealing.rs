@@ -1,7 +1,7 @@
 //! From memory to the database.
 
 use super::Samples;
-use crate::database::{ChunkHead, Last, Merged, NewChunk};
+use crate::database::{ChunkHead, Last, Merged, NewChunk, Place};
 use crate::error::SamplesError;
 use crate::open_block::OpenBlock;
 use crate::series::SeriesKey;
@@ -73,11 +73,6 @@ impl Samples {
     pub(super) async fn merge(&mut self) -> Result<bool, SamplesError> {
         let Some(range) = to_merge(&self.chunks, self.config.merge_ms) else { return Ok(false) };
         let chunks = &self.chunks[range.clone()];
-        if let [only] = chunks {
-            self.database.mark_merged(only.id).await?;
-            self.chunks[range.start].merged = true;
-            return Ok(true);
-        }
         match self.database.merge(chunks).await? {
             Merged::Done(head) => {
                 self.chunks.splice(range, [head]);
@@ -85,8 +80,11 @@ impl Samples {
             }
             Merged::Damaged(id) => {
                 self.stats.corrupt += 1;
-                self.database.mark_merged(id).await?;
-                self.chunks.iter_mut().filter(|chunk| chunk.id == id).for_each(|chunk| chunk.merged = true);
+                self.database.leave(id).await?;
+                self.chunks
+                    .iter_mut()
+                    .filter(|chunk| chunk.id == id)
+                    .for_each(|chunk| chunk.place = Place::Left);
             }
         }
         self.bounds_checked = false;
@@ -97,7 +95,7 @@ impl Samples {
 /// The oldest chunks that are not merged and to which no more can come: they span the whole time of a merged one, or
 /// what follows does not fit.
 fn to_merge(chunks: &[ChunkHead], merge_ms: i64) -> Option<std::ops::Range<usize>> {
-    let start = chunks.iter().position(|chunk| !chunk.merged)?;
+    let start = chunks.iter().position(|chunk| chunk.place == Place::Recent)?;
     let first = chunks[start];
     let (mut rows, mut end) = (first.rows, start + 1);
     // As much again as the last chunk would be too much.
@@ -106,7 +104,7 @@ fn to_merge(chunks: &[ChunkHead], merge_ms: i64) -> Option<std::ops::Range<usize
             >= merge_ms
     };
     for chunk in chunks.iter().skip(start + 1) {
-        let follows = !chunk.merged && chunk.era == first.era && !full(&chunks[end - 1]);
+        let follows = chunk.place == Place::Recent && chunk.era == first.era && !full(&chunks[end - 1]);
         let fits = chunk.end_ms.saturating_sub(first.start_ms) <= merge_ms.saturating_mul(5) / 4;
         if !follows || !fits || rows + chunk.rows > crate::database::CHUNK_ROWS_MAX {
             return Some(start..end);
@@ -122,7 +120,8 @@ mod tests {
     use super::*;
 
     fn chunk(era: i64, start_ms: i64, end_ms: i64, merged: bool) -> ChunkHead {
-        ChunkHead { id: start_ms, era, last_row: 0, start_ms, end_ms, rows: 10, samples: 10, merged }
+        let place = if merged { Place::Merged } else { Place::Recent };
+        ChunkHead { id: start_ms, era, last_row: 0, start_ms, end_ms, rows: 10, samples: 10, place }
     }
 
     #[test]
