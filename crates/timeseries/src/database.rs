@@ -39,11 +39,43 @@ mod code {
 pub(crate) struct Database {
     path: PathBuf,
     connection: SqliteConnection,
+    /// A transaction was begun; a future that was dropped may have left it open.
+    begun: bool,
 }
 
 impl Database {
     fn failed(&self, deed: &'static str) -> impl FnOnce(sqlx::Error) -> SamplesError {
         failed(self.path.clone(), deed)
+    }
+
+    /// Begins a transaction.
+    ///
+    /// This is not a transaction of sqlx, since SQLite ends one by itself when the disk is full, and sqlx, which counts
+    /// them, would take the connection for being inside one ever after.
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        if self.begun {
+            self.roll_back().await;
+        }
+        self.begun = true;
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Ends it: what was done stays, or nothing of it.
+    async fn end<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        let kept = match done {
+            Ok(value) => sqlx::raw_sql("COMMIT").execute(&mut self.connection).await.map(|_| value),
+            Err(error) => Err(error),
+        };
+        if kept.is_err() {
+            self.roll_back().await;
+        }
+        self.begun = false;
+        kept
+    }
+
+    /// Fails when SQLite has done it already, which is what is wanted.
+    async fn roll_back(&mut self) {
+        drop(sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await);
     }
 
     /// Pages in use and pages to give back, in bytes.

@@ -5,6 +5,8 @@
 //! the EVERY readings of the same time that this leaves are laid end to end, counters going on where they were: an hour
 //! read each second becomes fifteen hours read each fifteen seconds.
 
+#![expect(clippy::print_stdout, reason = "an example tells its figures")]
+
 mod host;
 mod replay;
 

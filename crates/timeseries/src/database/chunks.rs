@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{Connection as _, Row as _, SqliteConnection, query};
+use sqlx::{Row as _, SqliteConnection, query};
 
 use super::spans::{key_and_data, series_of};
 use super::state::Last;
@@ -92,13 +92,9 @@ impl Database {
     /// Writes a block as a chunk, with the aggregates of its samples. The second is how many rows of aggregates were
     /// found damaged.
     pub(crate) async fn seal(&mut self, new: &NewChunk<'_>) -> Result<(ChunkHead, u64), SamplesError> {
-        let sealed = async {
-            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            let done = write(&mut transaction, new).await?;
-            transaction.commit().await?;
-            Ok(done)
-        };
-        sealed.await.map_err(super::failed(self.path.clone(), "seal samples"))
+        self.begin().await.map_err(self.failed("seal samples"))?;
+        let done = write(&mut self.connection, new).await;
+        self.end(done).await.map_err(self.failed("seal samples"))
     }
 
     /// The times of a chunk's rows. Nothing when they are damaged.
@@ -119,16 +115,15 @@ impl Database {
 
     /// Makes one chunk of several that follow each other.
     pub(crate) async fn merge(&mut self, chunks: &[ChunkHead]) -> Result<Merged, SamplesError> {
-        let merged = async {
-            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            let done = merge(&mut transaction, chunks).await?;
-            match done {
-                Merged::Done(_) => transaction.commit().await?,
-                Merged::Damaged(_) => transaction.rollback().await?,
+        self.begin().await.map_err(self.failed("merge samples"))?;
+        match merge(&mut self.connection, chunks).await {
+            Ok(Merged::Damaged(id)) => {
+                self.roll_back().await;
+                self.begun = false;
+                Ok(Merged::Damaged(id))
             }
-            Ok(done)
-        };
-        merged.await.map_err(super::failed(self.path.clone(), "merge samples"))
+            done => self.end(done).await.map_err(self.failed("merge samples")),
+        }
     }
 
     /// Leaves a chunk as it is from now on.
@@ -140,15 +135,14 @@ impl Database {
 
     /// Removes a chunk with its blocks.
     pub(crate) async fn remove_chunk(&mut self, chunk: &ChunkHead) -> Result<(), SamplesError> {
-        let removed = async {
-            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            remove(&mut transaction, chunk).await?;
-            query("INSERT OR IGNORE INTO meta (name, value) VALUES ('raw_removed', x'01')")
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await
+        self.begin().await.map_err(self.failed("remove samples"))?;
+        let done = async {
+            remove(&mut self.connection, chunk).await?;
+            let note = query("INSERT OR IGNORE INTO meta (name, value) VALUES ('raw_removed', x'01')");
+            note.execute(&mut self.connection).await.map(drop)
         };
-        removed.await.map_err(super::failed(self.path.clone(), "remove samples"))
+        let done = done.await;
+        self.end(done).await.map_err(self.failed("remove samples"))
     }
 
     /// Forgets series.

@@ -21,7 +21,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 const STATEMENTS: usize = 16;
 /// Before the first page is written. What does not fit a page begins the next: behind blocks of some kilobytes pages of
 /// 16 KiB leave 6 % unused, those of 4 KiB a quarter.
-const SETUP_NEW: &str = "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL";
+const SETUP_NEW: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL";
 /// A rollback journal: pages that are appended are written once, and no second file stays. The cache is in KiB.
 const SETUP: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0";
@@ -74,7 +74,7 @@ impl Database {
         sqlx::raw_sql(SETUP).execute(&mut connection).await.map_err(failed("be set up"))?;
         // Takes the lock that the mode of locking then keeps, and finds out whether anything can be written.
         migrate(&mut connection, version).await.map_err(failed("be brought up to date"))?;
-        Ok(Self { path: path.to_owned(), connection })
+        Ok(Self { path: path.to_owned(), connection, begun: false })
     }
 }
 

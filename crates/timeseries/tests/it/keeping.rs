@@ -6,7 +6,7 @@ use crate::world::{DAY, HOUR, MINUTE, START, World};
 
 #[tokio::test]
 async fn samples_come_back_from_memory_journal_and_database() {
-    let mut world = World::new(Config::default()).await;
+    let mut world = World::new(Config { sync_ms: i64::MAX, ..Config::default() }).await;
     let load = world.series("load", &[], Kind::Gauge);
     let mut expected = Vec::new();
     for tick in 0..2_000 {
@@ -32,7 +32,7 @@ async fn samples_come_back_from_memory_journal_and_database() {
 
 #[tokio::test]
 async fn aggregates_say_the_same_as_the_samples() {
-    let mut world = World::new(Config::default()).await;
+    let mut world = World::new(Config { sync_ms: i64::MAX, ..Config::default() }).await;
     let requests = world.series("requests_total", &[], Kind::Counter);
     let mut count = 0.0;
     for tick in 0..(2 * DAY / MINUTE) {
@@ -61,7 +61,7 @@ async fn aggregates_say_the_same_as_the_samples() {
 
 #[tokio::test]
 async fn each_resolution_is_kept_for_its_time() {
-    let mut world = World::new(Config::default()).await;
+    let mut world = World::new(Config { sync_ms: i64::MAX, ..Config::default() }).await;
     let load = world.series("load", &[], Kind::Gauge);
     let gone = world.series("gone", &[], Kind::Gauge);
     world.put(gone, START, 1.0).await;

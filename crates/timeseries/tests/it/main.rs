@@ -1,4 +1,9 @@
 //! The store as its owner sees it.
 
+mod bounds;
+mod damage;
+mod full_disk;
 mod keeping;
+mod model;
+mod strangers;
 mod world;
