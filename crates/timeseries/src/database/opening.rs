@@ -21,7 +21,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 const STATEMENTS: usize = 16;
 /// Before the first page is written. What does not fit a page begins the next: behind blocks of some kilobytes pages of
 /// 16 KiB leave 6 % unused, those of 4 KiB a quarter.
-const SETUP_NEW: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL";
+const SETUP_NEW: &str = "PRAGMA page_size = 512; PRAGMA auto_vacuum = INCREMENTAL";
 /// A rollback journal: pages that are appended are written once, and no second file stays. The cache is in KiB.
 const SETUP: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0";
