@@ -1,4 +1,4 @@
--- Keys of blocks and aggregates are two numbers in one, so that each table is one tree without an index:
+-- Keys are two numbers in one, so that each table is one tree without an index:
 -- the chunk (or the day, or the eight days) times 2^24, plus the series.
 
 CREATE TABLE meta (
@@ -24,12 +24,13 @@ CREATE TABLE chunks (
     times BLOB NOT NULL
 );
 
--- Two tables, since what leaves `recent` would leave pages half empty between blocks that stay.
+-- The block of a series.
 CREATE TABLE recent (
     key INTEGER PRIMARY KEY NOT NULL,
     data BLOB NOT NULL
 );
 
+-- Blocks of many series, by the first of them.
 CREATE TABLE blocks (
     key INTEGER PRIMARY KEY NOT NULL,
     data BLOB NOT NULL

@@ -3,11 +3,13 @@
 //! What is encoded here is kept for a month on disks that fail: readers take any bytes and answer [`Malformed`], never
 //! with a panic and never with more memory than the caller allowed.
 
+mod bundle;
 mod bytes;
 mod ints;
 mod presence;
 mod values;
 
+pub(crate) use bundle::{Bundle, find_in_bundle};
 pub(crate) use bytes::{Reader, Writer};
 pub(crate) use ints::{decode_ints, encode_ints};
 pub(crate) use presence::Presence;

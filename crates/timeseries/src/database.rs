@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use sqlx::SqliteConnection;
 
 use crate::error::SamplesError;
-pub(crate) use chunks::{Block, CHUNK_ROWS_MAX, ChunkHead, Merged, NewChunk, Place};
+pub(crate) use chunks::{Block, Bundles, CHUNK_ROWS_MAX, ChunkHead, Merged, NewChunk, Place};
 pub(crate) use opening::file_error;
 pub(crate) use spans::Level;
 pub(crate) use state::{Last, State};

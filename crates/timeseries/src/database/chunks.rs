@@ -1,16 +1,16 @@
 //! Chunks of raw samples: the times of some rows, and a block of each series that has samples in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::spans::{key_and_data, series_of};
 use super::state::Last;
-use super::{Database, Level, SERIES_BITS, SERIES_MASK, json, spans, state};
+use super::{Database, Level, SERIES_BITS, SERIES_MASK, failed, json, spans, state};
 use crate::aggregate::{Spans, add};
 use crate::codec::{
-    Malformed, Presence, Reader, Writer, decode_ints, decode_values, encode_ints, encode_values, sealed,
-    unsealed,
+    Bundle, Malformed, Presence, Reader, Writer, decode_ints, decode_values, encode_ints, encode_values,
+    find_in_bundle, sealed, unsealed,
 };
 use crate::error::SamplesError;
 use crate::open_block::{Column, OpenBlock};
@@ -47,6 +47,13 @@ impl Place {
         }
     }
 }
+
+/// A bundle of blocks ends with the one that makes it this long, in bytes.
+const BUNDLE_BYTES: usize = 48 << 10;
+
+/// The last bundle that was read of each chunk: series are asked for one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Bundles(HashMap<i64, (i64, Vec<u8>)>);
 
 /// What is known of a chunk without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +115,18 @@ impl Database {
         &mut self,
         id: SeriesId,
         chunks: &[ChunkHead],
+        bundles: &mut Bundles,
     ) -> Result<Vec<(usize, Block)>, SamplesError> {
-        let blocks = blocks(&mut self.connection, id, chunks).await;
-        blocks.map_err(self.failed("read samples"))
+        let found = async {
+            let mut found = blocks(&mut self.connection, id, chunks).await?;
+            for (nth, chunk) in chunks.iter().enumerate().filter(|(_, chunk)| chunk.place == Place::Merged) {
+                let block = bundled(&mut self.connection, id, chunk, bundles).await?;
+                found.extend(block.map(|block| (nth, block)));
+            }
+            found.sort_by_key(|(nth, _)| *nth);
+            Ok(found)
+        };
+        found.await.map_err(failed(self.path.clone(), "read samples"))
     }
 
     /// Makes one chunk of several that follow each other.
@@ -175,7 +191,7 @@ async fn write(
     insert_head(connection, &head, &block.times).await?;
     let mut corrupt = 0;
     for (id, column) in &block.columns {
-        insert_block(connection, &head, *id, &column.presence, &column.values).await?;
+        insert_block(connection, key_of(&head, *id), &column.presence, &column.values).await?;
         for level in Level::ALL {
             corrupt += spans::add(connection, level, *id, &spans_of(level, column, &block.times)).await?;
         }
@@ -225,20 +241,50 @@ async fn insert_head(
 
 async fn insert_block(
     connection: &mut SqliteConnection,
-    chunk: &ChunkHead,
-    id: SeriesId,
+    key: i64,
     presence: &Presence,
     values: &[f64],
 ) -> Result<(), sqlx::Error> {
+    let insert = query("INSERT INTO recent (key, data) VALUES (?, ?)");
+    insert.bind(key).bind(encode_block(key, presence, values)).execute(connection).await.map(drop)
+}
+
+fn encode_block(key: i64, presence: &Presence, values: &[f64]) -> Vec<u8> {
     let mut out = Writer::default();
     presence.encode(&mut out);
     encode_values(values, &mut out);
-    let key = chunk.id << SERIES_BITS | i64::from(id.0);
-    let insert = query(match chunk.place {
-        Place::Merged => "INSERT INTO blocks (key, data) VALUES (?, ?)",
-        Place::Recent | Place::Left => "INSERT INTO recent (key, data) VALUES (?, ?)",
-    });
-    insert.bind(key).bind(sealed(key, &out.bytes)).execute(connection).await.map(drop)
+    sealed(key, &out.bytes)
+}
+
+/// The block of a series in a chunk that was merged.
+async fn bundled(
+    connection: &mut SqliteConnection,
+    id: SeriesId,
+    chunk: &ChunkHead,
+    bundles: &mut Bundles,
+) -> Result<Option<Block>, sqlx::Error> {
+    let key = key_of(chunk, id);
+    let cached = bundles.0.get(&chunk.id).filter(|(first, _)| *first <= key);
+    let found = cached.map(|(first, bundle)| find_block(*first, bundle, key, chunk.rows));
+    if let Some(Ok(Some(block))) = found {
+        return Ok(Some(block));
+    }
+    let select = query("SELECT key, data FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1");
+    let found = select.bind(key & !SERIES_MASK).bind(key).fetch_optional(connection).await?;
+    let Some(found) = found else { return Ok(None) };
+    let (first, bundle) = key_and_data(&found)?;
+    let block = find_block(first, &bundle, key, chunk.rows);
+    bundles.0.insert(chunk.id, (first, bundle));
+    Ok(block.unwrap_or(Some(Block::Corrupt)))
+}
+
+fn find_block(first: i64, bundle: &[u8], key: i64, rows: usize) -> Result<Option<Block>, Malformed> {
+    let Some(data) = find_in_bundle(first, bundle, series_of(key).0)? else { return Ok(None) };
+    Ok(Some(unsealed(key, data).and_then(|payload| decode_block(payload, rows)).unwrap_or(Block::Corrupt)))
+}
+
+fn key_of(chunk: &ChunkHead, id: SeriesId) -> i64 {
+    chunk.id << SERIES_BITS | i64::from(id.0)
 }
 
 async fn times(
@@ -256,23 +302,20 @@ async fn times(
     Ok(unsealed(chunk.id << SERIES_BITS | SERIES_MASK, &data).and_then(decode).ok().filter(|_| fits))
 }
 
+/// The blocks of a series in chunks that were not merged.
 async fn blocks(
     connection: &mut SqliteConnection,
     id: SeriesId,
     chunks: &[ChunkHead],
 ) -> Result<Vec<(usize, Block)>, sqlx::Error> {
-    let key_of = |chunk: &ChunkHead| chunk.id << SERIES_BITS | i64::from(id.0);
-    let found = query(
-        "SELECT key, data FROM blocks WHERE key IN (SELECT value FROM json_each(?1))
-         UNION ALL SELECT key, data FROM recent WHERE key IN (SELECT value FROM json_each(?1))",
-    )
-    .bind(json(chunks.iter().map(key_of)))
-    .fetch_all(connection)
-    .await?;
+    let found = query("SELECT key, data FROM recent WHERE key IN (SELECT value FROM json_each(?))")
+        .bind(json(chunks.iter().map(|chunk| key_of(chunk, id))))
+        .fetch_all(connection)
+        .await?;
     let mut blocks = Vec::with_capacity(found.len());
     for row in &found {
         let (key, data) = key_and_data(row)?;
-        let Some(nth) = chunks.iter().position(|chunk| key_of(chunk) == key) else { continue };
+        let Some(nth) = chunks.iter().position(|chunk| key_of(chunk, id) == key) else { continue };
         let whole = unsealed(key, &data).and_then(|payload| decode_block(payload, chunks[nth].rows));
         blocks.push((nth, whole.unwrap_or(Block::Corrupt)));
     }
@@ -296,6 +339,17 @@ async fn remove(connection: &mut SqliteConnection, chunk: &ChunkHead) -> Result<
     });
     delete.bind(first).bind(first | SERIES_MASK).execute(&mut *connection).await?;
     query("DELETE FROM chunks WHERE chunk_id = ?").bind(chunk.id).execute(&mut *connection).await.map(drop)
+}
+
+async fn insert_bundle(
+    connection: &mut SqliteConnection,
+    chunk: &ChunkHead,
+    bundle: &Bundle,
+) -> Result<(), sqlx::Error> {
+    let Some(first) = bundle.first() else { return Ok(()) };
+    let key = key_of(chunk, SeriesId(first));
+    let insert = query("INSERT INTO blocks (key, data) VALUES (?, ?)");
+    insert.bind(key).bind(bundle.encode(key)).execute(connection).await.map(drop)
 }
 
 async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Result<Merged, sqlx::Error> {
@@ -324,6 +378,7 @@ async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Resul
         ..last
     };
     insert_head(connection, &head, &all_times).await?;
+    let mut bundle = Bundle::default();
     for id in ids {
         let mut presence = Presence::default();
         let mut values = Vec::new();
@@ -336,8 +391,12 @@ async fn merge(connection: &mut SqliteConnection, chunks: &[ChunkHead]) -> Resul
                 }
             }
         }
-        insert_block(connection, &head, id, &presence, &values).await?;
+        bundle.push(id.0, &encode_block(key_of(&head, id), &presence, &values));
+        if bundle.bytes() >= BUNDLE_BYTES {
+            insert_bundle(connection, &head, &std::mem::take(&mut bundle)).await?;
+        }
     }
+    insert_bundle(connection, &head, &bundle).await?;
     for chunk in chunks {
         remove(connection, chunk).await?;
     }

@@ -19,9 +19,8 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_samples.sql")
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// Statements that are kept compiled.
 const STATEMENTS: usize = 16;
-/// Before the first page is written. What does not fit a page begins the next: behind blocks of some kilobytes pages of
-/// 16 KiB leave 6 % unused, those of 4 KiB a quarter.
-const SETUP_NEW: &str = "PRAGMA page_size = 512; PRAGMA auto_vacuum = INCREMENTAL";
+/// Before the first page is written.
+const SETUP_NEW: &str = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL";
 /// A rollback journal: pages that are appended are written once, and no second file stays. The cache is in KiB.
 const SETUP: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Samples;
 use crate::aggregate::Steps;
 use crate::config::HOUR_MS;
-use crate::database::{Block, ChunkHead, Level};
+use crate::database::{Block, Bundles, ChunkHead, Level};
 use crate::error::{QueryError, SamplesError};
 use crate::query::{
     Answer, Answered, Bounds, Buckets, Era, Function, Gap, Histograms, PartPlan, Point, Query, in_order, plan,
@@ -20,6 +20,7 @@ struct Read<'q> {
     /// With the times of their rows, unless those are damaged.
     chunks: Vec<ChunkHead>,
     times: Vec<Option<Vec<i64>>>,
+    bundles: Bundles,
     gaps: Vec<Gap>,
 }
 
@@ -34,13 +35,12 @@ impl Samples {
         let name = query.series_name();
         let matching =
             self.catalogue.iter().filter(|(_, one)| one.key.name == name && query.matches(&one.key));
-        let mut matching: Vec<(SeriesId, Arc<SeriesKey>)> =
+        let matching: Vec<(SeriesId, Arc<SeriesKey>)> =
             matching.map(|(id, one)| (id, Arc::clone(&one.key))).collect();
         let limit = self.config.query_series_max;
         if matching.len() > limit {
             return Err(QueryError::TooManySeries { found: matching.len(), limit });
         }
-        matching.sort_by(|a, b| a.1.cmp(&b.1));
         let mut read = self.prepare(query).await?;
         let mut answer = Answer::default();
         let mut histograms = Histograms::default();
@@ -71,6 +71,7 @@ impl Samples {
         if let Function::Quantile(q) = query.function {
             answer.series.extend(histograms.answer(&query.name, q).filter(|one| !one.points.is_empty()));
         }
+        answer.series.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
         self.stats.corrupt += read.gaps.len() as u64;
         (answer.gaps, answer.parts) = (read.gaps, read.plan.parts());
         Ok(answer)
@@ -97,7 +98,7 @@ impl Samples {
         for chunk in &chunks {
             times.push(self.database.times(chunk).await?);
         }
-        Ok(Read { query, plan, chunks, times, gaps: Vec::new() })
+        Ok(Read { query, plan, chunks, times, bundles: Bundles::default(), gaps: Vec::new() })
     }
 
     async fn raw_points(
@@ -163,7 +164,7 @@ impl Samples {
             self.hulls().into_iter().map(|hull| Era { samples: Vec::new(), hull }).collect();
         let first_era = self.chunks.first().map_or(self.blocks[0].era, |chunk| chunk.era);
         let place = |era: i64| usize::try_from(era - first_era).unwrap_or(0);
-        for (nth, block) in self.database.blocks(id, &read.chunks).await? {
+        for (nth, block) in self.database.blocks(id, &read.chunks, &mut read.bundles).await? {
             let chunk = read.chunks[nth];
             match (block, &read.times[nth]) {
                 (Block::Whole { presence, values }, Some(times)) => {

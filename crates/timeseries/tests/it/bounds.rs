@@ -46,7 +46,7 @@ async fn memory_is_bounded_and_the_oldest_goes_first() {
 
 #[tokio::test]
 async fn disk_is_bounded_and_raw_samples_go_before_aggregates() {
-    let retention = Retention { disk_bytes: 400 << 10, ..Retention::default() };
+    let retention = Retention { disk_bytes: 256 << 10, ..Retention::default() };
     let config = Config { retention, sync_ms: i64::MAX, ..Config::default() };
     let mut world = World::new(config).await;
     let noise: Vec<_> =
@@ -63,12 +63,12 @@ async fn disk_is_bounded_and_raw_samples_go_before_aggregates() {
         world.get().record(START + tick * 15_000, &row);
         world.get().tend(START + tick * 15_000).await.expect("it is well");
         let stats = world.get().stats();
-        assert!(stats.disk_bytes < 600 << 10, "{stats:?}");
+        assert!(stats.disk_bytes < 512 << 10, "{stats:?}");
     }
     let stats = world.get().stats();
     assert!(stats.evicted > 0 && stats.evicted_aggregates == 0, "{stats:?}");
     let size = std::fs::metadata(world.database()).expect("it is there").len();
-    assert!(size <= 400 << 10, "the disk is given back: {size}");
+    assert!(size <= 256 << 10, "the disk is given back: {size}");
     let query = Query::new("noise", START, START + DAY).with("nth", "3").each(HOUR, Function::Count);
     assert_eq!(world.points(&query).await.len(), 24);
 }

@@ -109,6 +109,41 @@ async fn a_damaged_block_is_a_gap() {
 }
 
 #[tokio::test]
+async fn damage_in_a_bundle_costs_its_series_or_if_it_is_in_front_all_of_them() {
+    let mut world =
+        World::new(Config { sync_ms: i64::MAX, merge_ms: 2 * HOUR, block_ms: HOUR, ..Config::default() })
+            .await;
+    let ids = ["a", "b"].map(|name| world.series(name, &[], Kind::Counter));
+    for tick in 0..120 {
+        world.get().record(START + tick * MINUTE, &ids.map(|id| (id, (tick * tick) as f64)));
+        world.get().tend(START + tick * MINUTE).await.expect("it is well");
+    }
+    world.get().seal().await.expect("it is well");
+    world.get().tend(START + 2 * HOUR).await.expect("it is well");
+    assert_eq!((world.get().stats().merges, world.get().stats().chunks), (1, 1));
+    world.close().await;
+    let flips = [
+        // The last byte but some, which is the last series.
+        (
+            "UPDATE blocks SET data = CAST(substr(data, 1, length(data) - 9) || x'55' || substr(data, -8) AS BLOB)",
+            (1, 1),
+        ),
+        ("UPDATE blocks SET data = CAST(substr(data, 1, 2) || x'55' || substr(data, 4) AS BLOB)", (0, 2)),
+    ];
+    for (sql, (series, gaps)) in flips {
+        change(&world, sql).await;
+        world.open().await;
+        let mut found = (0, 0);
+        for name in ["a", "b"] {
+            let answer = world.ask(&Query::new(name, START, START + 2 * HOUR)).await;
+            found = (found.0 + answer.series.len(), found.1 + answer.gaps.len());
+        }
+        assert_eq!(found, (series, gaps), "{sql}");
+        world.close().await;
+    }
+}
+
+#[tokio::test]
 async fn damaged_aggregates_are_a_gap() {
     let mut world = World::new(Config { sync_ms: i64::MAX, ..Config::default() }).await;
     sealed(&mut world).await;
