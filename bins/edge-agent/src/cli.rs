@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use nkudo_agent::config::{SCHEMA, Sources};
 use nkudo_terminal::Output;
@@ -149,9 +149,13 @@ pub(crate) enum Command {
 
     /// Show the daemon's metrics
     #[command(
-        after_help = "Examples:\n  edge-agent metrics\n  edge-agent metrics --name nkudo_vms_total --output json"
+        after_help = "Examples:\n  edge-agent metrics\n  edge-agent metrics --name nkudo_vms_total --output json\n  \
+            edge-agent metrics query nkudo_host_cpu_usage_percent --from 6h --function avg --chart"
     )]
+    #[command(args_conflicts_with_subcommands = true)]
     Metrics {
+        #[command(subcommand)]
+        command: Option<MetricsCommand>,
         /// Only metrics whose name begins so
         #[arg(long, value_name = "PREFIX")]
         name: Option<String>,
@@ -186,4 +190,41 @@ impl Cli {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Sources::new(&SCHEMA, self.config.clone(), flags, environment)
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MetricsCommand {
+    /// Ask what became of a metric: the last hour where nothing else is said
+    #[command(
+        after_help = "Examples:\n  edge-agent metrics query nkudo_vms_total --label state=running --from 7d --function max --step 1h\n  \
+            edge-agent metrics query nkudo_heartbeats_sent_total --function rate --chart\n  \
+            edge-agent metrics query nkudo_actions_duration_seconds --function p99 --from 1d\n\n\
+            A point stands for the step that begins with it. Samples are kept as they were for a day, by hours for a week and\n\
+            by days for a month ([history] in the configuration)."
+    )]
+    Query(HistoryQuery),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryQuery {
+    /// The metric's name; for a percentile that of the histogram
+    pub(crate) name: String,
+    /// raw, last, avg, min, max, sum, count, increase, rate, or a percentile like p50 or p99.9
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) function: Option<String>,
+    /// Only series with this value of a label; LABEL!=VALUE for those without. Can be given several times
+    #[arg(long = "label", value_name = "LABEL=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// From this time on (RFC 3339), or from so long ago: 90s, 30m, 6h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// How far apart points are: 15s, 5m, 1h; a sixtieth of the range where it is not said
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    /// Draw it
+    #[arg(long)]
+    pub(crate) chart: bool,
 }

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod enroll;
 pub(crate) mod executions;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod hostfacts;
 pub(crate) mod log_level;
 pub(crate) mod metrics;
@@ -17,7 +18,7 @@ use nkudo_agent::config::{Settings, Sources};
 
 use nkudo_terminal::{Failure, host};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, MetricsCommand};
 
 pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> Result<(), Failure> {
     let output = cli.output;
@@ -40,7 +41,10 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
             executions::run(&settings, executions::Filter { status, action_type, limit }, output).await
         }
         Command::Health { since } => health::run(&settings, since, output).await,
-        Command::Metrics { name } => metrics::run(&settings, name.as_deref(), output).await,
+        Command::Metrics { command: None, name } => metrics::run(&settings, name.as_deref(), output).await,
+        Command::Metrics { command: Some(MetricsCommand::Query(query)), .. } => {
+            history::run(&settings, query, output).await
+        }
         Command::LogLevel { level } => log_level::run(&settings, level, output).await,
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),

@@ -39,6 +39,14 @@ pub struct Settings {
     pub disk_paths: Vec<PathBuf>,
     /// How often the host and the VMs are measured.
     pub sample_interval: Duration,
+    /// How often the metrics go into the host's own history.
+    pub history_interval: Duration,
+    /// How long they stay there as they were, by hours, and by days.
+    pub history_raw: Duration,
+    pub history_hourly: Duration,
+    pub history_daily: Duration,
+    /// The most disk that the history takes; past it the oldest goes.
+    pub history_disk_bytes: u64,
     /// How long a stop waits for running actions.
     pub stop_wait: Duration,
     /// Actions performed at once, over all VMs.
@@ -62,6 +70,11 @@ impl Default for Settings {
             min_memory_bytes: 512 << 20,
             disk_paths: vec![PathBuf::from("/")],
             sample_interval: Duration::from_secs(5),
+            history_interval: Duration::from_secs(15),
+            history_raw: Duration::from_secs(24 * 3600),
+            history_hourly: Duration::from_secs(7 * 24 * 3600),
+            history_daily: Duration::from_secs(30 * 24 * 3600),
+            history_disk_bytes: 64 << 20,
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
         }

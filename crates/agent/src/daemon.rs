@@ -13,12 +13,13 @@ use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
-use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Supervisor};
+use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::config::{Settings, Sources};
+use crate::history::{self, Ask, History};
 use crate::link::{Link, Standing};
 use crate::local::{self, Local};
 use crate::offline::executor_config;
@@ -111,6 +112,9 @@ struct Daemon {
     /// Locked by the executor while it runs; a restarted one takes it over.
     mailbox: Arc<Mutex<Receiver<Command>>>,
     handle: Handle,
+    questions: Sender<Ask>,
+    /// Locked by the history while it runs.
+    history_mailbox: Arc<Mutex<Receiver<Ask>>>,
     standing: Arc<Standing>,
     log: LogHandle,
     ready: Arc<AtomicBool>,
@@ -129,6 +133,7 @@ impl Daemon {
         let supervisor = Supervisor::new(&registry, PREFIX, clock::wall_ms);
         let providers = providers(&settings);
         let (commands, mailbox) = supervisor.mailbox("executor", EXECUTOR_MAILBOX_MAX);
+        let (questions, history_mailbox) = supervisor.mailbox("history", history::MAILBOX_MAX);
         let (executor, handle) = Executor::new(
             executor_config(&settings),
             providers.clone(),
@@ -145,6 +150,8 @@ impl Daemon {
             providers,
             executor: Arc::new(executor),
             mailbox: Arc::new(Mutex::new(mailbox)),
+            questions,
+            history_mailbox: Arc::new(Mutex::new(history_mailbox)),
             handle,
             standing: Arc::default(),
             log,
@@ -157,6 +164,7 @@ impl Daemon {
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
         self.start_exporter(bound);
+        self.start_history();
         self.start_local(socket);
         self.start_link();
         self.start_executor();
@@ -219,6 +227,22 @@ impl Daemon {
         });
     }
 
+    fn start_history(&self) {
+        let history = Arc::new(History {
+            settings: self.settings.subscribe(),
+            registry: self.registry.clone(),
+            metrics: self.metrics.history.clone(),
+        });
+        let mailbox = Arc::clone(&self.history_mailbox);
+        self.supervisor.start(ComponentSpec::new("history"), move |context| {
+            let (history, mailbox) = (Arc::clone(&history), Arc::clone(&mailbox));
+            async move {
+                history.run(&mut *mailbox.lock().await, &context).await;
+                Ok(())
+            }
+        });
+    }
+
     fn start_local(&self, socket: UnixListener) {
         let socket = Arc::new(Mutex::new(Some(socket)));
         let local = Local {
@@ -229,6 +253,7 @@ impl Daemon {
             state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
+            history: self.questions.clone(),
         };
         let path = self.settings.borrow().state_dir.clone();
         self.supervisor.start(ComponentSpec::new("local"), move |context| {

@@ -11,6 +11,7 @@ pub mod checks;
 pub mod config;
 pub mod daemon;
 pub mod embedded;
+pub mod history;
 pub mod identity;
 mod link;
 mod local;

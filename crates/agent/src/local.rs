@@ -4,6 +4,7 @@ mod actions;
 mod answer;
 mod connections;
 mod events;
+mod history;
 mod identity;
 mod paging;
 mod views;
@@ -17,10 +18,11 @@ use axum::routing::{get, post, put};
 use nkudo_executor::{Handle, Providers};
 use nkudo_logging::LogHandle;
 use nkudo_metrics_core::Registry;
-use nkudo_supervision::Supervisor;
+use nkudo_supervision::{Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::history::Ask;
 use crate::link::Standing;
 
 /// The name of the socket in the state directory.
@@ -36,6 +38,7 @@ pub(crate) struct Local {
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
+    pub(crate) history: Sender<Ask>,
 }
 
 /// What handlers are given: what answers are made from, and when to let go.
@@ -77,6 +80,7 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/health", get(views::health))
         .route("/v1/health/history", get(views::health_history))
         .route("/v1/metrics", get(views::metrics))
+        .route("/v1/metrics/query", get(history::query))
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)

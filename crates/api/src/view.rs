@@ -1,6 +1,7 @@
 //! What goes out as JSON. Keys may be added; those that are here stay.
 
 pub mod fleet;
+pub mod history;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ use crate::actions::{self, Actions};
 use crate::certificate::{self, Certificate};
 use crate::health::{self, Health};
 use crate::heartbeats::{self, Heartbeats};
+use crate::history::{self, HistoryMetrics};
 use crate::host::{self, Host};
 use crate::journal::{self, JournalMetrics};
 use crate::providers::{self, Providers};
@@ -19,6 +20,7 @@ use crate::vms::{self, VmReading, Vms};
 #[derive(Debug, Clone)]
 pub struct AgentMetrics {
     pub journal: JournalMetrics,
+    pub history: HistoryMetrics,
     actions: Actions,
     certificate: Certificate,
     health: Health,
@@ -35,6 +37,7 @@ pub(crate) fn descs() -> Vec<Desc> {
         certificate::descs(),
         health::descs(),
         heartbeats::descs(),
+        history::descs(),
         host::descs(),
         journal::descs(),
         providers::descs(),
@@ -51,6 +54,7 @@ impl AgentMetrics {
     pub fn register(registry: &Registry) -> Self {
         Self {
             journal: JournalMetrics::register(registry),
+            history: HistoryMetrics::register(registry),
             actions: Actions::register(registry),
             certificate: Certificate::register(registry),
             health: Health::register(registry),

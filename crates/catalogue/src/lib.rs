@@ -13,6 +13,7 @@ mod certificate;
 mod control;
 mod health;
 mod heartbeats;
+mod history;
 mod host;
 mod journal;
 mod markdown;
@@ -23,6 +24,7 @@ use nkudo_metrics_core::Desc;
 
 pub use agent::AgentMetrics;
 pub use control::ControlMetrics;
+pub use history::{HistoryMetrics, HistoryReading};
 pub use journal::JournalMetrics;
 pub use markdown::markdown;
 pub use vms::VmReading;

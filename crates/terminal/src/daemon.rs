@@ -16,11 +16,20 @@ pub async fn view<T: DeserializeOwned>(
     path: &str,
     offline: impl FnOnce(&OfflineView) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    match running(settings, path).await? {
+        Some(answer) => Ok(answer),
+        None => offline(&OfflineView::read(settings).await.map_err(Failure::failed)?),
+    }
+}
+
+/// What the daemon answers; none where there is none.
+///
+/// # Errors
+/// When it refuses or fails.
+pub async fn running<T: DeserializeOwned>(settings: &Settings, path: &str) -> Result<Option<T>, Failure> {
     match client(settings).get(path).await {
-        Ok(answer) => Ok(answer),
-        Err(ClientError::NotRunning { .. }) => {
-            offline(&OfflineView::read(settings).await.map_err(Failure::failed)?)
-        }
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
         Err(error) => Err(client_failure(error)),
     }
 }

@@ -6,6 +6,7 @@ mod adoption;
 mod bad_input;
 mod commands;
 mod harness;
+mod history;
 mod lifecycle;
 mod many;
 mod metrics;

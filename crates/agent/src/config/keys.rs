@@ -21,9 +21,13 @@ macro_rules! put {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_EDGE_",
     default_file: "/etc/nkudo/edge-agent.toml",
-    sections: &["log_components", "providers", "qemu", "commands", "check"],
+    sections: &["log_components", "providers", "qemu", "commands", "check", "history"],
     keys: KEYS,
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// With less there is no room for a block of each series.
+const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
 
 /// Every key of the agent's configuration.
 const KEYS: &[Key<Settings>] = &[
@@ -136,5 +140,35 @@ const KEYS: &[Key<Settings>] = &[
         "least memory",
         |s| s.min_memory_bytes.to_string(),
         put!(min_memory_bytes, given => given.number(0, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "history.interval",
+        "how often the metrics go into the host's history",
+        |s| format!("{:?}", s.history_interval),
+        put!(history_interval, given => given.duration(Duration::from_secs(1))?),
+    ),
+    Key::<Settings>::new(
+        "history.raw",
+        "how long they stay there as they were",
+        |s| format!("{:?}", s.history_raw),
+        put!(history_raw, given => given.duration(HOUR)?),
+    ),
+    Key::<Settings>::new(
+        "history.hourly",
+        "how long they stay there by hours",
+        |s| format!("{:?}", s.history_hourly),
+        put!(history_hourly, given => given.duration(HOUR)?),
+    ),
+    Key::<Settings>::new(
+        "history.daily",
+        "how long they stay there by days",
+        |s| format!("{:?}", s.history_daily),
+        put!(history_daily, given => given.duration(HOUR)?),
+    ),
+    Key::<Settings>::new(
+        "history.disk_bytes",
+        "the most disk that the history takes",
+        |s| s.history_disk_bytes.to_string(),
+        put!(history_disk_bytes, given => given.number(HISTORY_DISK_MIN_BYTES, i64::MAX)?),
     ),
 ];

@@ -1,0 +1,83 @@
+//! The host's own history of metrics: asked of a daemon, and of its files.
+
+use serde_json::Value;
+
+use crate::harness::{Host, until};
+
+const EVERY_SECOND: &str = "[history]\ninterval = \"1s\"\n";
+
+fn ask(host: &Host, rest: &[&str]) -> Value {
+    let command = ["metrics", "query", "nkudo_history_samples_total", "--from", "1h", "--output", "json"];
+    let ran = host.run(&[&command[..], rest].concat());
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    ran.json()
+}
+
+/// The points of the one series of an answer.
+fn points(answer: &Value) -> Vec<(f64, f64)> {
+    let series = answer["series"].as_array().unwrap();
+    let points =
+        series.first().map(|series| series["points"].as_array().unwrap().clone()).unwrap_or_default();
+    points.iter().map(|point| (point[0].as_f64().unwrap(), point[1].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn what_was_recorded_is_there_while_it_runs_after_a_crash_and_without_a_daemon() {
+    let mut host = Host::running(EVERY_SECOND);
+    let before = until("three rows", || Some(points(&ask(&host, &[]))).filter(|points| points.len() >= 3));
+    assert!(before.windows(2).all(|pair| pair[0].0 < pair[1].0), "{before:?}");
+    host.kill_9();
+    let offline = points(&ask(&host, &[]));
+    assert_eq!(offline[..before.len()], before[..], "without a daemon, after a crash");
+    host.start();
+    let after = until("a row of the second run", || {
+        Some(points(&ask(&host, &[]))).filter(|points| points.len() > offline.len())
+    });
+    assert_eq!(after[..offline.len()], offline[..], "nothing is lost and nothing is there twice");
+    // The counter began anew, which is no fall.
+    let increase = points(&ask(&host, &["--function", "increase", "--step", "1h"]));
+    let total: f64 = increase.iter().map(|(_, value)| value).sum();
+    assert!(total >= offline.last().unwrap().1 - offline[0].1, "{increase:?} of {after:?}");
+}
+
+#[test]
+fn what_is_asked_wrongly_is_told_and_what_is_not_there_too() {
+    let host = Host::running(EVERY_SECOND);
+    until("a row", || (!points(&ask(&host, &[])).is_empty()).then_some(()));
+    let refused = |args: &[&str], words: &str| {
+        let ran = host.run(args);
+        assert_eq!(ran.code(), 2, "{args:?}");
+        assert!(ran.stderr().contains(words), "{args:?}: {}", ran.stderr());
+    };
+    let query = ["metrics", "query", "nkudo_history_samples_total"];
+    refused(&[&query[..], &["--from", "yesterday"]].concat(), "30m, 6h or 7d");
+    refused(&[&query[..], &["--function", "median"]].concat(), "p99.9");
+    refused(&[&query[..], &["--label", "running"]].concat(), "state=running");
+    refused(&[&query[..], &["--from", "1h", "--to", "2h"]].concat(), "`from` has to be before `to`");
+    let text = host.run(&["metrics", "query", "no_such_metric"]).stdout();
+    assert!(text.contains("no samples of that metric"), "{text}");
+    let chart = host.run(&[&query[..], &["--chart", "--from", "1m"]].concat()).stdout();
+    assert!(chart.contains('█') && chart.contains("+---"), "{chart}");
+}
+
+#[test]
+fn a_database_that_is_none_stops_nothing_but_the_history() {
+    let mut host = Host::new();
+    host.configure(EVERY_SECOND);
+    let samples = host.state_dir().join("samples");
+    std::fs::create_dir_all(&samples).unwrap();
+    std::fs::write(samples.join("samples.db"), "this is somebody's diary".repeat(200)).unwrap();
+    host.start();
+    let health = until("the history to tell", || {
+        let health = host.get("/v1/health");
+        let parts = health["components"].as_array()?.clone();
+        parts.into_iter().find(|part| part["component"] == "history" && part["health"] == "degraded")
+    });
+    assert!(health["reason"].as_str().unwrap().contains("no database of samples"), "{health}");
+    let ran = host.run(&["metrics", "query", "nkudo_vms_total"]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.stderr().contains("there is no history of metrics"), "{}", ran.stderr());
+    assert_eq!(host.get("/v1/vms")["items"], serde_json::json!([]), "the agent works");
+    let diary = std::fs::read_to_string(samples.join("samples.db")).unwrap();
+    assert!(diary.starts_with("this is somebody's diary"), "what is not ours stays");
+}
