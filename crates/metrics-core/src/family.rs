@@ -15,7 +15,7 @@ use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, LabelWriter};
 use crate::lines::Lines;
 use crate::recent;
-use crate::series::{Entry, SeriesList};
+use crate::series::{Entry, SeriesList, SharedEntry};
 
 /// A kind of cell that a family can hold.
 pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
@@ -163,7 +163,7 @@ struct Index<L, C> {
 
 /// An entry that is found by its labels.
 #[derive(Debug)]
-struct ByLabels<L, C>(Arc<Entry<L, C>>);
+struct ByLabels<L, C>(SharedEntry<L, C>);
 
 impl<L: Hash, C> Hash for ByLabels<L, C> {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -220,8 +220,8 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         if was_cut {
             index.cut.insert(Box::from(text), cell.clone());
         }
-        let entry = Arc::new(Entry::new(labels.clone(), cell.clone()));
-        self.0.series.push(Arc::clone(&entry));
+        let entry = Entry::new(labels.clone(), cell.clone());
+        self.0.series.push(entry.clone());
         index.by_labels.insert(ByLabels(entry));
         cell
     }

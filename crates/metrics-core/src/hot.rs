@@ -3,10 +3,9 @@
 //! Each thread adds to cells of its own, eight bytes a cell and thread; readers add them up. What a thread counted stays
 //! when it ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::cell::{add, cumulative};
+use crate::cell::cumulative;
 use crate::owned::{Block, Key};
+use crate::sync::{AtomicU64, Ordering, add};
 
 /// A count that grows, for places where even a shared atomic is too slow: with several threads on one counter it costs
 /// as much as with one.
@@ -15,7 +14,7 @@ pub struct HotCounter(Key);
 
 impl Default for HotCounter {
     fn default() -> Self {
-        Self(Block::new(1).key())
+        Self(Block::key(&Block::new(1)))
     }
 }
 
@@ -33,7 +32,7 @@ impl HotCounter {
     /// So many counters whose cells follow each other.
     pub(crate) fn row(len: usize) -> Vec<Self> {
         let block = Block::new(len);
-        (0..len).map(|first| Self(block.part(first))).collect()
+        (0..len).map(|first| Self(Block::part(&block, first))).collect()
     }
 
     /// Adds to the counter so many places further in its row.
@@ -62,7 +61,7 @@ pub struct HotHistogram {
 impl HotHistogram {
     /// A histogram with these ascending upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, cells: Block::new(bounds.len() + 2).key() }
+        Self { bounds, cells: Block::key(&Block::new(bounds.len() + 2)) }
     }
 
     /// Counts an observation; one that is not a number is ignored.

@@ -55,6 +55,7 @@ mod series;
 mod sketch;
 mod states;
 mod summary;
+mod sync;
 mod traced;
 
 pub use cell::{Counter, FloatCounter, Gauge, Histogram};

@@ -6,15 +6,20 @@
 //!
 //! **Invariant:** only the thread that holds a slab stores to its cells, but for a block that nobody has a handle of.
 
-use std::cell::Cell;
+use std::array;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering};
+
+mod process;
+
+use process::{CHUNKS, TENURE};
 
 /// Cells of a chunk, which comes into being when its thread first writes to one of them: 4 KiB.
-const CHUNK_CELLS: usize = 512;
+const CHUNK_CELLS: usize = if cfg!(loom) { 2 } else { 512 };
 /// Chunks of a slab. What finds no place in them is counted in cells that threads share.
-const CHUNKS_MAX: usize = 128;
+const CHUNKS_MAX: usize = if cfg!(loom) { 1 } else { 128 };
 
 /// Two cache lines, which processors fetch together.
 #[repr(align(128))]
@@ -44,29 +49,30 @@ impl Place {
     }
 }
 
-/// The first slab, for no thread; the others follow it.
-static FIRST: Slab = Slab::new();
-static OFFICE: Mutex<Office> = Mutex::new(Office { idle: Vec::new(), given_back: BTreeMap::new(), next: 0 });
-
-thread_local! {
-    /// The chunks of this thread that it has written to.
-    static CHUNKS: [Cell<Option<&'static Chunk>>; CHUNKS_MAX] =
-        const { [const { Cell::new(None) }; CHUNKS_MAX] };
-    static TENURE: Tenure = Tenure(OFFICE.lock().unwrap_or_else(PoisonError::into_inner).slab());
+/// A slab in the hands of a thread.
+struct Tenure {
+    slab: &'static Slab,
+    office: &'static Mutex<Office>,
 }
 
-/// A slab in the hands of a thread.
-struct Tenure(&'static Slab);
-
-impl Drop for Tenure {
-    fn drop(&mut self) {
-        // What later destructors of the thread count goes to the shared cells.
-        CHUNKS.with(|chunks| chunks.iter().for_each(|chunk| chunk.set(None)));
-        office().idle.push(self.0);
+impl Tenure {
+    fn begin() -> Self {
+        let office = process::office();
+        Self { slab: locked(office).slab(), office }
     }
 }
 
-/// Who has which slab and which place.
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        // What later destructors of the thread count goes to the shared cells. Under loom the chunks are gone by now.
+        let is_forgotten = CHUNKS.try_with(|chunks| chunks.iter().for_each(|chunk| chunk.set(None)));
+        debug_assert!(is_forgotten.is_ok() || cfg!(loom), "an array of cells has no destructor");
+        locked(self.office).idle.push(self.slab);
+    }
+}
+
+/// Who has which slab and which place. The first slab is nobody's; the others follow it.
+#[derive(Default)]
 struct Office {
     idle: Vec<&'static Slab>,
     /// Places of blocks that are no more, by their length.
@@ -75,9 +81,9 @@ struct Office {
     next: usize,
 }
 
-fn office() -> MutexGuard<'static, Office> {
+fn locked(office: &'static Mutex<Office>) -> MutexGuard<'static, Office> {
     // A panic while it was locked left it whole: each change is one push or pop.
-    OFFICE.lock().unwrap_or_else(PoisonError::into_inner)
+    office.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Office {
@@ -86,7 +92,7 @@ impl Office {
             return idle;
         }
         let slab: &'static Slab = Box::leak(Box::new(Slab::new()));
-        let last = slabs().last().unwrap_or(&FIRST);
+        let last = slabs().last().unwrap_or(process::first());
         last.next.set(slab).unwrap_or_else(|_| unreachable!("slabs are appended under the office's lock"));
         slab
     }
@@ -112,8 +118,8 @@ impl Office {
 }
 
 impl Slab {
-    const fn new() -> Self {
-        Self { chunks: [const { OnceLock::new() }; CHUNKS_MAX], next: OnceLock::new() }
+    fn new() -> Self {
+        Self { chunks: array::from_fn(|_| OnceLock::new()), next: OnceLock::new() }
     }
 
     fn cell(&self, place: Place, offset: usize) -> Option<&AtomicU64> {
@@ -124,10 +130,14 @@ impl Slab {
 
 /// Every slab, lock-free.
 fn slabs() -> impl Iterator<Item = &'static Slab> {
-    std::iter::successors(Some(&FIRST), |slab| slab.next.get().copied())
+    std::iter::successors(Some(process::first()), |slab| slab.next.get().copied())
 }
 
 impl Chunk {
+    fn new() -> Self {
+        Self(array::from_fn(|_| AtomicU64::new(0)))
+    }
+
     #[inline]
     fn cell(&self, place: Place, offset: usize) -> &AtomicU64 {
         // A block lies in one chunk, so that the remainder changes nothing but spares a check.
@@ -146,22 +156,22 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn new(len: usize) -> Arc<Self> {
         let shared = (0..len).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Self { place: office().place(len), shared })
+        Arc::new(Self { place: locked(process::office()).place(len), shared })
     }
 
     /// The key to the cells; valid as long as the block.
-    pub(crate) fn key(self: &Arc<Self>) -> Key {
-        self.part(0)
+    pub(crate) fn key(block: &Arc<Self>) -> Key {
+        Self::part(block, 0)
     }
 
     /// The key to the cells from this one on.
-    pub(crate) fn part(self: &Arc<Self>, first: usize) -> Key {
-        let place = match self.place {
+    pub(crate) fn part(block: &Arc<Self>, first: usize) -> Key {
+        let place = match block.place {
             NOWHERE => NOWHERE,
             // A block lies within a slab, whose cells are far fewer.
             Place(begin) => Place(begin + u32::try_from(first).unwrap_or_default()),
         };
-        Key { place, first, block: Arc::clone(self) }
+        Key { place, first, block: Arc::clone(block) }
     }
 }
 
@@ -175,7 +185,7 @@ impl Drop for Block {
             cells.for_each(|cell| cell.store(0, Ordering::Relaxed));
         }
         // The lock hands the zeros on to whoever is given the place.
-        office().given_back.entry(self.shared.len()).or_default().push(self.place);
+        locked(process::office()).given_back.entry(self.shared.len()).or_default().push(self.place);
     }
 }
 
@@ -222,9 +232,8 @@ impl Key {
     fn first(&self, own: impl FnOnce(Own<'_>), shared: impl FnOnce(&[AtomicU64])) {
         let index = self.place.chunk();
         let made = TENURE.try_with(|tenure| {
-            let slab: &'static Slab = tenure.0;
-            let made = || Box::new(Chunk([const { AtomicU64::new(0) }; CHUNK_CELLS]));
-            Some(slab.chunks.get(index)?.get_or_init(made).as_ref())
+            let slab: &'static Slab = tenure.slab;
+            Some(slab.chunks.get(index)?.get_or_init(|| Box::new(Chunk::new())).as_ref())
         });
         match made.ok().flatten() {
             Some(chunk) => {
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn blocks_lie_in_one_chunk_and_their_places_come_back() {
-        let mut office = Office { idle: Vec::new(), given_back: BTreeMap::new(), next: 0 };
+        let mut office = Office::default();
         let at = |chunk: u32, cell: u32| Place(chunk * 512 + cell);
         let places = [500, 12, 1, 512, 513, 2].map(|len| office.place(len));
         assert_eq!(places, [at(0, 0), at(0, 500), at(1, 0), at(2, 0), NOWHERE, at(3, 0)]);

@@ -1,16 +1,15 @@
 //! The series of a family in the order in which they came, read without a lock.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::array;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use crate::sync::{self, Arc, AtomicBool, AtomicUsize, OnceLock, Ordering, Swap};
 
 /// Room of the first chunk; each further one has twice the room of the one before.
-const FIRST_CHUNK: usize = 8;
+const FIRST_CHUNK: usize = if cfg!(loom) { 1 } else { 8 };
 /// More chunks than memory has room for.
-const CHUNKS_MAX: usize = 40;
+const CHUNKS_MAX: usize = if cfg!(loom) { 2 } else { 40 };
 /// Removed series that are borne with before the list is made anew.
-const REMOVED_MIN: usize = 64;
+const REMOVED_MIN: usize = if cfg!(loom) { 0 } else { 64 };
 
 /// One series.
 #[derive(Debug)]
@@ -20,14 +19,17 @@ pub(crate) struct Entry<L, C> {
     removed: AtomicBool,
 }
 
+/// In the list and, to be found, in an index.
+pub(crate) type SharedEntry<L, C> = Arc<Entry<L, C>>;
+
 impl<L, C> Entry<L, C> {
-    pub(crate) fn new(labels: L, cell: C) -> Self {
-        Self { labels, cell, removed: AtomicBool::new(false) }
+    pub(crate) fn new(labels: L, cell: C) -> SharedEntry<L, C> {
+        Arc::new(Self { labels, cell, removed: AtomicBool::new(false) })
     }
 }
 
 /// Filled once; a swap that never swaps, because it is half as large as a cell that knows that.
-type Slot<L, C> = ArcSwapOption<Entry<L, C>>;
+type Slot<L, C> = sync::Slot<Entry<L, C>>;
 type Chunk<L, C> = OnceLock<Box<[Slot<L, C>]>>;
 
 /// **Invariant:** a slot is filled once, before the length counts it.
@@ -39,13 +41,13 @@ struct List<L, C> {
 
 impl<L, C> Default for List<L, C> {
     fn default() -> Self {
-        Self { chunks: [const { OnceLock::new() }; CHUNKS_MAX], len: AtomicUsize::new(0) }
+        Self { chunks: array::from_fn(|_| OnceLock::new()), len: AtomicUsize::new(0) }
     }
 }
 
 impl<L, C> List<L, C> {
     /// By one writer at a time.
-    fn push(&self, entry: Arc<Entry<L, C>>) {
+    fn push(&self, entry: SharedEntry<L, C>) {
         let len = self.len.load(Ordering::Relaxed);
         let (chunk, slot) = position(len);
         let room = || (0..FIRST_CHUNK << chunk).map(|_| Slot::empty()).collect();
@@ -54,7 +56,7 @@ impl<L, C> List<L, C> {
     }
 
     /// Every entry that is not removed.
-    fn each(&self, mut take: impl FnMut(&Arc<Entry<L, C>>)) {
+    fn each(&self, mut take: impl FnMut(&SharedEntry<L, C>)) {
         let slots = self.chunks.iter().map_while(OnceLock::get).flat_map(|chunk| chunk.iter());
         for slot in slots.take(self.len.load(Ordering::Acquire)) {
             let entry = slot.load();
@@ -72,18 +74,18 @@ fn position(index: usize) -> (usize, usize) {
 /// A list that one writer at a time changes while readers go through it.
 #[derive(Debug)]
 pub(crate) struct SeriesList<L, C> {
-    list: ArcSwap<List<L, C>>,
+    list: Swap<List<L, C>>,
     removed: AtomicUsize,
 }
 
 impl<L, C> Default for SeriesList<L, C> {
     fn default() -> Self {
-        Self { list: ArcSwap::default(), removed: AtomicUsize::new(0) }
+        Self { list: Swap::default(), removed: AtomicUsize::new(0) }
     }
 }
 
 impl<L, C> SeriesList<L, C> {
-    pub(crate) fn push(&self, entry: Arc<Entry<L, C>>) {
+    pub(crate) fn push(&self, entry: SharedEntry<L, C>) {
         self.list.load().push(entry);
     }
 
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn what_was_removed_is_gone_and_the_rest_keeps_its_order() {
         let list = SeriesList::default();
-        let entries: Vec<_> = (0..1_000).map(|i| Arc::new(Entry::new(i, ()))).collect();
+        let entries: Vec<_> = (0..1_000).map(|i| Entry::new(i, ())).collect();
         entries.iter().for_each(|entry| list.push(Arc::clone(entry)));
         entries.iter().filter(|entry| entry.labels % 10 != 3).for_each(|entry| list.remove(entry));
         let seen = || {
@@ -132,7 +134,7 @@ mod tests {
         };
         assert_eq!(seen(), (0..100).map(|i| i * 10 + 3).collect::<Vec<_>>());
         assert!(list.list.load().len.load(Ordering::Relaxed) < 300, "room is given back");
-        list.push(Arc::new(Entry::new(7, ())));
+        list.push(Entry::new(7, ()));
         assert_eq!(seen().last(), Some(&7));
     }
 }
