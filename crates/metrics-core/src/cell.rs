@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hot::bucket;
 
-/// A count that grows.
+/// A count that grows. Past 2⁶⁴ it starts over, which readers of counters know how to read.
 #[derive(Debug, Clone, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
@@ -34,7 +34,7 @@ impl Counter {
 pub struct FloatCounter(Arc<AtomicU64>);
 
 impl FloatCounter {
-    /// Adds `by`; what is negative or not a number is ignored.
+    /// Adds `by`; what is negative or not a number is ignored, and what is infinite makes it infinite for good.
     pub fn inc_by(&self, by: f64) {
         if by > 0.0 {
             add(&self.0, by);
@@ -54,7 +54,8 @@ impl FloatCounter {
     }
 }
 
-/// A value that goes up and down.
+/// A value that goes up and down, infinite or not a number included: what is added to such a one changes nothing, what is
+/// set does.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
@@ -99,7 +100,8 @@ impl Histogram {
         Self(Arc::new(Buckets { bounds, counts, sum: AtomicU64::new(0) }))
     }
 
-    /// Counts an observation; one that is not a number is ignored.
+    /// Counts an observation; one that is not a number is ignored. An infinite one is in the first or the last bucket and
+    /// makes the sum infinite for good, and not a number when both infinities were observed.
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
             return;

@@ -49,8 +49,12 @@ impl<'d> SampleSink<'d> {
     }
 
     /// A sample of the counter or gauge at this position among the families registered. Label values come in the
-    /// order of its label names.
+    /// order of its label names. A counter's that is negative or not a number is left out: it counts nothing.
     pub fn sample(&mut self, family: usize, labels: &[&str], value: f64) {
+        let is_counter = self.descs.get(family).is_some_and(|desc| desc.kind == MetricKind::Counter);
+        if is_counter && !matches!(value, 0.0..) {
+            return;
+        }
         self.push(family, &[MetricKind::Counter, MetricKind::Gauge], labels, Point::Float(value));
     }
 

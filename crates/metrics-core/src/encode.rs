@@ -1,6 +1,10 @@
 //! The text formats: Prometheus text 0.0.4 and OpenMetrics 1.0.
 //!
 //! Sources: the Prometheus documentation's "Exposition formats" and the OpenMetrics 1.0 specification.
+//!
+//! To OpenMetrics a sum is a counter. Where it is none, because values or bounds are negative or infinities cancelled each
+//! other out, a histogram is exposed there without `_sum` and `_count` (that of the last bucket is the same), and a summary
+//! without `_sum`; nor may a quantile be negative there. The older format has them all.
 
 use crate::desc::{Desc, MetricKind};
 use crate::exemplar::{self, Slot, Taken};
@@ -113,7 +117,7 @@ impl TextLines<'_> {
 
     /// Puts an exemplar at the end of the line that was written last.
     fn exemplar(&mut self, slot: Option<&Slot>) {
-        let slot = slot.filter(|_| self.format == Format::OpenMetrics100);
+        let slot = slot.filter(|_| !self.is_older());
         let Some(Taken { trace_id, value, at }) = slot.and_then(Slot::read) else { return };
         self.out.pop();
         let mut label = String::new();
@@ -125,11 +129,23 @@ impl TextLines<'_> {
         self.out.push(b'\n');
     }
 
-    fn sum_and_count(&mut self, sum: f64, count: u64) {
+    fn sum(&mut self, sum: f64) {
         self.begin("_sum", None);
         self.fraction(sum);
+    }
+
+    fn count(&mut self, count: u64) {
         self.begin("_count", None);
         self.whole(count);
+    }
+
+    fn is_older(&self) -> bool {
+        self.format == Format::Text004
+    }
+
+    /// Whether the format takes the value where it wants one that only grows from zero.
+    fn may_be_counter(&self, value: f64) -> bool {
+        self.is_older() || value >= 0.0
     }
 }
 
@@ -148,7 +164,7 @@ impl Lines for TextLines<'_> {
 
     fn buckets(
         &mut self,
-        _bounds: &[f64],
+        bounds: &[f64],
         in_bucket: &mut dyn FnMut(usize) -> u64,
         sum: f64,
         exemplars: &[Slot],
@@ -160,15 +176,23 @@ impl Lines for TextLines<'_> {
             self.whole(total);
             self.exemplar(exemplars.get(bucket));
         }
-        self.sum_and_count(sum, total);
+        if self.may_be_counter(sum) && (self.is_older() || bounds.first().is_none_or(|bound| *bound >= 0.0)) {
+            self.sum(sum);
+            self.count(total);
+        }
     }
 
     fn quantiles(&mut self, quantiles: &[(f64, f64)], sum: f64, count: u64) {
         for (quantile, value) in quantiles {
-            self.begin("", Some(("quantile", number(&mut ryu::Buffer::new(), *quantile))));
-            self.fraction(*value);
+            if value.is_nan() || self.may_be_counter(*value) {
+                self.begin("", Some(("quantile", number(&mut ryu::Buffer::new(), *quantile))));
+                self.fraction(*value);
+            }
         }
-        self.sum_and_count(sum, count);
+        if self.may_be_counter(sum) {
+            self.sum(sum);
+        }
+        self.count(count);
     }
 
     fn states(&mut self, _count: usize, _name: &dyn Fn(usize) -> String, is_on: &dyn Fn(usize) -> bool) {

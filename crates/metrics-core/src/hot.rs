@@ -64,7 +64,7 @@ impl HotHistogram {
         Self { bounds, cells: Block::key(&Block::new(bounds.len() + 2)) }
     }
 
-    /// Counts an observation; one that is not a number is ignored.
+    /// Counts an observation as [`Histogram::observe`](crate::Histogram::observe) does.
     #[inline]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {

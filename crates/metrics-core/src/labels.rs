@@ -4,7 +4,8 @@ use std::hash::Hash;
 
 use crate::encode;
 
-/// Longest label value that is kept, in bytes; the rest is cut.
+/// Longest label value that is kept, in bytes; the rest is cut. All else is exposed as it is, control characters
+/// included, which both formats allow.
 const VALUE_MAX_BYTES: usize = 1_024;
 
 /// Labels by what they are and not by what they read: a text by its address and length, a number by its value. Equal

@@ -102,7 +102,7 @@ impl Registry {
     ///
     /// # Panics
     /// As all registrations do, when the description breaks a rule of naming or one of its names is taken: a
-    /// mistake of the program, found at its first start.
+    /// mistake of the program, found at its first start. The registry is then as it was before.
     pub fn counter(&self, desc: &Desc) -> Counter {
         self.counter_family(desc).get(&NoLabels)
     }
@@ -218,15 +218,18 @@ impl Registry {
 
     fn add(&self, source: Source) {
         let mut taken_names = self.0.taken_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = HashSet::new();
         for desc in source.descs() {
             if let Some(fault) = desc.fault() {
                 panic!("metric {}: {fault}", desc.name);
             }
             for name in desc.taken_names() {
-                assert!(!taken_names.contains(&name), "metric {}: {name} is registered twice", desc.name);
-                taken_names.insert(name);
+                let is_new = !taken_names.contains(&name) && !names.contains(&name);
+                assert!(is_new, "metric {}: {name} is registered twice", desc.name);
+                names.insert(name);
             }
         }
+        taken_names.extend(names);
         let mut sources = Sources::clone(&self.0.sources.load());
         let at = sources.all.len();
         sources.order.extend((0..source.descs().len()).map(|family| (at, family)));

@@ -10,6 +10,7 @@ use nkudo_metrics_core::{
     HotHistogram, NoLabels, Registry, SERIES_MAX, SampleSink, closed_label_set, label_enum, label_set,
 };
 
+mod bad_input;
 mod collectors;
 mod exemplars;
 mod interleavings;
