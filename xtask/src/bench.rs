@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures beside those of peers, from one run.
 
 mod adoption;
+mod history;
 mod idle;
 pub mod instructions;
 mod overhead;

@@ -12,6 +12,7 @@ use crate::shell::{self, cargo};
 pub fn run() -> Result<()> {
     setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, VALGRIND])?;
     bench::instructions::run(false)?;
+    loom()?;
     shell::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     if has_nextest() {
         shell::run(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))
@@ -19,6 +20,15 @@ pub fn run() -> Result<()> {
         println!("cargo-nextest is not installed; running with cargo test");
         shell::run(cargo().args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]))
     }
+}
+
+/// Goes through every order in which threads can meet in what takes no lock. Loom replaces the atomics of the whole build,
+/// which therefore lies apart.
+fn loom() -> Result<()> {
+    let mut cargo = cargo();
+    cargo.env("RUSTFLAGS", "--cfg loom").arg("test").args(["--quiet", "--release", "--target-dir"]);
+    cargo.arg(shell::root().join("target/loom"));
+    shell::run(cargo.args(["-p", "nkudo-metrics-core", "--test", "loom"]))
 }
 
 fn has_nextest() -> bool {

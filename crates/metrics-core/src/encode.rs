@@ -116,9 +116,19 @@ impl TextLines<'_> {
     }
 
     /// Puts an exemplar at the end of the line that was written last.
+    #[inline]
     fn exemplar(&mut self, slot: Option<&Slot>) {
-        let slot = slot.filter(|_| !self.is_older());
-        let Some(Taken { trace_id, value, at }) = slot.and_then(Slot::read) else { return };
+        // Hardly any cell has room for one.
+        if let Some(slot) = slot
+            && !self.is_older()
+        {
+            self.write_exemplar(slot);
+        }
+    }
+
+    #[cold]
+    fn write_exemplar(&mut self, slot: &Slot) {
+        let Some(Taken { trace_id, value, at }) = slot.read() else { return };
         self.out.pop();
         let mut label = String::new();
         self::label(exemplar::LABEL, &trace_id, &mut label);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Row, VMS};
+use super::{Row, VMS, history};
 use crate::agent::{Host, http_get, until, vm_id};
 use crate::interrupt;
 
@@ -21,6 +21,10 @@ const CPU_PERCENT_MAX: f64 = 0.5;
 
 pub(crate) fn measure(program: &Path) -> Result<Vec<Row>> {
     let mut host = Host::new(program)?;
+    host.start()?;
+    let scraped = until("a scrape", || host.scrape("/metrics").map(|(_, text)| text))?;
+    host.stop()?;
+    history::fill_a_day(&host, &scraped)?;
     host.start()?;
     for number in 0..VMS {
         host.apply(&host.create(&vm_id(number), &format!("idle-{number}")))?;
@@ -43,14 +47,14 @@ pub(crate) fn measure(program: &Path) -> Result<Vec<Row>> {
     let name = "node exporter";
     Ok(vec![
         Row::new(
-            "idle with 20 VMs: resident memory",
+            "idle with 20 VMs and a day of samples: resident memory",
             "MiB",
             agent_mib,
             Some((name, peer_mib)),
             Some(RESIDENT_MIB_MAX),
         ),
         Row::new(
-            "idle with 20 VMs: share of a core",
+            "idle with 20 VMs and a day of samples: share of a core",
             "%",
             agent_cpu,
             Some((name, peer_cpu)),
