@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nkudo_metrics_core::{Collector, Registry, SampleSink};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ struct Inner {
     board: Arc<Board>,
     failed: watch::Sender<Option<Failed>>,
     clock: fn() -> i64,
+    /// Of the components: their time may be paused in tests.
+    runtime: OnceLock<Handle>,
     state: Mutex<State>,
 }
 
@@ -47,6 +50,8 @@ struct Components(Arc<Inner>);
 impl Collector for Components {
     fn collect(&self, sink: &mut SampleSink<'_>) {
         let now = (self.0.clock)() as f64 / 1_000.0;
+        // A scrape asks on a thread of its own.
+        let _time = self.0.runtime.get().map(Handle::enter);
         self.0.state().watched.iter().for_each(|watched| metrics::sample(&watched.read(now), sink));
     }
 }
@@ -102,7 +107,14 @@ impl Supervisor {
         let metrics = Metrics::register(registry, prefix);
         let board = Arc::new(Board::new(clock, metrics.clone()));
         let failed = watch::Sender::new(None);
-        let inner = Arc::new(Inner { metrics, board, failed, clock, state: Mutex::default() });
+        let inner = Arc::new(Inner {
+            metrics,
+            board,
+            failed,
+            clock,
+            runtime: OnceLock::new(),
+            state: Mutex::default(),
+        });
         registry.collector(metrics::read_descs(prefix), Arc::new(Components(Arc::clone(&inner))));
         Self(inner)
     }
@@ -129,6 +141,7 @@ impl Supervisor {
         Fut: Future<Output = Result<(), ComponentError>> + Send + 'static,
     {
         let name = spec.name;
+        self.0.runtime.get_or_init(Handle::current);
         let handle = ComponentHandle { name, supervisor: self.clone() };
         let mut state = self.0.state();
         if state.ending {

@@ -4,6 +4,7 @@ mod bad_input;
 mod identity;
 mod kills;
 mod load;
+mod metrics;
 mod openapi;
 mod rounds;
 mod tenants;

@@ -97,3 +97,80 @@ async fn a_component_that_moves_messages_has_at_least_fifty_metrics() {
         assert!(found[&format!("app_component_{positive}")] > 0.0, "{positive}");
     }
 }
+
+/// What was other than zero at some time, by the name of the metric.
+#[derive(Default)]
+struct Written(BTreeSet<String>);
+
+impl Written {
+    fn look(&mut self, registry: &Registry) {
+        let written = registry.snapshot().into_iter().filter(|sample| sample.value != 0.0);
+        self.0.extend(written.map(|sample| {
+            let base = ["_count", "_sum", "_bucket"].iter().find_map(|end| sample.name.strip_suffix(end));
+            base.map_or(sample.name.clone(), str::to_owned)
+        }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_metric_is_written_by_something() {
+    let (registry, supervisor) = supervisor();
+    let mut written = Written::default();
+    // One that takes too little, fails, and is given up; asked by a check that hangs, and by one that fails.
+    let (sender, receiver) = supervisor.mailbox::<u64>("worker", 2);
+    let receiver = Arc::new(Mutex::new(receiver));
+    let hangs = Check::new("hangs", Duration::from_secs(3), std::future::pending);
+    let fails = Check::new("fails", Duration::from_secs(3), || async { Err("always".to_owned()) });
+    let spec = ComponentSpec::new("worker").with_check(hangs).with_check(fails);
+    supervisor.start(spec, move |context| {
+        let receiver = Arc::clone(&receiver);
+        async move {
+            let mut receiver = receiver.lock().await;
+            while let Some(message) = receiver.recv().await {
+                context.health.progress();
+                context.operations.ended(Operation::FileRead, message, Duration::from_millis(1), false);
+                context.health.error("message");
+                // It holds up its worker, and then leaves its mailbox alone.
+                tokio::time::advance(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_secs(15)).await;
+                if message > 1 {
+                    return Err(ComponentError::from(std::io::Error::other("two")));
+                }
+            }
+            Ok(())
+        }
+    });
+    tokio::task::yield_now().await;
+    sender.send(1).await.unwrap();
+    // Woken, and not run at once.
+    tokio::time::advance(Duration::from_millis(7)).await;
+    for message in 2..4 {
+        sender.send(message).await.unwrap();
+    }
+    assert!(sender.try_send(9).is_err(), "it is full");
+    for message in 4..9 {
+        written.look(&registry);
+        if tokio::time::timeout(Duration::from_secs(60), sender.send(message)).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        written.look(&registry);
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    written.look(&registry);
+    // One that is given up, one that is stopped, and a mailbox whose reader is gone.
+    supervisor.start(ComponentSpec::new("hopeless"), |_| async {
+        Err(ComponentError::hopeless(std::io::Error::other("no hope")))
+    });
+    let served = supervisor.start(ComponentSpec::new("server"), crate::serve);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    written.look(&registry);
+    assert!(served.stop(Duration::from_secs(1)).await);
+    let (closed, reader) = supervisor.mailbox::<u64>("closed", 1);
+    drop(reader);
+    assert!(closed.try_send(1).is_err());
+    written.look(&registry);
+    let all: BTreeSet<String> = metrics::descs("app_").iter().map(|desc| desc.name.to_string()).collect();
+    let never: Vec<&String> = all.difference(&written.0).collect();
+    assert_eq!(never, Vec::<&String>::new());
+}
