@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
@@ -12,9 +11,10 @@ use crate::closed::{ClosedFamily, ClosedLabelSet};
 use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Sample, SampleLines, TextLines};
 use crate::hot::{HotCounter, HotHistogram};
-use crate::labels::{LabelSet, LabelWriter};
+use crate::labels::{Identity, LabelSet, LabelWriter};
 use crate::lines::Lines;
-use crate::recent;
+use crate::owned;
+use crate::recent::{self, Stamp};
 use crate::series::{Entry, SeriesList, SharedEntry};
 
 /// A kind of cell that a family can hold.
@@ -146,13 +146,8 @@ struct Inner<L: LabelSet, C: Cell> {
     index: RwLock<Index<L, C>>,
     series: SeriesList<L, C>,
     refused: Counter,
-    /// Another one for each family of the process.
-    id: u64,
-    /// How often series were removed.
-    epoch: AtomicU64,
+    stamp: Stamp,
 }
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Index<L, C> {
@@ -189,8 +184,8 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
     pub(crate) fn new(desc: Desc, refused: Counter) -> Self {
         let own_values = C::own_values(&desc);
         let index = RwLock::new(Index { by_labels: HashSet::new(), cut: HashMap::new() });
-        let (id, epoch) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), AtomicU64::new(0));
-        Self(Arc::new(Inner { desc, own_values, index, series: SeriesList::default(), refused, id, epoch }))
+        let (series, stamp) = Default::default();
+        Self(Arc::new(Inner { desc, own_values, index, series, refused, stamp }))
     }
 
     /// The cell of these labels. Keep it where it is written often: looking it up takes a lock, though none that a
@@ -242,7 +237,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         let Some(ByLabels(entry)) = index.by_labels.take(labels) else { return false };
         self.forget_cut(&mut index.cut, labels);
         self.0.series.remove(&entry);
-        self.0.epoch.fetch_add(1, Ordering::Release);
+        self.0.stamp.renew();
         true
     }
 
@@ -257,7 +252,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
             }
             kept
         });
-        self.0.epoch.fetch_add(1, Ordering::Release);
+        self.0.stamp.renew();
     }
 
     /// The same family with all its series from now on, found by an index.
@@ -292,10 +287,19 @@ impl<L: LabelSet> Family<L, HotCounter> {
 
     #[inline]
     pub fn inc_by(&self, labels: &L, by: u64) {
+        let at_home = |identity: Identity| recent::cell(self.0.stamp.get(), &identity, L::names().len());
+        match labels.identity().and_then(at_home) {
+            Some(cell) => owned::add(cell, by),
+            None => self.inc_other(labels, by),
+        }
+    }
+
+    #[inline(never)]
+    fn inc_other(&self, labels: &L, by: u64) {
+        let stamp = self.0.stamp.get();
         match labels.identity() {
             Some(identity) => {
-                let epoch = self.0.epoch.load(Ordering::Acquire);
-                recent::inc_by(self.0.id, epoch, identity, by, || self.get(labels));
+                recent::inc_by(stamp, &identity, L::names().len(), by, || self.get(labels));
             }
             None => self.get(labels).inc_by(by),
         }

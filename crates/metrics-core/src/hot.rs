@@ -44,6 +44,11 @@ impl HotCounter {
         self.0.with(move |own| own.add(further, by), shared);
     }
 
+    /// See [`Key::own_cell`].
+    pub(crate) fn own_cell(&self) -> Option<&'static AtomicU64> {
+        self.0.own_cell()
+    }
+
     /// Adds up what every thread counted.
     pub fn get(&self) -> u64 {
         self.0.each(0).fold(0, u64::wrapping_add)

@@ -183,6 +183,7 @@ macro_rules! label_set {
         $vis struct $name { $($vis $field: $type),+ }
 
         impl $crate::LabelSet for $name {
+            #[inline]
             fn names() -> &'static [&'static str] {
                 &[$(stringify!($field)),+]
             }

@@ -10,6 +10,7 @@ use std::array;
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use crate::recent;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering};
 
 mod process;
@@ -67,6 +68,7 @@ impl Drop for Tenure {
         // What later destructors of the thread count goes to the shared cells. Under loom the chunks are gone by now.
         let is_forgotten = CHUNKS.try_with(|chunks| chunks.iter().for_each(|chunk| chunk.set(None)));
         debug_assert!(is_forgotten.is_ok() || cfg!(loom), "an array of cells has no destructor");
+        recent::forget();
         locked(self.office).idle.push(self.slab);
     }
 }
@@ -204,8 +206,7 @@ pub(crate) struct Own<'c>(&'c Chunk, Place);
 impl Own<'_> {
     #[inline]
     pub(crate) fn add(&self, offset: usize, by: u64) {
-        let cell = self.0.cell(self.1, offset);
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+        add(self.0.cell(self.1, offset), by);
     }
 
     #[inline]
@@ -216,7 +217,19 @@ impl Own<'_> {
     }
 }
 
+/// Adds to a cell of this thread.
+#[inline]
+pub(crate) fn add(cell: &AtomicU64, by: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
 impl Key {
+    /// This thread's cell, where it has written to some near it; its own until [`recent::forget`], as long as the block.
+    pub(crate) fn own_cell(&self) -> Option<&'static AtomicU64> {
+        let chunk = CHUNKS.with(|chunks| chunks.get(self.place.chunk())?.get())?;
+        Some(chunk.cell(self.place, 0))
+    }
+
     /// Adds to this thread's cells, or by `shared` to the shared ones where the thread has none.
     #[inline]
     pub(crate) fn with(&self, own: impl FnOnce(Own<'_>), shared: impl FnOnce(&[AtomicU64])) {
