@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::hot::bucket;
+use crate::scale::Scale;
 
 /// A count that grows. Past 2⁶⁴ it starts over, which readers of counters know how to read.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +87,7 @@ pub struct Histogram(Arc<Buckets>);
 
 #[derive(Debug)]
 struct Buckets {
-    bounds: &'static [f64],
+    scale: &'static Scale,
     /// One for each bound and one above them all; not cumulative.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
@@ -97,7 +97,7 @@ impl Histogram {
     /// A histogram with these ascending upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Buckets { bounds, counts, sum: AtomicU64::new(0) }))
+        Self(Arc::new(Buckets { scale: Scale::of(bounds), counts, sum: AtomicU64::new(0) }))
     }
 
     /// Counts an observation; one that is not a number is ignored. An infinite one is in the first or the last bucket and
@@ -106,7 +106,7 @@ impl Histogram {
         if value.is_nan() {
             return;
         }
-        let index = bucket(self.0.bounds, value);
+        let index = self.0.scale.bucket(value);
         self.0.counts[index].fetch_add(1, Ordering::Relaxed);
         add(&self.0.sum, value);
     }
@@ -125,8 +125,12 @@ impl Histogram {
         cumulative(self.bounds(), |bucket| self.in_bucket(bucket))
     }
 
+    pub(crate) fn scale(&self) -> &'static Scale {
+        self.0.scale
+    }
+
     pub(crate) fn bounds(&self) -> &'static [f64] {
-        self.0.bounds
+        self.0.scale.bounds()
     }
 
     pub(crate) fn in_bucket(&self, bucket: usize) -> u64 {

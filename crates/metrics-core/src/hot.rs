@@ -5,6 +5,7 @@
 
 use crate::cell::cumulative;
 use crate::owned::{Block, Key};
+use crate::scale::Scale;
 use crate::sync::{AtomicU64, Ordering, add};
 
 /// A count that grows, for places where even a shared atomic is too slow: with several threads on one counter it costs
@@ -55,18 +56,22 @@ impl HotCounter {
     }
 }
 
+/// Places in the cells of a histogram.
+const SUM: usize = 0;
+const COUNTS: usize = 1;
+
 /// Observations counted in buckets, with their sum, for places where many threads observe at once.
 #[derive(Debug, Clone)]
 pub struct HotHistogram {
-    bounds: &'static [f64],
-    /// A count for each bound, one above them all, and the sum.
+    scale: &'static Scale,
+    /// The sum, a count for each bound, and one above them all.
     cells: Key,
 }
 
 impl HotHistogram {
     /// A histogram with these ascending upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, cells: Block::key(&Block::new(bounds.len() + 2)) }
+        Self { scale: Scale::of(bounds), cells: Block::key(&Block::new(bounds.len() + 2)) }
     }
 
     /// Counts an observation as [`Histogram::observe`](crate::Histogram::observe) does.
@@ -75,15 +80,16 @@ impl HotHistogram {
         if value.is_nan() {
             return;
         }
-        let (bucket, sum) = (bucket(self.bounds, value), self.bounds.len() + 1);
+        let count = COUNTS + self.scale.bucket(value);
         let shared = move |cells: &[AtomicU64]| {
-            cells[bucket].fetch_add(1, Ordering::Relaxed);
-            add(&cells[sum], value);
+            cells[count].fetch_add(1, Ordering::Relaxed);
+            add(&cells[SUM], value);
         };
         self.cells.with(
             move |own| {
-                own.add(bucket, 1);
-                own.add_float(sum, value);
+                // The sum waits for the one before; the count, whose cell is known last, makes it wait for nothing else.
+                own.add_float(SUM, value);
+                own.add(count, 1);
             },
             shared,
         );
@@ -91,37 +97,29 @@ impl HotHistogram {
 
     /// Observations so far.
     pub fn count(&self) -> u64 {
-        (0..=self.bounds.len()).map(|bucket| self.in_bucket(bucket)).sum()
+        (0..=self.bounds().len()).map(|bucket| self.in_bucket(bucket)).sum()
     }
 
     pub fn sum(&self) -> f64 {
-        self.cells.each(self.bounds.len() + 1).map(f64::from_bits).sum()
+        self.cells.each(SUM).map(f64::from_bits).sum()
     }
 
     /// Each bound with the observations up to it, infinity last; and so their number.
     pub fn cumulative(&self) -> Vec<(f64, u64)> {
-        cumulative(self.bounds, |bucket| self.in_bucket(bucket))
+        cumulative(self.bounds(), |bucket| self.in_bucket(bucket))
     }
 
+    pub(crate) fn scale(&self) -> &'static Scale {
+        self.scale
+    }
+
+    #[inline]
     pub(crate) fn bounds(&self) -> &'static [f64] {
-        self.bounds
+        self.scale.bounds()
     }
 
     pub(crate) fn in_bucket(&self, bucket: usize) -> u64 {
-        self.cells.each(bucket).sum()
-    }
-}
-
-/// Few bounds are compared one and all, which the processor does at once and without a branch to guess.
-const SCANNED_MAX: usize = 32;
-
-/// The index of the first bound that is not below the value.
-#[inline]
-pub(crate) fn bucket(bounds: &[f64], value: f64) -> usize {
-    if bounds.len() > SCANNED_MAX {
-        bounds.partition_point(|bound| *bound < value)
-    } else {
-        bounds.iter().map(|bound| usize::from(*bound < value)).sum()
+        self.cells.each(COUNTS + bucket).sum()
     }
 }
 
@@ -241,13 +239,5 @@ mod tests {
         histogram.observe(f64::NAN);
         assert_eq!((histogram.count(), histogram.sum()), (2, 10.5));
         assert_eq!((histogram.cumulative()[2].1, histogram.cumulative()[3].1), (0, 1));
-    }
-
-    #[test]
-    fn the_two_ways_to_a_bucket_agree() {
-        let bounds = [0.005, 0.01, 0.5, 1.0, 2.5];
-        for value in [f64::NEG_INFINITY, -1.0, 0.0, 0.005, 0.006, 1.0, 2.5, 2.6, f64::INFINITY] {
-            assert_eq!(bucket(&bounds, value), bounds.partition_point(|bound| *bound < value), "{value}");
-        }
     }
 }

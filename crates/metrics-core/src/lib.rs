@@ -51,6 +51,7 @@ mod own;
 mod owned;
 mod recent;
 mod registry;
+mod scale;
 mod series;
 mod sketch;
 mod states;

@@ -234,27 +234,23 @@ impl Key {
     #[inline]
     pub(crate) fn with(&self, own: impl FnOnce(Own<'_>), shared: impl FnOnce(&[AtomicU64])) {
         let chunk = CHUNKS.with(|chunks| chunks.get(self.place.chunk())?.get());
-        match chunk {
+        match chunk.or_else(|| self.first()) {
             Some(chunk) => own(Own(chunk, self.place)),
-            None => self.first(own, shared),
+            None => shared(&self.block.shared[self.first..]),
         }
     }
 
-    /// A thread's first write to a chunk, or a write where it has none.
+    /// At a thread's first write to a chunk, or at a write where it has none.
     #[cold]
-    fn first(&self, own: impl FnOnce(Own<'_>), shared: impl FnOnce(&[AtomicU64])) {
+    fn first(&self) -> Option<&'static Chunk> {
         let index = self.place.chunk();
         let made = TENURE.try_with(|tenure| {
             let slab: &'static Slab = tenure.slab;
             Some(slab.chunks.get(index)?.get_or_init(|| Box::new(Chunk::new())).as_ref())
         });
-        match made.ok().flatten() {
-            Some(chunk) => {
-                CHUNKS.with(|chunks| chunks[index].set(Some(chunk)));
-                own(Own(chunk, self.place));
-            }
-            None => shared(&self.block.shared[self.first..]),
-        }
+        let chunk = made.ok().flatten()?;
+        CHUNKS.with(|chunks| chunks[index].set(Some(chunk)));
+        Some(chunk)
     }
 
     /// A cell's value in every thread, living or not.

@@ -6,7 +6,7 @@ use crate::cell::{Counter, FloatCounter, Histogram};
 use crate::desc::{Desc, MetricKind};
 use crate::exemplar::{Exemplar, Slot};
 use crate::family::Cell;
-use crate::hot::{HotCounter, HotHistogram, bucket};
+use crate::hot::{HotCounter, HotHistogram};
 use crate::lines::Lines;
 
 /// A counter or a histogram with the last exemplar of the counter, or of each bucket. OpenMetrics exposes them, the older
@@ -115,7 +115,7 @@ macro_rules! traced_histograms {
             pub fn observe(&self, value: f64, exemplar: Option<Exemplar<'_>>) {
                 self.cell.observe(value);
                 if exemplar.is_some() && !value.is_nan() {
-                    self.keep(bucket(self.cell.bounds(), value), value, exemplar);
+                    self.keep(self.cell.scale().bucket(value), value, exemplar);
                 }
             }
         }
