@@ -287,21 +287,20 @@ impl<L: LabelSet> Family<L, HotCounter> {
 
     #[inline]
     pub fn inc_by(&self, labels: &L, by: u64) {
-        let at_home = |identity: Identity| recent::cell(self.0.stamp.get(), &identity, L::names().len());
-        match labels.identity().and_then(at_home) {
+        let stamp = self.0.stamp.get();
+        let remembered = |identity: Identity| recent::cell(stamp, &identity, L::names().len());
+        match labels.identity().and_then(remembered) {
             Some(cell) => owned::add(cell, by),
-            None => self.inc_other(labels, by),
+            None => self.inc_other(stamp, labels, by),
         }
     }
 
     #[inline(never)]
-    fn inc_other(&self, labels: &L, by: u64) {
-        let stamp = self.0.stamp.get();
-        match labels.identity() {
-            Some(identity) => {
-                recent::inc_by(stamp, &identity, L::names().len(), by, || self.get(labels));
-            }
-            None => self.get(labels).inc_by(by),
+    fn inc_other(&self, stamp: u64, labels: &L, by: u64) {
+        let counter = self.get(labels);
+        counter.inc_by(by);
+        if let Some(identity) = labels.identity() {
+            recent::remember(stamp, &identity, L::names().len(), counter);
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hot::HotCounter;
 use crate::labels::Identity;
-use crate::owned;
 
 /// Counters that a thread remembers: 16 KiB of them, from the first on.
 const HOMES: usize = 128;
@@ -62,40 +61,16 @@ thread_local! {
     static RECENT: Recent = Recent::new();
 }
 
-/// This thread's cell of the counter of these labels, of which there are `count`, where it is at home.
+/// This thread's cell of the counter of these labels, of which there are `count`, where the thread remembers it.
 #[inline]
 pub(crate) fn cell(stamp: u64, labels: &Identity, count: usize) -> Option<&'static AtomicU64> {
     let home = home(stamp, labels, count);
-    let at_home = |recent: &Recent| {
-        let slot = &recent.slots[home];
-        slot.is(stamp, labels, count).then(|| slot.cell.get())
+    let near = |recent: &Recent| {
+        let mut reach = recent.slots[home..home + REACH].iter();
+        reach.find(|slot| slot.is(stamp, labels, count)).map(|slot| slot.cell.get())
     };
     // A thread in its last moments remembers nothing.
-    RECENT.try_with(at_home).ok().flatten()
-}
-
-/// Adds to the counter of labels that are not at home; `find` looks it up where the thread does not remember it at all.
-pub(crate) fn inc_by(
-    stamp: u64,
-    labels: &Identity,
-    count: usize,
-    by: u64,
-    find: impl FnOnce() -> HotCounter,
-) {
-    let home = home(stamp, labels, count);
-    // What did not find room at home is not far.
-    let near = |recent: &Recent| {
-        let reach = &recent.slots[home + 1..home + REACH];
-        reach.iter().find(|slot| slot.is(stamp, labels, count)).map(|slot| slot.cell.get())
-    };
-    match RECENT.try_with(near).ok().flatten() {
-        Some(cell) => owned::add(cell, by),
-        None => {
-            let counter = find();
-            counter.inc_by(by);
-            remember(home, stamp, labels, counter);
-        }
-    }
+    RECENT.try_with(near).ok().flatten()
 }
 
 /// A thread that gives its cells away counts to none of them from here on.
@@ -104,9 +79,11 @@ pub(crate) fn forget() {
     RECENT.try_with(|recent| recent.slots.iter().for_each(|slot| slot.stamp.set(0))).unwrap_or_default();
 }
 
+/// The thread has counted with this counter.
 #[cold]
-fn remember(home: usize, stamp: u64, labels: &Identity, counter: HotCounter) {
+pub(crate) fn remember(stamp: u64, labels: &Identity, count: usize, counter: HotCounter) {
     let Some(cell) = counter.own_cell() else { return };
+    let home = home(stamp, labels, count);
     let before = RECENT.try_with(|recent| {
         let reach = &recent.slots[home..home + REACH];
         let slot = reach.iter().find(|slot| slot.stamp.get() == 0).unwrap_or_else(|| {
