@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::scale::Scale;
+use crate::scale::{COUNTS, SUM, Scale};
 
 /// A count that grows. Past 2⁶⁴ it starts over, which readers of counters know how to read.
 #[derive(Debug, Clone, Default)]
@@ -83,21 +83,17 @@ impl Gauge {
 
 /// Observations counted in buckets, with their sum.
 #[derive(Debug, Clone)]
-pub struct Histogram(Arc<Buckets>);
-
-#[derive(Debug)]
-struct Buckets {
+pub struct Histogram {
     scale: &'static Scale,
-    /// One for each bound and one above them all; not cumulative.
-    counts: Box<[AtomicU64]>,
-    sum: AtomicU64,
+    /// As [`SUM`] and [`COUNTS`] say.
+    cells: Arc<[AtomicU64]>,
 }
 
 impl Histogram {
     /// A histogram with these ascending upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
-        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Buckets { scale: Scale::of(bounds), counts, sum: AtomicU64::new(0) }))
+        let scale = Scale::of(bounds);
+        Self { scale, cells: (0..scale.cells()).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// Counts an observation; one that is not a number is ignored. An infinite one is in the first or the last bucket and
@@ -106,18 +102,17 @@ impl Histogram {
         if value.is_nan() {
             return;
         }
-        let index = self.0.scale.bucket(value);
-        self.0.counts[index].fetch_add(1, Ordering::Relaxed);
-        add(&self.0.sum, value);
+        self.cells[COUNTS + self.scale.bucket(value)].fetch_add(1, Ordering::Relaxed);
+        add(&self.cells[SUM], value);
     }
 
     /// Observations so far.
     pub fn count(&self) -> u64 {
-        self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        self.cells[COUNTS..].iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     pub fn sum(&self) -> f64 {
-        f64::from_bits(self.0.sum.load(Ordering::Relaxed))
+        f64::from_bits(self.cells[SUM].load(Ordering::Relaxed))
     }
 
     /// Each bound with the observations up to it, infinity last; and so their number.
@@ -125,16 +120,24 @@ impl Histogram {
         cumulative(self.bounds(), |bucket| self.in_bucket(bucket))
     }
 
+    pub(crate) fn of(scale: &'static Scale, cells: Arc<[AtomicU64]>) -> Self {
+        Self { scale, cells }
+    }
+
+    pub(crate) fn cells(&self) -> &Arc<[AtomicU64]> {
+        &self.cells
+    }
+
     pub(crate) fn scale(&self) -> &'static Scale {
-        self.0.scale
+        self.scale
     }
 
     pub(crate) fn bounds(&self) -> &'static [f64] {
-        self.0.scale.bounds()
+        self.scale.bounds()
     }
 
     pub(crate) fn in_bucket(&self, bucket: usize) -> u64 {
-        self.0.counts[bucket].load(Ordering::Relaxed)
+        self.cells[COUNTS + bucket].load(Ordering::Relaxed)
     }
 }
 

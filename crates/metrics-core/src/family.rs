@@ -1,9 +1,10 @@
 //! Cells of one metric, one for each set of label values.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
@@ -15,6 +16,7 @@ use crate::labels::{Identity, LabelSet, LabelWriter};
 use crate::lines::Lines;
 use crate::owned;
 use crate::recent::{self, Stamp};
+use crate::scale::Scale;
 use crate::series::{Entry, SeriesList, SharedEntry};
 
 /// A kind of cell that a family can hold.
@@ -22,6 +24,17 @@ pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
     /// The kind of metric that it is a cell of.
     #[doc(hidden)]
     const KIND: MetricKind;
+    /// What each series keeps of it, and what all series of a family have in common: together they are a cell.
+    #[doc(hidden)]
+    type Kept: Send + Sync + fmt::Debug + 'static;
+    #[doc(hidden)]
+    type Common: Send + Sync + fmt::Debug + 'static;
+    #[doc(hidden)]
+    fn common(desc: &Desc) -> Self::Common;
+    #[doc(hidden)]
+    fn keep(&self) -> Self::Kept;
+    #[doc(hidden)]
+    fn kept<'k>(kept: &'k Self::Kept, common: &Self::Common) -> Cow<'k, Self>;
     /// The rule of this kind of cell that the description breaks, if any.
     #[doc(hidden)]
     fn fault(_desc: &Desc) -> Option<&'static str> {
@@ -43,8 +56,28 @@ pub trait Cell: Clone + Send + Sync + fmt::Debug + 'static {
     fn write(&self, lines: &mut dyn Lines);
 }
 
+/// Of a cell that a series keeps as it is.
+macro_rules! kept_whole {
+    () => {
+        type Kept = Self;
+        type Common = ();
+
+        fn common(_desc: &Desc) {}
+
+        fn keep(&self) -> Self {
+            self.clone()
+        }
+
+        fn kept<'k>(kept: &'k Self, _common: &()) -> std::borrow::Cow<'k, Self> {
+            std::borrow::Cow::Borrowed(kept)
+        }
+    };
+}
+pub(crate) use kept_whole;
+
 impl Cell for Counter {
     const KIND: MetricKind = MetricKind::Counter;
+    kept_whole!();
 
     fn make(_desc: &Desc) -> Self {
         Self::default()
@@ -57,6 +90,7 @@ impl Cell for Counter {
 
 impl Cell for HotCounter {
     const KIND: MetricKind = MetricKind::Counter;
+    kept_whole!();
 
     fn make(_desc: &Desc) -> Self {
         Self::default()
@@ -73,6 +107,7 @@ impl Cell for HotCounter {
 
 impl Cell for FloatCounter {
     const KIND: MetricKind = MetricKind::Counter;
+    kept_whole!();
 
     fn make(_desc: &Desc) -> Self {
         Self::default()
@@ -85,6 +120,7 @@ impl Cell for FloatCounter {
 
 impl Cell for Gauge {
     const KIND: MetricKind = MetricKind::Gauge;
+    kept_whole!();
 
     fn make(_desc: &Desc) -> Self {
         Self::default()
@@ -97,6 +133,20 @@ impl Cell for Gauge {
 
 impl Cell for Histogram {
     const KIND: MetricKind = MetricKind::Histogram;
+    type Kept = Arc<[AtomicU64]>;
+    type Common = &'static Scale;
+
+    fn common(desc: &Desc) -> &'static Scale {
+        Scale::of(desc.buckets)
+    }
+
+    fn keep(&self) -> Arc<[AtomicU64]> {
+        Arc::clone(self.cells())
+    }
+
+    fn kept<'k>(kept: &'k Arc<[AtomicU64]>, common: &&'static Scale) -> Cow<'k, Self> {
+        Cow::Owned(Self::of(common, Arc::clone(kept)))
+    }
 
     fn own_values(desc: &Desc) -> Box<[Box<str>]> {
         encode::bounds(desc.buckets)
@@ -113,6 +163,7 @@ impl Cell for Histogram {
 
 impl Cell for HotHistogram {
     const KIND: MetricKind = MetricKind::Histogram;
+    kept_whole!();
 
     fn own_values(desc: &Desc) -> Box<[Box<str>]> {
         encode::bounds(desc.buckets)
@@ -142,39 +193,41 @@ struct Inner<L: LabelSet, C: Cell> {
     desc: Desc,
     /// See [`Cell::own_values`].
     own_values: Box<[Box<str>]>,
+    /// See [`Cell::Common`].
+    common: C::Common,
     /// For those who look a series up or change which there are; never for a scrape.
     index: RwLock<Index<L, C>>,
-    series: SeriesList<L, C>,
+    series: SeriesList<L, C::Kept>,
     refused: Counter,
     stamp: Stamp,
 }
 
 #[derive(Debug)]
-struct Index<L, C> {
-    by_labels: HashSet<ByLabels<L, C>>,
+struct Index<L, C: Cell> {
+    by_labels: HashSet<ByLabels<L, C::Kept>>,
     /// Series whose labels were cut, so that two sets may have become one.
     cut: HashMap<Box<str>, C>,
 }
 
 /// An entry that is found by its labels.
 #[derive(Debug)]
-struct ByLabels<L, C>(SharedEntry<L, C>);
+struct ByLabels<L, K>(SharedEntry<L, K>);
 
-impl<L: Hash, C> Hash for ByLabels<L, C> {
+impl<L: Hash, K> Hash for ByLabels<L, K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.labels.hash(state);
     }
 }
 
-impl<L: PartialEq, C> PartialEq for ByLabels<L, C> {
+impl<L: PartialEq, K> PartialEq for ByLabels<L, K> {
     fn eq(&self, other: &Self) -> bool {
         self.0.labels == other.0.labels
     }
 }
 
-impl<L: Eq, C> Eq for ByLabels<L, C> {}
+impl<L: Eq, K> Eq for ByLabels<L, K> {}
 
-impl<L, C> Borrow<L> for ByLabels<L, C> {
+impl<L, K> Borrow<L> for ByLabels<L, K> {
     fn borrow(&self) -> &L {
         &self.0.labels
     }
@@ -184,23 +237,27 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
     pub(crate) fn new(desc: Desc, refused: Counter) -> Self {
         let own_values = C::own_values(&desc);
         let index = RwLock::new(Index { by_labels: HashSet::new(), cut: HashMap::new() });
-        let (series, stamp) = Default::default();
-        Self(Arc::new(Inner { desc, own_values, index, series, refused, stamp }))
+        let (common, series, stamp) = (C::common(&desc), SeriesList::default(), Stamp::default());
+        Self(Arc::new(Inner { desc, own_values, common, index, series, refused, stamp }))
     }
 
     /// The cell of these labels. Keep it where it is written often: looking it up takes a lock, though none that a
     /// scrape takes. Past the bound a cell that nobody reads is given, and counted.
     pub fn get(&self, labels: &L) -> C {
         let index = self.0.index.read().unwrap_or_else(PoisonError::into_inner);
-        let known = index.by_labels.get(labels).map(|known| known.0.cell.clone());
+        let known = index.by_labels.get(labels).map(|known| self.cell(&known.0));
         drop(index);
         known.unwrap_or_else(|| self.add(labels, C::make))
+    }
+
+    fn cell(&self, entry: &Entry<L, C::Kept>) -> C {
+        C::kept(&entry.cell, &self.0.common).into_owned()
     }
 
     fn add(&self, labels: &L, make: impl FnOnce(&Desc) -> C) -> C {
         let mut index = self.write();
         if let Some(known) = index.by_labels.get(labels) {
-            return known.0.cell.clone();
+            return self.cell(&known.0);
         }
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         let (text, was_cut) = writer.text_of(labels);
@@ -215,7 +272,7 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
         if was_cut {
             index.cut.insert(Box::from(text), cell.clone());
         }
-        let entry = Entry::new(labels.clone(), cell.clone());
+        let entry = Entry::new(labels.clone(), cell.keep());
         self.0.series.push(entry.clone());
         index.by_labels.insert(ByLabels(entry));
         cell
@@ -323,14 +380,24 @@ impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         self.0.series.each(|entry| {
             let (labels, _) = writer.text_of(&entry.labels);
-            entry.cell.write(&mut TextLines { format, name, labels, own_values, out: &mut *out });
+            C::kept(&entry.cell, &self.0.common).write(&mut TextLines {
+                format,
+                name,
+                labels,
+                own_values,
+                out: &mut *out,
+            });
         });
     }
 
     fn samples(&self, out: &mut Vec<Sample>) {
         self.0.series.each(|entry| {
             let values = LabelWriter::values_of(&entry.labels);
-            entry.cell.write(&mut SampleLines { desc: &self.0.desc, values: &values, out: &mut *out });
+            C::kept(&entry.cell, &self.0.common).write(&mut SampleLines {
+                desc: &self.0.desc,
+                values: &values,
+                out: &mut *out,
+            });
         });
     }
 }

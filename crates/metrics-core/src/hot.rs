@@ -5,7 +5,7 @@
 
 use crate::cell::cumulative;
 use crate::owned::{Block, Key};
-use crate::scale::Scale;
+use crate::scale::{COUNTS, SUM, Scale};
 use crate::sync::{AtomicU64, Ordering, add};
 
 /// A count that grows, for places where even a shared atomic is too slow: with several threads on one counter it costs
@@ -56,22 +56,19 @@ impl HotCounter {
     }
 }
 
-/// Places in the cells of a histogram.
-const SUM: usize = 0;
-const COUNTS: usize = 1;
-
 /// Observations counted in buckets, with their sum, for places where many threads observe at once.
 #[derive(Debug, Clone)]
 pub struct HotHistogram {
     scale: &'static Scale,
-    /// The sum, a count for each bound, and one above them all.
+    /// As [`SUM`] and [`COUNTS`] say.
     cells: Key,
 }
 
 impl HotHistogram {
     /// A histogram with these ascending upper bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { scale: Scale::of(bounds), cells: Block::key(&Block::new(bounds.len() + 2)) }
+        let scale = Scale::of(bounds);
+        Self { scale, cells: Block::key(&Block::new(scale.cells())) }
     }
 
     /// Counts an observation as [`Histogram::observe`](crate::Histogram::observe) does.

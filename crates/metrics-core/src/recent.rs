@@ -1,10 +1,11 @@
 //! For each thread: where it counts for the labels that it used last, found without a lock and without a hash of text.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64 as Plain, Ordering};
 
 use crate::hot::HotCounter;
 use crate::labels::Identity;
+use crate::sync::AtomicU64;
 
 /// Counters that a thread remembers: 16 KiB of them, from the first on.
 const HOMES: usize = 128;
@@ -14,14 +15,14 @@ const REACH: usize = 4;
 
 /// What a family is known by until one of its series is removed; no two families ever have the same.
 #[derive(Debug)]
-pub(crate) struct Stamp(AtomicU64);
+pub(crate) struct Stamp(Plain);
 
 /// Zero is that of an empty slot.
-static NEXT_STAMP: AtomicU64 = AtomicU64::new(1);
+static NEXT_STAMP: Plain = Plain::new(1);
 
 impl Default for Stamp {
     fn default() -> Self {
-        Self(AtomicU64::new(NEXT_STAMP.fetch_add(1, Ordering::Relaxed)))
+        Self(Plain::new(NEXT_STAMP.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -55,7 +56,17 @@ struct Recent {
 }
 
 /// In slots that are empty.
-static NOBODYS: AtomicU64 = AtomicU64::new(0);
+#[cfg(not(loom))]
+fn nobodys() -> &'static AtomicU64 {
+    static NOBODYS: AtomicU64 = AtomicU64::new(0);
+    &NOBODYS
+}
+
+/// Models know no statics, and nothing of this file.
+#[cfg(loom)]
+fn nobodys() -> &'static AtomicU64 {
+    Box::leak(Box::new(AtomicU64::new(0)))
+}
 
 thread_local! {
     static RECENT: Recent = Recent::new();
@@ -112,10 +123,10 @@ fn home(stamp: u64, labels: &Identity, count: usize) -> usize {
 }
 
 impl Slot {
-    fn empty() -> Self {
+    fn empty(nobodys: &'static AtomicU64) -> Self {
         Self {
             stamp: Cell::new(0),
-            cell: Cell::new(&NOBODYS),
+            cell: Cell::new(nobodys),
             labels: Default::default(),
             held: Cell::new(None),
         }
@@ -136,7 +147,8 @@ impl Slot {
 
 impl Recent {
     fn new() -> Self {
-        let slots: Box<[Slot]> = (0..HOMES + REACH - 1).map(|_| Slot::empty()).collect();
+        let nobodys = nobodys();
+        let slots: Box<[Slot]> = (0..HOMES + REACH - 1).map(|_| Slot::empty(nobodys)).collect();
         let slots = slots.try_into().unwrap_or_else(|_| unreachable!("there are as many slots as asked for"));
         Self { slots, next: Cell::new(0) }
     }

@@ -16,8 +16,13 @@ const TELLING: u32 = 6;
 /// guess.
 const SCANNED_MAX: usize = 32;
 
+/// Where a histogram has its sum among its cells, and from where on the counts of its buckets: one for each bound and one
+/// above them all, not cumulative.
+pub(crate) const SUM: usize = 0;
+pub(crate) const COUNTS: usize = 1;
+
 /// One for each set of bounds in the program, forever: cells keep a plain reference.
-pub(crate) struct Scale {
+pub struct Scale {
     bounds: &'static [f64],
     steps: Option<Steps>,
 }
@@ -54,6 +59,11 @@ impl Scale {
     #[inline]
     pub(crate) fn bounds(&self) -> &'static [f64] {
         self.bounds
+    }
+
+    /// How many cells a histogram has.
+    pub(crate) fn cells(&self) -> usize {
+        COUNTS + self.bounds.len() + 1
     }
 
     /// The index of the first bound that is not below the value, which is a number.

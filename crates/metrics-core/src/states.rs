@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::closed::ClosedValue;
 use crate::desc::{Desc, MetricKind};
 use crate::encode;
-use crate::family::Cell;
+use crate::family::{Cell, kept_whole};
 use crate::lines::Lines;
 
 /// Most states of a set: each is a bit of one number, so that a scrape sees all of them at one moment.
@@ -24,6 +24,7 @@ pub struct Info;
 
 impl Cell for Info {
     const KIND: MetricKind = MetricKind::Info;
+    kept_whole!();
 
     fn make(_desc: &Desc) -> Self {
         Self
@@ -101,6 +102,7 @@ macro_rules! state_cells {
 
         impl<S: ClosedValue> Cell for $cell<S> {
             const KIND: MetricKind = MetricKind::StateSet;
+            kept_whole!();
 
             fn fault(_desc: &Desc) -> Option<&'static str> {
                 fault::<S>()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::cell::add;
 use crate::desc::{Desc, MetricKind};
-use crate::family::Cell;
+use crate::family::{Cell, kept_whole};
 use crate::lines::Lines;
 use crate::sketch::{CHUNKS, Counts, Sketch, quantile};
 
@@ -170,6 +170,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 impl Cell for Summary {
     const KIND: MetricKind = MetricKind::Summary;
+    kept_whole!();
 
     fn fault(desc: &Desc) -> Option<&'static str> {
         desc.quantiles.is_empty().then_some("a summary that is written to says of which quantiles")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{Counter, FloatCounter, Histogram};
 use crate::desc::{Desc, MetricKind};
 use crate::exemplar::{Exemplar, Slot};
-use crate::family::Cell;
+use crate::family::{Cell, kept_whole};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::lines::Lines;
 
@@ -72,6 +72,7 @@ macro_rules! traced_counters {
 
         impl Cell for Traced<$cell> {
             const KIND: MetricKind = MetricKind::Counter;
+            kept_whole!();
 
             fn make(desc: &Desc) -> Self {
                 Self::with_slots(<$cell>::make(desc), 1)
@@ -97,6 +98,7 @@ impl Traced<FloatCounter> {
 
 impl Cell for Traced<FloatCounter> {
     const KIND: MetricKind = MetricKind::Counter;
+    kept_whole!();
 
     fn make(desc: &Desc) -> Self {
         Self::with_slots(FloatCounter::make(desc), 1)
@@ -122,6 +124,7 @@ macro_rules! traced_histograms {
 
         impl Cell for Traced<$cell> {
             const KIND: MetricKind = MetricKind::Histogram;
+            kept_whole!();
 
             fn own_values(desc: &Desc) -> Box<[Box<str>]> {
                 <$cell>::own_values(desc)
