@@ -42,6 +42,7 @@ mod desc;
 mod encode;
 mod exemplar;
 mod family;
+mod foreign;
 mod gather;
 mod hot;
 mod interop;

@@ -14,7 +14,8 @@ use crate::collect::{Collector, Series};
 use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Sample, SampleLines, TextLines};
 use crate::family::{Cell, Family, ReadFamily};
-use crate::gather::{Guarded, gather};
+use crate::foreign::{self, Foreign};
+use crate::gather::{Failure, Guarded, gather};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 use crate::own::Own;
@@ -40,6 +41,7 @@ struct Inner {
     /// Every name of a family or a sample that is in use. Held by who registers.
     taken_names: Mutex<HashSet<String>>,
     own: Arc<Own>,
+    foreign: ArcSwap<Vec<Arc<Foreign>>>,
     collector_deadline: Duration,
     /// Held by who asks collectors: nobody but scrapes.
     gathering: Mutex<()>,
@@ -93,6 +95,7 @@ impl Registry {
             sources: ArcSwap::default(),
             taken_names: Mutex::default(),
             own: Arc::default(),
+            foreign: ArcSwap::default(),
             collector_deadline: deadline,
             gathering: Mutex::default(),
         }))
@@ -239,7 +242,37 @@ impl Registry {
         self.0.sources.store(Arc::new(sources));
     }
 
-    /// Every family's description, by name.
+    /// Exposes the metrics of a registry of prometheus-client too, after ours and in its order. What it exposes now and
+    /// later must have other names than ours; so must what is registered here afterwards.
+    ///
+    /// # Panics
+    /// When one of its names is taken.
+    pub fn include(&self, registry: Arc<prometheus_client::registry::Registry>) {
+        let foreign = Arc::new(Foreign(registry));
+        let names = foreign::names(&foreign.text().unwrap_or_default());
+        let mut taken_names = self.0.taken_names.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in &names {
+            assert!(!taken_names.contains(name), "{name} is registered here and in the registry to include");
+        }
+        taken_names.extend(names);
+        let mut all = Vec::clone(&self.0.foreign.load());
+        all.push(foreign);
+        self.0.foreign.store(Arc::new(all));
+    }
+
+    /// What included registries expose now; one that fails is counted and left out.
+    fn foreign_texts(&self) -> Vec<String> {
+        let text = |foreign: &Arc<Foreign>| {
+            let text = foreign.text();
+            if text.is_none() {
+                self.0.own.failed("prometheus_client", Failure::Panic);
+            }
+            text
+        };
+        self.0.foreign.load().iter().filter_map(text).collect()
+    }
+
+    /// Every family's description, by name; those of included registries have none.
     pub fn descs(&self) -> Vec<Desc> {
         let sources = self.0.sources.load();
         sources.order.iter().map(|(at, family)| sources.all[*at].descs()[*family].clone()).collect()
@@ -320,6 +353,9 @@ impl Registry {
                 }
             }
         }
+        for text in self.foreign_texts() {
+            foreign::append(format, &text, out);
+        }
         encode::end(format, out);
     }
 
@@ -339,6 +375,7 @@ impl Registry {
                 }
             }
         }
+        self.foreign_texts().iter().for_each(|text| foreign::samples(text, &mut samples));
         samples
     }
 }

@@ -13,6 +13,7 @@ use nkudo_metrics_core::{
 mod bad_input;
 mod collectors;
 mod exemplars;
+mod foreign;
 mod interleavings;
 mod model;
 mod openmetrics;
