@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::ProviderKind;
-use nkudo_executor::{Executor, Providers};
+use nkudo_executor::{Executor, Handle, Providers};
 use nkudo_host::clock;
 use nkudo_journal::RealDisk;
 use nkudo_metrics_core::Registry;
@@ -30,6 +30,8 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Embedded {
     supervisor: Supervisor,
+    registry: Registry,
+    handle: Handle,
     _dir: StateDir,
 }
 
@@ -55,7 +57,7 @@ impl Embedded {
         );
         let link = Arc::new(Link {
             state_dir: settings.state_dir.clone(),
-            executor: handle,
+            executor: handle.clone(),
             supervisor: supervisor.clone(),
             metrics,
             standing: Arc::new(Standing::default()),
@@ -75,7 +77,17 @@ impl Embedded {
                 Ok(Box::pin(executor.run(&mut mailbox, context.shutdown.clone(), || ())).await?)
             }
         });
-        Ok(Self { supervisor, _dir: dir })
+        Ok(Self { supervisor, registry, handle, _dir: dir })
+    }
+
+    /// What it exposes; whoever embeds it may register more.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Where actions are asked for.
+    pub fn executor(&self) -> &Handle {
+        &self.handle
     }
 
     /// Says goodbye and ends.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{ProviderKind, VmId, VmName};
@@ -12,9 +13,16 @@ use nkudo_supervision::{Context, Health, Supervisor};
 use nkudo_tracker::Tracker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::offline::FREE_BYTES_MIN;
+
+/// How often it is looked how much disk the state takes.
+const TREES_EVERY: Duration = Duration::from_secs(60);
+/// The kinds of state by where they lie in the state directory.
+const STATE: [(&str, &str); 5] =
+    [("journal", "journal"), ("history", "samples"), ("identity", "identity"), ("vms", "vms"), ("all", "")];
 
 pub(crate) struct Sampler {
     pub(crate) settings: watch::Receiver<Settings>,
@@ -35,11 +43,16 @@ impl Sampler {
     /// Samples until shutdown.
     pub(crate) async fn run(&self, context: &Context) {
         let mut before = cpu::read().ok();
+        let mut trees_at = Instant::now();
         loop {
             // A sample that is dropped half-way, or a sleep, loses nothing.
             tokio::select! {
                 () = context.shutdown.cancelled() => return,
                 () = self.sample(&mut before) => {}
+            }
+            if Instant::now() >= trees_at {
+                trees_at = Instant::now() + TREES_EVERY;
+                self.state_sizes().await;
             }
             context.health.set(self.storage_health());
             context.health.progress();
@@ -71,6 +84,23 @@ impl Sampler {
         for path in settings.disk_paths.iter().chain([&settings.state_dir]) {
             self.disk(path);
         }
+    }
+
+    /// How much disk each kind of state takes. Walking trees may take long on slow storage, so it is done apart.
+    async fn state_sizes(&self) {
+        let (state_dir, metrics) = (self.settings.borrow().state_dir.clone(), self.metrics.clone());
+        let walk = move || {
+            for (kind, name) in STATE {
+                match disk::tree_bytes(&state_dir.join(name)) {
+                    Ok(bytes) => metrics.state_bytes(kind, bytes),
+                    Err(error) => {
+                        tracing::debug!(kind, %error, "what the state takes on the disk is not known")
+                    }
+                }
+            }
+        };
+        // One that panics is seen by what it leaves out.
+        drop(tokio::task::spawn_blocking(walk).await);
     }
 
     /// Without room for records only deletes are taken.

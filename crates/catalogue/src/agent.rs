@@ -133,6 +133,11 @@ impl AgentMetrics {
         self.host.memory_usage_bytes(bytes);
     }
 
+    /// What a kind of the agent's state takes on the disk.
+    pub fn state_bytes(&self, kind: &'static str, bytes: u64) {
+        self.host.state_bytes(kind, bytes);
+    }
+
     /// The file system that holds `path`.
     pub fn disk(&self, path: &Path, used_bytes: u64, total_bytes: u64) {
         self.host.disk(path, used_bytes, total_bytes);

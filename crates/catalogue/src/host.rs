@@ -21,12 +21,22 @@ const DISK_TOTAL_BYTES: Desc =
         .unit("bytes")
         .labels(&["path"]);
 
+const STATE_BYTES: Desc = Desc::gauge(
+    "nkudo_state_bytes",
+    "Disk that the agent's state takes, in bytes, by kind: `journal`, `history`, `identity`, `vms` (run directories and consoles), and `all` of the state directory.",
+)
+.unit("bytes")
+.labels(&["kind"]);
+
 pub(crate) fn descs() -> Vec<Desc> {
-    vec![CPU_USAGE_PERCENT, MEMORY_USAGE_BYTES, DISK_USAGE_BYTES, DISK_TOTAL_BYTES]
+    vec![CPU_USAGE_PERCENT, MEMORY_USAGE_BYTES, DISK_USAGE_BYTES, DISK_TOTAL_BYTES, STATE_BYTES]
 }
 
 label_set! {
     struct ByPath { path: String }
+}
+label_set! {
+    struct ByKind { kind: &'static str }
 }
 
 /// What has not been measured has no sample: absent is not zero.
@@ -36,6 +46,7 @@ pub(crate) struct Host {
     memory_usage_bytes: Family<NoLabels, Gauge>,
     disk_usage_bytes: Family<ByPath, Gauge>,
     disk_total_bytes: Family<ByPath, Gauge>,
+    state_bytes: Family<ByKind, Gauge>,
 }
 
 impl Host {
@@ -45,6 +56,7 @@ impl Host {
             memory_usage_bytes: registry.gauge_family(&MEMORY_USAGE_BYTES),
             disk_usage_bytes: registry.gauge_family(&DISK_USAGE_BYTES),
             disk_total_bytes: registry.gauge_family(&DISK_TOTAL_BYTES),
+            state_bytes: registry.gauge_family(&STATE_BYTES),
         }
     }
 
@@ -54,6 +66,10 @@ impl Host {
 
     pub(crate) fn memory_usage_bytes(&self, bytes: u64) {
         self.memory_usage_bytes.get(&NoLabels).set(bytes as f64);
+    }
+
+    pub(crate) fn state_bytes(&self, kind: &'static str, bytes: u64) {
+        self.state_bytes.get(&ByKind { kind }).set(bytes as f64);
     }
 
     pub(crate) fn disk(&self, path: &Path, used_bytes: u64, total_bytes: u64) {

@@ -160,7 +160,9 @@ fn function(text: &str) -> Option<Function> {
         "rate" => Function::Rate,
         percentile => {
             let percent: f64 = percentile.strip_prefix('p')?.parse().ok()?;
-            Function::Quantile(Some(percent / 100.0).filter(|share| (0.0..=1.0).contains(share))?)
+            // To whole millionths: 99.9 % is 0.999 and not a little more.
+            let share = (percent * 10_000.0).round() / 1_000_000.0;
+            Function::Quantile(Some(share).filter(|share| (0.0..=1.0).contains(share))?)
         }
     })
 }
@@ -217,7 +219,7 @@ mod tests {
             assert!(found.is_some_and(|fault| fault.detail.contains(words)), "{params:?}: {faults:?}");
         };
         check(&[], "name", "edge-agent metrics");
-        check(&[("name", "x"), ("form", "1h")], "form", "did you mean `from`?");
+        check(&[("name", "x"), ("functio", "avg")], "functio", "did you mean `function`?");
         check(&[("name", "x"), ("from", "yesterday")], "from", "6h or 7d");
         check(&[("name", "x"), ("function", "p101")], "function", "p99.9");
         check(&[("name", "x"), ("function", "median")], "function", "percentile");

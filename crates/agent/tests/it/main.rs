@@ -1,4 +1,6 @@
-//! What is shipped beside the agent fits it.
+//! What is shipped beside the agent fits it, and what is embedded holds.
+
+mod updates;
 
 use std::path::Path;
 
