@@ -113,3 +113,34 @@ async fn the_end_waits_for_no_idle_connection_and_serving_can_go_on_after_it() {
     assert_eq!(again.addr, addr);
     assert_eq!(again.ask("GET", "/healthz", &[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn two_hundred_scrapers_at_once_are_answered_beside_those_that_dawdle() {
+    let registry = Registry::new();
+    let family = registry.counter_family::<Long>(&Desc::counter("long_total", "Long.").labels(&["name"]));
+    (0..1_000).for_each(|number| family.get(&Long { name: format!("{number:0>1000}") }).inc());
+    let server = Server::start(registry, Limits::default()).await;
+    // Each reads a byte and then no more, of a megabyte.
+    let mut dawdling = Vec::new();
+    for _ in 0..20 {
+        let mut stream = write(server.addr, b"GET /metrics HTTP/1.1\r\nhost: me\r\n\r\n").await;
+        stream.read_exact(&mut [0]).await.unwrap();
+        dawdling.push(stream);
+    }
+    let mut scrapers = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let addr = server.addr;
+        scrapers.spawn(async move {
+            let mut stream = write(addr, b"GET /metrics HTTP/1.1\r\nhost: me\r\n\r\n").await;
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await.unwrap();
+            Answer::parse(&bytes)
+        });
+    }
+    while let Some(answer) = scrapers.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.text().matches("long_total{").count(), 1_000, "each is whole");
+    }
+    drop(dawdling);
+}

@@ -102,12 +102,17 @@ impl Collector for Faulty {
 }
 
 #[tokio::test]
-async fn a_collector_that_panics_fails_the_scrape_and_nothing_else() {
+async fn a_collector_that_panics_is_named_and_the_rest_is_there() {
     let registry = registry();
     registry.collector(vec![Desc::gauge("faulty", "Never read.")], Arc::new(Faulty));
+    registry.register_own("");
     let server = Server::start(registry, Limits::default()).await;
-    for _ in 0..2 {
-        assert_eq!(server.ask("GET", "/metrics", &[]).await.status, 500);
+    for scrape in 1..=2 {
+        let answer = server.ask("GET", "/metrics", &[]).await;
+        let named =
+            format!("metrics_collector_failures_total{{collector=\"faulty\",cause=\"panic\"}} {scrape}.0");
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().lines().any(|line| line == named), "{}", answer.text());
         assert_eq!(server.ask("GET", "/healthz", &[]).await.status, 200);
     }
 }
