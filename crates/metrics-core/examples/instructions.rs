@@ -37,7 +37,7 @@ const SERIES: u32 = 1_000;
 
 type Work = fn(u32);
 
-const ALL: [(&str, Work); 11] = [
+const ALL: [(&str, Work); 12] = [
     ("counter_shared", |times| {
         let counter = Counter::default();
         (0..times).for_each(|_| black_box(&counter).inc());
@@ -90,6 +90,18 @@ const ALL: [(&str, Work); 11] = [
         let family = registry.counter_family::<ByNumber>(&REQUESTS.labels(&["number"]));
         (0..SERIES).for_each(|number| family.get(&ByNumber { number }).inc_by(number.into()));
         scrape(&registry, times);
+    }),
+    // Of a thousand counters, of which ten changed.
+    ("scrape_patched", |times| {
+        let registry = Registry::new();
+        let family = registry.counter_family::<ByNumber>(&REQUESTS.labels(&["number"]));
+        let counters: Vec<Counter> = (0..SERIES).map(|number| family.get(&ByNumber { number })).collect();
+        let (mut patched, mut out) = (registry.patched(), Vec::with_capacity(16 << 20));
+        for _ in 0..times {
+            counters.iter().step_by(100).for_each(Counter::inc);
+            out.clear();
+            patched.encode(black_box(&mut out));
+        }
     }),
     ("scrape_histograms", |times| {
         let registry = Registry::new();

@@ -83,8 +83,29 @@ pub(crate) fn bounds(buckets: &[f64]) -> Box<[Box<str>]> {
     all.map(|bound| Box::from(number(&mut ryu::Buffer::new(), bound))).collect()
 }
 
+/// Appends the value of a line, with its end.
+pub(crate) trait Values {
+    fn whole(&mut self, value: u64, text: &str, out: &mut Vec<u8>);
+    fn fraction(&mut self, value: f64, text: &str, out: &mut Vec<u8>);
+}
+
+/// As it is.
+pub(crate) struct Plain;
+
+impl Values for Plain {
+    #[inline]
+    fn whole(&mut self, _value: u64, text: &str, out: &mut Vec<u8>) {
+        push(out, &[text, "\n"]);
+    }
+
+    #[inline]
+    fn fraction(&mut self, _value: f64, text: &str, out: &mut Vec<u8>) {
+        push(out, &[text, "\n"]);
+    }
+}
+
 /// Writes the samples of one series as text.
-pub(crate) struct TextLines<'t> {
+pub(crate) struct TextLines<'t, V> {
     pub(crate) format: Format,
     pub(crate) name: &'t str,
     /// As they stand between the braces.
@@ -92,10 +113,11 @@ pub(crate) struct TextLines<'t> {
     /// Of the label that the cell writes itself, if any: [`bounds`] or names of states, as they stand between the
     /// quotes.
     pub(crate) own_values: &'t [Box<str>],
+    pub(crate) values: V,
     pub(crate) out: &'t mut Vec<u8>,
 }
 
-impl TextLines<'_> {
+impl<V: Values> TextLines<'_, V> {
     /// Name and labels, up to the blank before the value.
     fn begin(&mut self, suffix: &str, extra: Option<(&str, &str)>) {
         push(self.out, &[self.name, suffix]);
@@ -108,11 +130,13 @@ impl TextLines<'_> {
     }
 
     fn whole(&mut self, value: u64) {
-        push(self.out, &[itoa::Buffer::new().format(value), "\n"]);
+        let mut buffer = itoa::Buffer::new();
+        self.values.whole(value, buffer.format(value), self.out);
     }
 
     fn fraction(&mut self, value: f64) {
-        push(self.out, &[number(&mut ryu::Buffer::new(), value), "\n"]);
+        let mut buffer = ryu::Buffer::new();
+        self.values.fraction(value, number(&mut buffer, value), self.out);
     }
 
     /// Puts an exemplar at the end of the line that was written last.
@@ -159,7 +183,7 @@ impl TextLines<'_> {
     }
 }
 
-impl Lines for TextLines<'_> {
+impl<V: Values> Lines for TextLines<'_, V> {
     fn integer(&mut self, value: u64, exemplars: &[Slot]) {
         self.begin("", None);
         self.whole(value);
@@ -291,13 +315,14 @@ impl Lines for SampleLines<'_> {
     }
 }
 
+#[inline]
 fn push(out: &mut Vec<u8>, parts: &[&str]) {
     out.reserve(parts.iter().map(|part| part.len()).sum());
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
 /// A float as both formats read it; whole ones keep their `.0`, which OpenMetrics wants of bounds.
-fn number(buffer: &mut ryu::Buffer, value: f64) -> &str {
+pub(crate) fn number(buffer: &mut ryu::Buffer, value: f64) -> &str {
     if value.is_nan() {
         "NaN"
     } else if value.is_infinite() {

@@ -10,11 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
 use crate::closed::{ClosedFamily, ClosedLabelSet};
 use crate::desc::{Desc, MetricKind};
-use crate::encode::{self, Format, Sample, SampleLines, TextLines};
+use crate::encode::{self, Format, Plain, Sample, SampleLines, TextLines};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{Identity, LabelSet, LabelWriter};
 use crate::lines::Lines;
 use crate::owned;
+use crate::patched::{FamilyText, PatchFamily};
 use crate::recent::{self, Stamp};
 use crate::scale::Scale;
 use crate::series::{Entry, SeriesList, SharedEntry};
@@ -245,19 +246,27 @@ impl<L: LabelSet, C: Cell> Family<L, C> {
     /// scrape takes. Past the bound a cell that nobody reads is given, and counted.
     pub fn get(&self, labels: &L) -> C {
         let index = self.0.index.read().unwrap_or_else(PoisonError::into_inner);
-        let known = index.by_labels.get(labels).map(|known| self.cell(&known.0));
+        let known = index.by_labels.get(labels).map(|known| self.cell_of(&known.0).into_owned());
         drop(index);
         known.unwrap_or_else(|| self.add(labels, C::make))
     }
 
-    fn cell(&self, entry: &Entry<L, C::Kept>) -> C {
-        C::kept(&entry.cell, &self.0.common).into_owned()
+    pub(crate) fn cell_of<'e>(&self, entry: &'e Entry<L, C::Kept>) -> Cow<'e, C> {
+        C::kept(&entry.cell, &self.0.common)
+    }
+
+    pub(crate) fn series(&self) -> &SeriesList<L, C::Kept> {
+        &self.0.series
+    }
+
+    pub(crate) fn own_values(&self) -> &[Box<str>] {
+        &self.0.own_values
     }
 
     fn add(&self, labels: &L, make: impl FnOnce(&Desc) -> C) -> C {
         let mut index = self.write();
         if let Some(known) = index.by_labels.get(labels) {
-            return self.cell(&known.0);
+            return self.cell_of(&known.0).into_owned();
         }
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         let (text, was_cut) = writer.text_of(labels);
@@ -368,6 +377,8 @@ pub(crate) trait ReadFamily: Send + Sync {
     /// Appends the lines of its series.
     fn text(&self, format: Format, out: &mut Vec<u8>);
     fn samples(&self, out: &mut Vec<Sample>);
+    /// Its text, to be kept and patched.
+    fn patched(&self) -> Box<dyn PatchFamily>;
 }
 
 impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
@@ -380,24 +391,24 @@ impl<L: LabelSet, C: Cell> ReadFamily for Family<L, C> {
         let mut writer = LabelWriter::of_text(self.0.desc.labels);
         self.0.series.each(|entry| {
             let (labels, _) = writer.text_of(&entry.labels);
-            C::kept(&entry.cell, &self.0.common).write(&mut TextLines {
-                format,
-                name,
-                labels,
-                own_values,
-                out: &mut *out,
-            });
+            let values = Plain;
+            let mut lines = TextLines { format, name, labels, own_values, values, out: &mut *out };
+            self.cell_of(entry).write(&mut lines);
         });
     }
 
     fn samples(&self, out: &mut Vec<Sample>) {
         self.0.series.each(|entry| {
             let values = LabelWriter::values_of(&entry.labels);
-            C::kept(&entry.cell, &self.0.common).write(&mut SampleLines {
+            self.cell_of(entry).write(&mut SampleLines {
                 desc: &self.0.desc,
                 values: &values,
                 out: &mut *out,
             });
         });
+    }
+
+    fn patched(&self) -> Box<dyn PatchFamily> {
+        Box::new(FamilyText::new(self.clone()))
     }
 }

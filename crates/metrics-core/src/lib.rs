@@ -5,7 +5,7 @@
 //! For the hottest places there are [`HotCounter`] and [`HotHistogram`], whose cells each thread has for itself, and
 //! [`ClosedFamily`], which finds a cell by the index of its labels. Text is an [`Info`], states are a [`StateSet`] or a
 //! [`CurrentState`]. A [`Summary`] tells quantiles over a sliding window. A counter or histogram that is [`Traced`] keeps
-//! the trace of what it counted last.
+//! the trace of what it counted last. A scraper that comes often can be given a [`PatchedText`].
 //!
 //! ```
 //! use nkudo_metrics_core::{Desc, Format, Registry, label_set};
@@ -50,6 +50,7 @@ mod labels;
 mod lines;
 mod own;
 mod owned;
+mod patched;
 mod recent;
 mod registry;
 mod scale;
@@ -69,6 +70,7 @@ pub use exemplar::{Exemplar, TRACE_ID_MAX_BYTES};
 pub use family::{Cell, Family};
 pub use hot::{HotCounter, HotHistogram};
 pub use labels::{Identity, LabelSet, LabelValue, LabelWriter, NoLabels};
+pub use patched::PatchedText;
 pub use registry::Registry;
 pub use states::{CurrentState, Info, StateSet};
 pub use summary::Summary;

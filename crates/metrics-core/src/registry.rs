@@ -12,13 +12,14 @@ use crate::cell::{Counter, FloatCounter, Gauge, Histogram};
 use crate::closed::ClosedValue;
 use crate::collect::{Collector, Series};
 use crate::desc::{Desc, MetricKind};
-use crate::encode::{self, Format, Sample, SampleLines, TextLines};
+use crate::encode::{self, Format, Plain, Sample, SampleLines, TextLines};
 use crate::family::{Cell, Family, ReadFamily};
 use crate::foreign::{self, Foreign};
 use crate::gather::{Failure, Guarded, gather};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 use crate::own::Own;
+use crate::patched::PatchedText;
 use crate::states::{CurrentState, Info, StateSet};
 use crate::summary::Summary;
 
@@ -330,15 +331,33 @@ impl Registry {
 
     /// Appends every family, by name, in the form that a scraper asked for.
     pub fn encode(&self, format: Format, out: &mut Vec<u8>) {
+        self.encode_with(format, out, |_, family, out| {
+            encode::head(format, family.desc(), out);
+            family.text(format, out);
+        });
+    }
+
+    /// A text of all families that is kept, and patched at each scrape.
+    pub fn patched(&self) -> PatchedText {
+        PatchedText::new(self.clone())
+    }
+
+    /// Each family that is written to is appended by `text`, which is told the position of its source.
+    pub(crate) fn encode_with(
+        &self,
+        format: Format,
+        out: &mut Vec<u8>,
+        mut text: impl FnMut(usize, &dyn ReadFamily, &mut Vec<u8>),
+    ) {
         let sources = self.0.sources.load();
         let collected = self.gather(&sources);
         for (at, family) in &sources.order {
             let source = &sources.all[*at];
             let desc = &source.descs()[*family];
-            encode::head(format, desc, out);
             match source.as_ref() {
-                Source::Family(family) => family.text(format, out),
+                Source::Family(family) => text(*at, family.as_ref(), out),
                 Source::Collector(_) | Source::Own { .. } => {
+                    encode::head(format, desc, out);
                     for series in &collected[*at][*family] {
                         let labels = encode::labels(desc.labels, &series.values);
                         let (name, labels) = (desc.name.as_ref(), labels.as_str());
@@ -347,6 +366,7 @@ impl Registry {
                             name,
                             labels,
                             own_values: &[],
+                            values: Plain,
                             out: &mut *out,
                         });
                     }

@@ -26,6 +26,10 @@ impl<L, C> Entry<L, C> {
     pub(crate) fn new(labels: L, cell: C) -> SharedEntry<L, C> {
         Arc::new(Self { labels, cell, removed: AtomicBool::new(false) })
     }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
 }
 
 /// Filled once; a swap that never swaps, because it is half as large as a cell that knows that.
@@ -60,7 +64,7 @@ impl<L, C> List<L, C> {
         let slots = self.chunks.iter().map_while(OnceLock::get).flat_map(|chunk| chunk.iter());
         for slot in slots.take(self.len.load(Ordering::Acquire)) {
             let entry = slot.load();
-            entry.iter().filter(|entry| !entry.removed.load(Ordering::Acquire)).for_each(&mut take);
+            entry.iter().filter(|entry| !entry.is_removed()).for_each(&mut take);
         }
     }
 }
@@ -105,6 +109,41 @@ impl<L, C> SeriesList<L, C> {
 
     pub(crate) fn each(&self, mut take: impl FnMut(&Entry<L, C>)) {
         self.list.load().each(|entry| take(entry));
+    }
+}
+
+/// Reads each entry of a list once, as they come.
+#[derive(Debug)]
+pub(crate) struct Reader<L, C> {
+    list: Arc<List<L, C>>,
+    next: usize,
+}
+
+impl<L, C> SeriesList<L, C> {
+    pub(crate) fn reader(&self) -> Reader<L, C> {
+        Reader { list: self.list.load_full(), next: 0 }
+    }
+}
+
+impl<L, C> Reader<L, C> {
+    /// Whether what comes will come here: the list was not made anew.
+    pub(crate) fn is_current(&self, series: &SeriesList<L, C>) -> bool {
+        Arc::ptr_eq(&self.list, &series.list.load())
+    }
+
+    /// How many entries have come. What was removed before the last of them came is seen as removed from here on.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len.load(Ordering::Acquire)
+    }
+
+    /// The entries after those that were read, up to so many in all; without those that are removed.
+    pub(crate) fn take_new(&mut self, len: usize, take: impl FnMut(Arc<Entry<L, C>>)) {
+        let entry = |index| {
+            let (chunk, slot) = position(index);
+            self.list.chunks[chunk].get()?[slot].load_full()
+        };
+        (self.next..len).filter_map(entry).filter(|entry| !entry.is_removed()).for_each(take);
+        self.next = len;
     }
 }
 

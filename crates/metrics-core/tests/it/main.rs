@@ -17,6 +17,7 @@ mod foreign;
 mod interleavings;
 mod model;
 mod openmetrics;
+mod patched;
 mod states;
 mod summary;
 
