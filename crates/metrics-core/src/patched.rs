@@ -10,7 +10,6 @@
 //! **Invariant:** a value is patched only where the series that it is of was written, which the text holds on to.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::encode::{self, Format, TextLines, Values, number};
 use crate::exemplar::Slot;
@@ -18,7 +17,7 @@ use crate::family::{Cell, Family, ReadFamily as _};
 use crate::labels::{LabelSet, LabelWriter};
 use crate::lines::Lines;
 use crate::registry::Registry;
-use crate::series::{Entry, Reader};
+use crate::series::{Reader, SharedEntry};
 
 /// The longest `u64` in decimal, and the longest `f64` that ryu writes: `-2.2250738585072014e-308`.
 const WHOLE_WIDTH: usize = 20;
@@ -77,7 +76,7 @@ pub(crate) struct FamilyText<L: LabelSet, C: Cell> {
     family: Family<L, C>,
     reader: Reader<L, C::Kept>,
     /// Those whose lines are in the text, in their order.
-    entries: Vec<Arc<Entry<L, C::Kept>>>,
+    entries: Vec<SharedEntry<L, C::Kept>>,
     text: Vec<u8>,
     rooms: Rooms,
 }

@@ -100,6 +100,10 @@ mod modelled {
             }
         }
 
+        pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+            self.load()
+        }
+
         pub(crate) fn load(&self) -> Option<Arc<T>> {
             self.value.get().filter(|_| self.is_full.load(Ordering::Relaxed)).cloned()
         }
@@ -115,6 +119,10 @@ mod modelled {
     }
 
     impl<T> Swap<T> {
+        pub(crate) fn load_full(&self) -> Arc<T> {
+            self.load()
+        }
+
         pub(crate) fn load(&self) -> Arc<T> {
             Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
         }
