@@ -34,9 +34,10 @@ pub(crate) async fn run(settings: &Settings, query: HistoryQuery, output: Output
     }
     match output {
         Output::Json => print::json(&view),
-        Output::Text if view.series.is_empty() => {
-            print::line("no samples of that metric in that time; edge-agent metrics lists the metrics")
-        }
+        Output::Text if view.series.is_empty() => print::line(
+            "no samples of that metric in that time; edge-agent metrics lists the metrics. rate and increase are of \
+                 counters, percentiles of histograms (by the name without _bucket), and labels have to be as listed",
+        ),
         Output::Text if chart => view.series.iter().try_for_each(|series| {
             print::line(&labels(&series.labels))?;
             print::line(&chart::draw(series, &view))

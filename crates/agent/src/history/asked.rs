@@ -12,6 +12,8 @@ use nkudo_timeseries::{Answer, Function, Matcher, Query, Resolution};
 const SPAN_DEFAULT_MS: i64 = 3_600_000;
 /// Points of each series where nobody says how far apart.
 const POINTS_DEFAULT: i64 = 60;
+/// Longest name that is looked for, in bytes.
+const NAME_MAX_BYTES: usize = 256;
 /// The parameters of a question.
 const KNOWN: [&str; 6] = ["name", "function", "from", "to", "step", "labels"];
 
@@ -43,6 +45,9 @@ impl Asked {
         if name.is_empty() {
             fault("name", "is missing: the name of a metric, as `edge-agent metrics` lists them".to_owned());
         }
+        if name.len() > NAME_MAX_BYTES {
+            fault("name", format!("is longer than {NAME_MAX_BYTES} bytes; no metric is"));
+        }
         let mut time = |path: &str, default_ms: i64| {
             let Some(text) = text(path) else { return default_ms };
             moment(text, now_ms).unwrap_or_else(|| {
@@ -52,7 +57,12 @@ impl Asked {
             })
         };
         let to_ms = time("to", now_ms.saturating_add(1));
-        let from_ms = time("from", to_ms.saturating_sub(SPAN_DEFAULT_MS));
+        // There was nothing before 1970.
+        let from_ms = time("from", to_ms.saturating_sub(SPAN_DEFAULT_MS)).max(0);
+        if from_ms >= to_ms {
+            let (from, to) = (WallTime(from_ms), WallTime(to_ms));
+            fault("from", format!("{from} is not before {to}, up to which is asked"));
+        }
         let function_text = text("function").unwrap_or("raw").to_owned();
         let function = function(&function_text).unwrap_or_else(|| {
             let how = "take raw, last, avg, min, max, sum, count, increase, rate, or a percentile like p50 or p99.9";
@@ -221,6 +231,12 @@ mod tests {
         check(&[], "name", "edge-agent metrics");
         check(&[("name", "x"), ("functio", "avg")], "functio", "did you mean `function`?");
         check(&[("name", "x"), ("from", "yesterday")], "from", "6h or 7d");
+        check(
+            &[("name", "x"), ("from", "1h"), ("to", "2h")],
+            "from",
+            "2023-11-14T21:13:20.000Z is not before",
+        );
+        check(&[("name", &"x".repeat(300))], "name", "longer than 256");
         check(&[("name", "x"), ("function", "p101")], "function", "p99.9");
         check(&[("name", "x"), ("function", "median")], "function", "percentile");
         check(&[("name", "x"), ("function", "rate"), ("step", "0s")], "step", "15s, 5m");

@@ -16,8 +16,14 @@ use crate::history::{Asked, HistoryError, ask};
 
 pub(crate) async fn query(
     State(local): State<Arc<Served>>,
-    Query(params): Query<BTreeMap<String, String>>,
+    Query(given): Query<Vec<(String, String)>>,
 ) -> Result<Json<HistoryView>, Refused> {
+    let mut params = BTreeMap::new();
+    for (name, value) in given {
+        if params.insert(name.clone(), value).is_some() {
+            return Err(Refused::invalid(&name, "is there twice"));
+        }
+    }
     let asked = Asked::read(&params, nkudo_host::clock::wall_ms())
         .map_err(|faults| Refused(Problem::invalid(faults)))?;
     let answer = ask(&local.history, asked.query.clone()).await?;
