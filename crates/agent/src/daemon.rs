@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
@@ -232,6 +232,7 @@ impl Daemon {
             settings: self.settings.subscribe(),
             registry: self.registry.clone(),
             metrics: self.metrics.history.clone(),
+            taken: AtomicU64::new(0),
         });
         let mailbox = Arc::clone(&self.history_mailbox);
         self.supervisor.start(ComponentSpec::new("history"), move |context| {

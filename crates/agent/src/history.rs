@@ -6,13 +6,16 @@
 mod asked;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nkudo_catalogue::HistoryMetrics;
+use nkudo_catalogue::{HistoryMetrics, HistoryReading};
 use nkudo_host::clock;
 use nkudo_metrics_core::{MetricKind, Registry, Sample};
 use nkudo_supervision::{Context, Health, Operation, Receiver, Sender};
-use nkudo_timeseries::{Answer, Config, Kind, Query, QueryError, Retention, Samples, SamplesError, SeriesId};
+use nkudo_timeseries::{
+    Answer, Config, Kind, Query, QueryError, Retention, Samples, SamplesError, SeriesId, Stats, Tended,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -24,7 +27,13 @@ use crate::config::Settings;
 /// Questions that wait for an answer; more make their askers wait.
 pub(crate) const MAILBOX_MAX: usize = 16;
 /// How soon a database that could not be opened is tried again.
-const OPEN_AGAIN: Duration = Duration::from_secs(60);
+const OPEN_AGAIN: Duration = Duration::from_secs(5);
+/// How long an answer may take; rows wait for it.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Series of a host with many VMs that come and go; each takes some 300 bytes of memory.
+const SERIES_MAX: usize = 4_000;
+const PANICKED: &str =
+    "the history of metrics panicked, which is a fault of the program; the log tells where";
 /// The directory within the state directory.
 const DIR: &str = "samples";
 
@@ -45,6 +54,8 @@ pub enum HistoryError {
     Closed(String),
     #[error("the history does not answer; try again in a moment")]
     NoAnswer,
+    #[error("the answer takes longer than {} s; ask for a shorter range, or for fewer series by their labels", ANSWER_DEADLINE.as_secs())]
+    Slow,
 }
 
 /// Asks the history of a running daemon.
@@ -54,11 +65,14 @@ pub(crate) async fn ask(history: &Sender<Ask>, query: Query) -> Result<Answer, H
     answered.await.map_err(|_| HistoryError::NoAnswer)?
 }
 
-/// Asks the files of a host whose daemon is down. None where there are none.
+/// Asks the files of a host whose daemon is down; also what was found damaged in them. None where there are no files.
 ///
 /// # Errors
 /// When they cannot be read, or the question has no answer.
-pub async fn ask_files(settings: &Settings, query: &Query) -> Result<Option<Answer>, HistoryError> {
+pub async fn ask_files(
+    settings: &Settings,
+    query: &Query,
+) -> Result<Option<(Answer, Option<String>)>, HistoryError> {
     let dir = dir(&settings.state_dir);
     if !dir.exists() {
         return Ok(None);
@@ -66,8 +80,29 @@ pub async fn ask_files(settings: &Settings, query: &Query) -> Result<Option<Answ
     let closed = |error: SamplesError| HistoryError::Closed(crate::link::told(&error));
     let mut samples = Samples::open(&dir, config(settings)).await.map_err(closed)?;
     let answer = samples.query(query).await;
+    let loss = loss(&samples.stats());
     samples.close().await.map_err(closed)?;
-    Ok(Some(answer?))
+    Ok(Some((answer?, loss)))
+}
+
+/// What was found damaged, in words.
+fn loss(stats: &Stats) -> Option<String> {
+    let mut lost = Vec::new();
+    if stats.databases_set_aside > 0 {
+        lost.push(
+            "its database was damaged, was set aside as samples.db.damaged and is begun anew".to_owned(),
+        );
+    }
+    if stats.journal_damaged_bytes > 0 {
+        let bytes = stats.journal_damaged_bytes;
+        lost.push(format!(
+            "{bytes} bytes of its journal were damaged and are kept aside; samples in them are lost"
+        ));
+    }
+    if stats.journal_malformed > 0 {
+        lost.push(format!("{} records of its journal made no sense", stats.journal_malformed));
+    }
+    (!lost.is_empty()).then(|| lost.join("; "))
 }
 
 fn dir(state_dir: &Path) -> PathBuf {
@@ -84,7 +119,7 @@ fn config(settings: &Settings) -> Config {
     };
     // An increase counts over some lost samples, whatever their distance.
     let lookback_ms = ms(settings.history_interval).saturating_mul(4).max(Config::default().lookback_ms);
-    Config { retention, lookback_ms, ..Config::default() }
+    Config { retention, lookback_ms, series_max: SERIES_MAX, ..Config::default() }
 }
 
 /// Records and answers.
@@ -92,77 +127,97 @@ pub(crate) struct History {
     pub(crate) settings: watch::Receiver<Settings>,
     pub(crate) registry: Registry,
     pub(crate) metrics: HistoryMetrics,
+    /// Samples taken since the program began, those of an earlier opening of the store.
+    pub(crate) taken: AtomicU64,
 }
 
 impl History {
     /// Records and answers until shutdown.
     pub(crate) async fn run(&self, mailbox: &mut Receiver<Ask>, context: &Context) {
-        while !context.shutdown.is_cancelled() {
-            let settings = self.settings.borrow().clone();
-            let began = Instant::now();
-            let opened = Samples::open(&dir(&settings.state_dir), config(&settings)).await;
-            context.operations.ended(Operation::FileRead, 0, began.elapsed(), opened.is_ok());
-            match opened {
-                Ok(samples) => {
-                    context.health.set(Health::Healthy);
-                    self.work(samples, mailbox, context).await;
-                }
-                Err(error) => {
-                    let sentence = crate::link::told(&error);
-                    tracing::warn!(reason = sentence, "no history of metrics is kept");
-                    context.health.error("open");
-                    context.health.set(Health::Degraded(sentence.clone()));
-                    refuse_for_a_while(&sentence, mailbox, context).await;
-                }
+        while let Err(sentence) = self.keep(mailbox, context).await {
+            tracing::warn!(reason = sentence, "no history of metrics is kept");
+            context.health.error("kept");
+            context.health.set(Health::Degraded(sentence.clone()));
+            refuse_for_a_while(&sentence, mailbox, context).await;
+            if context.shutdown.is_cancelled() {
+                return;
             }
         }
     }
 
-    async fn work(&self, samples: Samples, mailbox: &mut Receiver<Ask>, context: &Context) {
-        let every = self.settings.borrow().history_interval;
-        let mut ticks = interval(every);
+    /// Opens the store and works with it until shutdown, or until it cannot go on: then it says why.
+    async fn keep(&self, mailbox: &mut Receiver<Ask>, context: &Context) -> Result<(), String> {
+        let settings = self.settings.borrow().clone();
+        let began = Instant::now();
+        let opened =
+            apart(async move || Samples::open(&dir(&settings.state_dir), config(&settings)).await).await;
+        let opened = opened.map_err(|Panicked| PANICKED.to_owned())?;
+        context.operations.ended(Operation::FileRead, 0, began.elapsed(), opened.is_ok());
+        let mut samples = opened.map_err(|error| crate::link::told(&error))?;
+        context.health.set(Health::Healthy);
+        if let Some(loss) = loss(&samples.stats()) {
+            tracing::warn!(reason = loss, "the history of metrics has lost something");
+            context.health.error("loss");
+        }
+        let mut ticks = interval(self.settings.borrow().history_interval);
         // Rows that were missed are a gap; many at once would be no row of their time.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut samples = Some(samples);
+        // What the journal gave back was taken before.
+        let opened_with = samples.stats().recorded;
+        let taken_before = self.taken.load(Ordering::Relaxed);
         loop {
             // Each is cancel safe: a tick or a question that is not taken now is taken the next time.
             tokio::select! {
                 () = context.shutdown.cancelled() => break,
                 _ = ticks.tick() => {
-                    let Some(open) = samples.take() else { break };
-                    samples = self.record(open, context).await;
+                    samples = self.record(samples, context).await.map_err(|Panicked| PANICKED.to_owned())?;
+                    let taken = taken_before + samples.stats().recorded.saturating_sub(opened_with);
+                    self.taken.store(taken, Ordering::Relaxed);
+                    self.metrics.show(&HistoryReading { recorded: taken, ..reading(&samples.stats()) });
                 }
                 ask = mailbox.recv() => {
-                    let (Some(Ask { query, answer }), Some(open)) = (ask, samples.take()) else { break };
-                    let (open, answered) = apart(open, async move |samples| samples.query(&query).await).await;
-                    samples = Some(open);
-                    // Whoever asked may have gone.
-                    drop(answer.send(answered.map_err(HistoryError::from)));
+                    let Some(ask) = ask else { break };
+                    samples = answer(samples, ask).await.map_err(|Panicked| PANICKED.to_owned())?;
                 }
             }
         }
-        if let Some(samples) = samples
-            && let Err(error) = samples.close().await
-        {
+        let closed = apart(async move || samples.close().await).await;
+        if let Ok(Err(error)) = closed {
             tracing::warn!(reason = crate::link::told(&error), "the history of metrics was not closed well");
         }
+        Ok(())
     }
 
     /// Records one row and tends what is kept.
-    async fn record(&self, samples: Samples, context: &Context) -> Option<Samples> {
-        let (registry, began) = (self.registry.clone(), Instant::now());
-        let (samples, tended) = apart(samples, async move |samples| {
+    async fn record(&self, mut samples: Samples, context: &Context) -> Result<Samples, Panicked> {
+        let registry = self.registry.clone();
+        let (samples, tended, took) = apart(async move || {
             let now_ms = clock::wall_ms();
-            let row = row(samples, &registry, now_ms);
+            let row = row(&mut samples, &registry, now_ms);
+            let (before, began) = (samples.stats(), Instant::now());
             samples.record(now_ms, &row);
-            samples.tend(now_ms).await
+            let tended = samples.tend(now_ms).await;
+            let after = samples.stats();
+            let complaint = if after.unjournaled > before.unjournaled {
+                Some("samples of the history are in memory only: its journal cannot be written")
+            } else if after.series_over_limit > before.series_over_limit {
+                Some("the history has as many series as it may: new ones are not recorded")
+            } else {
+                None
+            };
+            (samples, tended.map(|tended| (tended, complaint)), began.elapsed())
         })
-        .await;
-        self.metrics.row(began.elapsed());
-        self.metrics.show(&reading(&samples));
-        context.operations.ended(Operation::FileWrite, 0, began.elapsed(), tended.is_ok());
+        .await?;
+        self.metrics.row(took);
+        context.operations.ended(Operation::FileWrite, 0, took, tended.is_ok());
         match tended {
-            Ok(()) => context.health.set(Health::Healthy),
+            Ok((_, Some(complaint))) => {
+                context.health.error("record");
+                context.health.set(Health::Degraded(complaint.to_owned()));
+            }
+            // What failed is not mended by waiting.
+            Ok((Tended::Waiting, None)) => {}
+            Ok((Tended::Done, None)) => context.health.set(Health::Healthy),
             Err(error) => {
                 let sentence = crate::link::told(&error);
                 tracing::warn!(reason = sentence, "the history of metrics is not kept as it should be");
@@ -171,8 +226,25 @@ impl History {
             }
         }
         context.health.progress();
-        Some(samples)
+        Ok(samples)
     }
+}
+
+/// Answers a question, unless whoever asked has gone.
+async fn answer(mut samples: Samples, ask: Ask) -> Result<Samples, Panicked> {
+    let Ask { query, answer } = ask;
+    if answer.is_closed() {
+        return Ok(samples);
+    }
+    let (samples, answered) = apart(async move || {
+        let answered = tokio::time::timeout(ANSWER_DEADLINE, samples.query(&query)).await;
+        (samples, answered)
+    })
+    .await?;
+    let answered = answered.map_or(Err(HistoryError::Slow), |answered| answered.map_err(HistoryError::from));
+    // It may have gone meanwhile.
+    drop(answer.send(answered));
+    Ok(samples)
 }
 
 /// Answers that there is nothing, until it is time to try again.
@@ -190,23 +262,18 @@ async fn refuse_for_a_while(sentence: &str, mailbox: &mut Receiver<Ask>, context
     }
 }
 
+/// The work ended by a panic, and the store with it.
+#[derive(Debug)]
+struct Panicked;
+
 /// Works on a thread of its own: to compress what is sealed, or to read a month, takes too long for a worker.
-async fn apart<T: Send + 'static>(
-    mut samples: Samples,
-    work: impl AsyncFnOnce(&mut Samples) -> T + Send + 'static,
-) -> (Samples, T) {
+async fn apart<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
     let runtime = Handle::current();
-    let done = tokio::task::spawn_blocking(move || {
-        let result = runtime.block_on(work(&mut samples));
-        (samples, result)
-    });
-    match done.await {
-        Ok(done) => done,
-        Err(ended) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
+    match tokio::task::spawn_blocking(move || runtime.block_on(work())).await {
+        Ok(done) => Ok(done),
+        Err(ended) if ended.is_panic() => Err(Panicked),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -228,15 +295,19 @@ fn kind(sample: &Sample) -> Kind {
     }
 }
 
-fn reading(samples: &Samples) -> nkudo_catalogue::HistoryReading {
-    let stats = samples.stats();
-    nkudo_catalogue::HistoryReading {
+fn reading(stats: &Stats) -> HistoryReading {
+    HistoryReading {
         recorded: stats.recorded,
         refused: stats.late + stats.unknown,
         series_refused: stats.series_over_limit + stats.series_malformed,
         dropped: stats.dropped,
+        series_evicted: stats.evicted_series,
+        unjournaled: stats.unjournaled,
         evicted: stats.evicted + stats.evicted_aggregates,
-        corrupt: stats.corrupt + stats.journal_malformed + stats.databases_set_aside,
+        corrupt: stats.corrupt
+            + stats.journal_malformed
+            + stats.databases_set_aside
+            + u64::from(stats.journal_damaged_bytes > 0),
         seals: stats.seals,
         merges: stats.merges,
         failures: stats.failures,

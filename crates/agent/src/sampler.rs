@@ -52,7 +52,11 @@ impl Sampler {
             }
             if Instant::now() >= trees_at {
                 trees_at = Instant::now() + TREES_EVERY;
-                self.state_sizes().await;
+                // A walk goes on by itself, whoever waits for it.
+                tokio::select! {
+                    () = context.shutdown.cancelled() => return,
+                    () = self.state_sizes() => {}
+                }
             }
             context.health.set(self.storage_health());
             context.health.progress();

@@ -45,6 +45,8 @@ read! {
     refused: counter("nkudo_history_samples_refused_total", "Samples that were not later than the last one of their series."),
     series_refused: counter("nkudo_history_series_refused_total", "Times that a series was refused: too many, or too long a name."),
     dropped: counter("nkudo_history_samples_dropped_total", "Samples dropped from memory because the disk did not take them."),
+    series_evicted: counter("nkudo_history_series_evicted_total", "Series forgotten before their time, the longest silent first, because new ones came and there were too many."),
+    unjournaled: counter("nkudo_history_rows_unjournaled_total", "Rows that are in memory only because the journal of the history could not be written."),
     evicted: counter("nkudo_history_samples_evicted_total", "Samples removed before their time because of the bound on disk."),
     corrupt: counter("nkudo_history_corrupt_total", "Damaged blocks, journal records and databases that were passed over."),
     seals: counter("nkudo_history_seals_total", "Times that samples in memory were compressed into the database."),

@@ -20,7 +20,7 @@ Written by `cargo xtask codegen` from the catalogue; do not edit.
 - A counter ends in `_total`. `nkudo_vms_total` is a gauge of that name by agreement.
 
 ## Labels
-- A label is from a closed set (`state`, `action_type`, `status`, `health`, `provider`, `operation`, `component`, `kind`,
+- A label is from a closed set (`state`, `action_type`, `status`, `health`, `provider`, `operation`, `component`, `kind`, `collector`,
   `cause`, `level`, `family`, `method`, `route`, `outcome`, `query`), names a thing that comes and goes
   (`vm_id`, `vm_name`, `path`, `agent_id`, `site_id`), or tells the build
   (`version`, `commit`, `profile`).

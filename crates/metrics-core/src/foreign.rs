@@ -45,14 +45,14 @@ impl Foreign {
 
 /// The names of families and samples in their text, as either format has them.
 pub(crate) fn names(text: &str) -> Vec<String> {
-    let mut names: Vec<String> = text
-        .lines()
-        .filter_map(|line| match read(line)? {
-            Line::Type { family, kind } => Some(older_name(family, kind)),
-            Line::Sample { name, .. } => Some(name.to_owned()),
-            Line::Help(_) | Line::Other => None,
-        })
-        .collect();
+    let mut names = Vec::new();
+    for line in text.lines() {
+        match read(line) {
+            Some(Line::Type { family, kind }) => names.extend([family.to_owned(), older_name(family, kind)]),
+            Some(Line::Sample { name, .. }) => names.push(name.to_owned()),
+            Some(Line::Help(_) | Line::Other) | None => {}
+        }
+    }
     names.sort();
     names.dedup();
     names

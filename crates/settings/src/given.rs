@@ -90,7 +90,7 @@ impl<'r> Given<'r> {
                 Duration::try_from(parsed).map_err(|_| wrong())?
             }
         };
-        if duration < least { Err(format!("must be at least {}ms", least.as_millis())) } else { Ok(duration) }
+        if duration < least { Err(format!("must be at least {}", in_units(least))) } else { Ok(duration) }
     }
 
     /// A path; from a file it is absolute, from the command line or the environment it counts from where the user
@@ -145,5 +145,17 @@ fn shown(value: &RawValue) -> String {
         RawValue::Number(number) => number.to_string(),
         RawValue::List(_) => "a list".to_owned(),
         RawValue::Other(what) => (*what).to_owned(),
+    }
+}
+
+/// A duration in the largest unit that it is whole in.
+fn in_units(duration: Duration) -> String {
+    let (ms, seconds) = (duration.as_millis(), duration.as_secs());
+    if ms % 1_000 != 0 {
+        format!("{ms}ms")
+    } else if seconds % 3_600 == 0 && seconds > 0 {
+        format!("{}h", seconds / 3_600)
+    } else {
+        format!("{seconds}s")
     }
 }

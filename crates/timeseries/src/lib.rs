@@ -66,6 +66,6 @@ mod stats;
 pub use config::{Config, Retention};
 pub use error::{QueryError, SamplesError};
 pub use query::{Answer, Answered, Function, Gap, Matcher, Part, Point, Query, Resolution};
-pub use samples::{Recorded, Samples};
+pub use samples::{Recorded, Samples, Tended};
 pub use series::{Kind, Refusal, SeriesId, SeriesKey};
 pub use stats::Stats;

@@ -17,6 +17,8 @@ use crate::row_log::RowLog;
 use crate::series::{Catalogue, Kind, Refusal, SeriesId, SeriesKey};
 use crate::stats::Stats;
 
+pub use keeping::Tended;
+
 /// Samples in a directory. See the crate's documentation.
 ///
 /// It belongs to one task. [`record`](Self::record) writes a few kilobytes to a file and now and then syncs it; the
@@ -40,6 +42,8 @@ pub struct Samples {
     retry_at_ms: Option<i64>,
     /// Whether the bounds were looked at since something was written.
     bounds_checked: bool,
+    /// A series was refused because there are too many.
+    wants_room: bool,
     database_bytes: u64,
     stats: Stats,
 }
@@ -72,7 +76,10 @@ impl Samples {
         }
         let limits = (self.config.series_max, self.config.series_bytes_max);
         self.catalogue.add(key, now_ms, limits).inspect_err(|refusal| match refusal {
-            Refusal::TooMany => self.stats.series_over_limit += 1,
+            Refusal::TooMany => {
+                self.stats.series_over_limit += 1;
+                self.wants_room = true;
+            }
             Refusal::TooLong | Refusal::Malformed => self.stats.series_malformed += 1,
         })
     }

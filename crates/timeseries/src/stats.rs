@@ -19,6 +19,8 @@ pub struct Stats {
     pub evicted: u64,
     /// Aggregates of whole days or more (one of a series counts one) that were removed before their time.
     pub evicted_aggregates: u64,
+    /// Series that were forgotten before their time, longest silent first, because others came and there were too many.
+    pub evicted_series: u64,
     /// Rows that are in memory only, as the journal could not be written.
     pub unjournaled: u64,
     /// Bytes of the journal that could not be read at the start; they are kept aside.

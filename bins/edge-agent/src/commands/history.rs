@@ -26,7 +26,11 @@ pub(crate) async fn run(settings: &Settings, query: HistoryQuery, output: Output
         Some(view) => view,
         None => {
             let answer = ask_files(settings, &asked.query).await.map_err(Failure::failed)?;
-            asked.view(answer.unwrap_or_default())
+            let (answer, loss) = answer.unwrap_or_default();
+            if let Some(loss) = loss {
+                print::note(&format!("the history of metrics has lost something: {loss}"));
+            }
+            asked.view(answer)
         }
     };
     for gap in &view.gaps {

@@ -81,3 +81,22 @@ fn a_database_that_is_none_stops_nothing_but_the_history() {
     let diary = std::fs::read_to_string(samples.join("samples.db")).unwrap();
     assert!(diary.starts_with("this is somebody's diary"), "what is not ours stays");
 }
+
+#[test]
+fn a_damaged_journal_is_told_and_what_came_before_is_there() {
+    let mut host = Host::running(EVERY_SECOND);
+    until("three rows", || (points(&ask(&host, &[])).len() >= 3).then_some(()));
+    host.kill_9();
+    let rows = host.state_dir().join("samples/rows");
+    let segment = std::fs::read_dir(rows).unwrap().flatten().map(|entry| entry.path()).max().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let last = bytes.len() - 10;
+    bytes[last] ^= 0xFF;
+    std::fs::write(&segment, bytes).unwrap();
+    host.start();
+    until("the damage to be counted", || {
+        host.sample("nkudo_history_corrupt_total").filter(|count| *count == 1.0)
+    });
+    assert!(host.log().contains("bytes of its journal were damaged"), "{}", host.log());
+    assert!(points(&ask(&host, &[])).len() >= 2, "what came before is there");
+}

@@ -40,6 +40,7 @@ impl From<HistoryError> for Refused {
             HistoryError::Query(QueryError::Samples(_))
             | HistoryError::Closed(_)
             | HistoryError::NoAnswer => None,
+            HistoryError::Slow => Some("from"),
         };
         match path {
             Some(path) => Self::invalid(path, error.to_string()),

@@ -126,8 +126,14 @@ pub(crate) async fn health_history(
     Ok(Json(query.page(changes.collect())))
 }
 
-pub(crate) async fn metrics(State(local): State<Arc<Served>>) -> Json<List<nkudo_api::view::SampleView>> {
-    Json(List::whole(crate::samples::views(&local.registry)))
+/// Collectors may take their time, which no worker is to wait for.
+pub(crate) async fn metrics(
+    State(local): State<Arc<Served>>,
+) -> Result<Json<List<nkudo_api::view::SampleView>>, Refused> {
+    let registry = local.registry.clone();
+    let views = tokio::task::spawn_blocking(move || crate::samples::views(&registry)).await;
+    let failed = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be read");
+    Ok(Json(List::whole(views.map_err(failed)?)))
 }
 
 pub(crate) async fn log_level(State(local): State<Arc<Served>>) -> Json<LogLevelView> {

@@ -100,6 +100,21 @@ fn decode(key: i64, data: &[u8]) -> Result<Spans, Malformed> {
 const LONGEST_ROW: usize = 24;
 
 impl Database {
+    /// The first and the last row of a level, of whatever series; none where there are none.
+    async fn rows_there(&mut self, level: Level) -> Result<Option<(i64, i64)>, SamplesError> {
+        let select = query(match level {
+            Level::Hours => {
+                "SELECT (SELECT MIN(key) FROM hours) AS first, (SELECT MAX(key) FROM hours) AS last"
+            }
+            Level::Days => "SELECT (SELECT MIN(key) FROM days) AS first, (SELECT MAX(key) FROM days) AS last",
+        });
+        let row = select.fetch_one(&mut self.connection).await.map_err(self.failed("read"))?;
+        let key = |name: &str| row.try_get::<Option<i64>, _>(name);
+        let (first, last) = (key("first"), key("last"));
+        let (first, last) = (first.map_err(self.failed("read"))?, last.map_err(self.failed("read"))?);
+        Ok(first.zip(last).map(|(first, last)| (first >> SERIES_BITS, last >> SERIES_BITS)))
+    }
+
     /// The aggregates of a series that begin in a range.
     pub(crate) async fn spans(
         &mut self,
@@ -108,7 +123,10 @@ impl Database {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<SpansRead, SamplesError> {
-        let rows = from_ms.div_euclid(level.row_ms())..=to_ms.saturating_sub(1).div_euclid(level.row_ms());
+        let asked = (from_ms.div_euclid(level.row_ms()), to_ms.saturating_sub(1).div_euclid(level.row_ms()));
+        let Some((first, last)) = self.rows_there(level).await? else { return Ok(SpansRead::default()) };
+        // However far the range goes, only rows that may be there are looked for.
+        let rows = asked.0.max(first)..=asked.1.min(last);
         let keys = json(rows.map(|row| level.key(row, id)));
         let select = query(match level {
             Level::Hours => {

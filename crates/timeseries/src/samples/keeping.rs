@@ -8,6 +8,17 @@ use crate::series::SeriesId;
 
 /// How long a failed seal waits for the next attempt.
 const RETRY_MS: i64 = MINUTE_MS;
+/// A series that had no sample for so long makes room for another where there are too many.
+const SILENT_MS: i64 = 10 * MINUTE_MS;
+
+/// What became of a call of [`Samples::tend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tended {
+    /// What was due is done.
+    Done,
+    /// It failed less than a minute ago, and was not tried.
+    Waiting,
+}
 
 impl Samples {
     /// Does what is due: seals, merges, removes what has been kept long enough or is over the bound on disk, and gives
@@ -17,10 +28,10 @@ impl Samples {
     ///
     /// # Errors
     /// The first thing that failed; the others were done. All of it is tried again a minute later.
-    pub async fn tend(&mut self, now_ms: i64) -> Result<(), SamplesError> {
+    pub async fn tend(&mut self, now_ms: i64) -> Result<Tended, SamplesError> {
         let waits = |retry: i64| now_ms < retry && now_ms >= retry.saturating_sub(RETRY_MS);
         if self.retry_at_ms.is_some_and(waits) {
-            return Ok(());
+            return Ok(Tended::Waiting);
         }
         self.retry_at_ms = None;
         let mut failure = None;
@@ -33,11 +44,14 @@ impl Samples {
         if !self.bounds_checked {
             failure = failure.or(self.keep_bounds(now_ms).await.err());
         }
+        if self.wants_room {
+            failure = failure.or(self.make_room(now_ms).await.err());
+        }
         if self.log.is_broken() {
             self.rewrite_log();
         }
         match failure {
-            None => Ok(()),
+            None => Ok(Tended::Done),
             Some(error) => {
                 self.stats.failures += 1;
                 self.retry_at_ms = Some(now_ms.saturating_add(RETRY_MS));
@@ -105,6 +119,25 @@ impl Samples {
             }
         }
         Ok(false)
+    }
+
+    /// Forgets some of the series that have been silent the longest, so that new ones find room.
+    async fn make_room(&mut self, now_ms: i64) -> Result<(), SamplesError> {
+        let before_ms = now_ms.saturating_sub(SILENT_MS);
+        let silent = self.catalogue.iter().filter(|(_, entry)| entry.seen_ms < before_ms);
+        let mut silent: Vec<(i64, SeriesId)> = silent.map(|(id, entry)| (entry.seen_ms, id)).collect();
+        silent.sort_unstable();
+        silent.truncate((self.config.series_max / 8).max(1));
+        let silent: Vec<SeriesId> = silent.into_iter().map(|(_, id)| id).collect();
+        if !silent.is_empty() {
+            // What is in memory is by their ids.
+            self.seal().await?;
+            self.database.remove_series(&silent).await?;
+            self.stats.evicted_series += silent.len() as u64;
+            silent.into_iter().for_each(|id| self.catalogue.remove(id));
+        }
+        self.wants_room = false;
+        Ok(())
     }
 
     async fn forget_series(&mut self, before_ms: i64) -> Result<(), SamplesError> {

@@ -43,6 +43,7 @@ impl Samples {
             newest_ms: None,
             retry_at_ms: None,
             bounds_checked: false,
+            wants_room: false,
             database_bytes,
             stats: Stats { databases_set_aside: u64::from(opened.set_aside), ..Stats::default() },
         };

@@ -132,3 +132,53 @@ async fn quantiles_come_from_buckets() {
     assert_eq!(points.len(), 9);
     assert!(points.iter().all(|point| (point.value - 0.3).abs() < 1e-9), "{points:?}");
 }
+
+#[tokio::test]
+async fn series_that_are_silent_make_room_for_new_ones() {
+    let mut world = World::new(Config { series_max: 16, ..Config::default() }).await;
+    let steady = world.series("steady", &[], Kind::Gauge);
+    let old: Vec<_> =
+        (0..15).map(|nth| world.series("vm", &[("vm", &nth.to_string())], Kind::Gauge)).collect();
+    for tick in 0..10 {
+        let row: Vec<_> = old.iter().chain([&steady]).map(|id| (*id, f64::from(tick))).collect();
+        world.get().record(START + i64::from(tick) * MINUTE, &row);
+    }
+    let mut now = START + 10 * MINUTE;
+    assert_eq!(world.get().series("new", &[], Kind::Gauge, now), Err(Refusal::TooMany), "none is silent yet");
+    world.put(steady, now, 10.0).await;
+    assert_eq!(world.get().series("new", &[], Kind::Gauge, now), Err(Refusal::TooMany));
+    now += 15 * MINUTE;
+    world.put(steady, now, 11.0).await;
+    let new = world.get().series("new", &[], Kind::Gauge, now).expect("two of the old ones have gone");
+    world.put(new, now + 1, 7.0).await;
+    assert_eq!(world.get().stats().evicted_series, 2);
+    // Over a reopening too, and for all others nothing has changed.
+    world.close().await;
+    world.open().await;
+    assert_eq!(world.raw("steady").await.len(), 12);
+    assert_eq!(world.raw("new").await, [(now + 1, 7.0)]);
+    let left = world.ask(&Query::new("vm", START, now)).await;
+    assert_eq!((left.series.len(), left.gaps.len()), (13, 0), "{left:?}");
+    assert!(left.series.iter().all(|series| series.points.len() == 10));
+}
+
+#[tokio::test]
+async fn a_range_as_far_as_time_goes_is_answered_at_once() {
+    let mut world = World::new(Config::default()).await;
+    let load = world.series("load", &[], Kind::Gauge);
+    // Three days, so that raw samples have gone and days answer.
+    for quarter in 0..(3 * 96) {
+        world.put(load, START + quarter * 15 * MINUTE, 1.0).await;
+    }
+    world.get().seal().await.expect("it is well");
+    let now = START + 3 * DAY;
+    world.get().tend(now).await.expect("it is well");
+    let far = 1_i64 << 60;
+    let answer = world
+        .ask(
+            &Query::new("load", -(far / DAY) * DAY, (far / DAY) * DAY)
+                .each(i64::MAX / DAY * DAY, Function::Count),
+        )
+        .await;
+    assert_eq!(answer.series[0].points.iter().map(|point| point.value).sum::<f64>(), 288.0);
+}

@@ -14,7 +14,7 @@ const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 /// empty, one at the lowest value has a line.
 pub(super) fn draw(series: &SeriesView, view: &HistoryView) -> String {
     let Some((low, high)) = extent(series) else { return "no value that can be drawn".to_owned() };
-    let columns = columns(series, seconds(view.from.0), seconds(view.to.0));
+    let columns = columns(series, view);
     let labels = [high, low].map(shown);
     let margin = labels.iter().map(String::len).max().unwrap_or(0);
     let mut lines: Vec<String> = (0..HEIGHT)
@@ -41,21 +41,24 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-/// The average of the points of each column.
+/// The average of the points that stand in each column; one stands for the whole step that begins with it.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a share of the width is from 0 to the width"
 )]
-fn columns(series: &SeriesView, from: f64, to: f64) -> Vec<Option<f64>> {
+fn columns(series: &SeriesView, view: &HistoryView) -> Vec<Option<f64>> {
+    let (from, to) = (seconds(view.from.0), seconds(view.to.0));
+    let column = |at: f64| ((at - from) / (to - from)).clamp(0.0, 1.0) * WIDTH as f64;
     let mut sums = vec![(0.0, 0_u32); WIDTH];
     for (at, value) in &series.points {
-        let share = ((at - from) / (to - from)).clamp(0.0, 1.0);
-        let column = ((share * WIDTH as f64) as usize).min(WIDTH - 1);
-        if let Some(value) = value {
-            sums[column].0 += value;
-            sums[column].1 += 1;
+        let Some(value) = value else { continue };
+        let begin = (column(*at) as usize).min(WIDTH - 1);
+        let end = (column(at + view.step_seconds.unwrap_or(0.0)).ceil() as usize).clamp(begin + 1, WIDTH);
+        for sum in &mut sums[begin..end] {
+            sum.0 += value;
+            sum.1 += 1;
         }
     }
     sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect()
@@ -118,6 +121,14 @@ mod tests {
         let bottom: Vec<char> = lines[HEIGHT - 1].chars().skip(4).collect();
         assert_eq!((bottom[0], bottom[20], bottom[35], bottom[71]), ('▁', '█', ' ', '█'), "{drawn}");
         assert!(lines[0].ends_with('█') && lines[HEIGHT + 1].contains("1970-01-01T00:00:00.000Z"), "{drawn}");
+        for number in [30_u32, 60] {
+            let step = 72.0 / f64::from(number);
+            let points = (0..number).map(|nth| (f64::from(nth) * step, Some(1.0))).collect();
+            let few = SeriesView { labels: [].into(), points };
+            let drawn = draw(&few, &HistoryView { step_seconds: Some(step), ..view.clone() });
+            let bottom = drawn.lines().nth(HEIGHT - 1).unwrap_or_default().chars().skip(3);
+            assert!(bottom.collect::<String>() == "█".repeat(WIDTH), "{number} points:\n{drawn}");
+        }
         let flat = SeriesView { labels: [].into(), points: vec![(1.0, Some(5.0))] };
         assert!(draw(&flat, &view).contains('█'), "one value stands in the middle");
         let none = SeriesView { labels: [].into(), points: vec![(1.0, None)] };
