@@ -29,6 +29,16 @@ pub(crate) enum Whose {
     Peer(&'static str),
 }
 
+impl Whose {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Limit => "limit",
+            Self::Peer(name) => name,
+        }
+    }
+}
+
 /// Somebody who does the work of a row: one round of it for each call, which answers the figure.
 pub(crate) struct Subject {
     pub(crate) whose: Whose,
@@ -46,17 +56,31 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
     subjects: Vec<Subject>,
+    /// How many times as many rounds as others it has.
+    rounds_by: usize,
 }
 
 impl Row {
     pub(crate) fn new(name: String, unit: &'static str, subjects: Vec<Subject>) -> Self {
-        Self { name, unit, subjects }
+        Self { name, unit, subjects, rounds_by: 1 }
+    }
+
+    pub(crate) fn rounds_by(self, rounds_by: usize) -> Self {
+        Self { rounds_by, ..self }
     }
 }
 
-/// Medians over rounds in which each subject has its turn, another one first in each.
+/// What the rounds of one subject came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) greatest: f64,
+}
+
+/// Takes rounds in which each subject has its turn, another one first in each.
 pub(crate) fn measure(mut row: Row, rounds: usize) -> Figures {
-    let count = row.subjects.len();
+    let (count, rounds) = (row.subjects.len(), rounds * row.rounds_by);
     let mut taken: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); count];
     for round in 0..rounds {
         for turn in 0..count {
@@ -64,13 +88,15 @@ pub(crate) fn measure(mut row: Row, rounds: usize) -> Figures {
             taken[at].push((row.subjects[at].round)());
         }
     }
-    let medians = row.subjects.iter().zip(taken).map(|(subject, taken)| (subject.whose, median(taken)));
-    Figures::of(&row.name, row.unit, medians.collect())
+    let taken = row.subjects.iter().zip(taken).map(|(subject, taken)| (subject.whose, Taken::of(taken)));
+    Figures::of(&row.name, row.unit, taken.collect())
 }
 
-fn median(mut taken: Vec<f64>) -> f64 {
-    taken.sort_by(f64::total_cmp);
-    taken[taken.len() / 2]
+impl Taken {
+    fn of(mut taken: Vec<f64>) -> Self {
+        taken.sort_by(f64::total_cmp);
+        Self { least: taken[0], median: taken[taken.len() / 2], greatest: taken[taken.len() - 1] }
+    }
 }
 
 /// Nanoseconds for each time that `work` is done, by so many threads at once on the same metric.

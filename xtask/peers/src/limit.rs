@@ -1,10 +1,11 @@
 //! Floors written by hand: what the work costs when nothing but the work is done.
 
+use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crate::harness::{BOUNDS, SERIES, Subject, Whose, observations, spin, time_scrape};
+use crate::harness::{BOUNDS, SERIES, Subject, Whose, observations, spin, time_creation, time_scrape};
 use crate::ours::{Method, Route};
 
 /// Cells of one thread, apart from those of others.
@@ -77,5 +78,19 @@ pub(crate) fn scrape() -> Subject {
             copy.copy_from_slice(&text);
             black_box(&copy);
         })
+    })
+}
+
+/// A cell in a map that has room for it and that nobody else holds, while the other thread copies the finished text: what the
+/// machine takes of the time that is left belongs to nobody.
+pub(crate) fn creation() -> Subject {
+    let text = crate::ours::exposition(SERIES);
+    Subject::new(Whose::Limit, move || {
+        let cells = Mutex::new(HashMap::<u32, Arc<AtomicU64>>::with_capacity(2 * SERIES as usize));
+        let make = |i| {
+            let cell = Arc::new(AtomicU64::new(1));
+            cells.lock().expect("nobody panics with it").insert(i, cell);
+        };
+        time_creation(make, || drop(black_box(text.clone())))
     })
 }

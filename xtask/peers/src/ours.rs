@@ -99,6 +99,34 @@ pub(crate) fn scrape() -> Subject {
     })
 }
 
+/// One in a hundred series changes before each scrape.
+pub(crate) fn patched_scrape() -> Subject {
+    let (registry, family) = filled(SERIES);
+    let changing: Vec<Counter> =
+        (0..SERIES).step_by(100).map(|number| family.get(&ByNumber { number })).collect();
+    let (mut patched, mut text) = (registry.patched(), Vec::new());
+    patched.encode(&mut text);
+    Subject::new(Whose::Ours, move || {
+        changing.iter().for_each(Counter::inc);
+        text.clear();
+        time_scrape(|| patched.encode(&mut text))
+    })
+}
+
+/// What a patched text holds for each series beyond the series itself.
+pub(crate) fn patched_memory() -> Subject {
+    Subject::new(Whose::Ours, || {
+        let (registry, family) = filled(COUNTED);
+        let held = held_by_each(COUNTED, || {
+            let mut patched = registry.patched();
+            patched.encode(&mut Vec::new());
+            patched
+        });
+        drop(family);
+        held
+    })
+}
+
 pub(crate) fn creation() -> Subject {
     Subject::new(Whose::Ours, || {
         let (registry, family) = filled(SERIES);

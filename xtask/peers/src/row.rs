@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::harness::Whose;
+use crate::harness::{Taken, Whose};
 
 /// What a row has to say. Lower is better; what there is none of is null.
 #[derive(Debug, Serialize)]
@@ -17,23 +17,23 @@ pub(crate) struct Figures {
     limit: Option<f64>,
     ratio_to_best_peer: Option<f64>,
     ratio_to_limit: Option<f64>,
+    /// Of everybody, the best first.
     #[serde(skip)]
-    peers: Vec<(&'static str, f64)>,
+    taken: Vec<(&'static str, Taken)>,
 }
 
 impl Figures {
-    pub(crate) fn of(name: &str, unit: &'static str, medians: Vec<(Whose, f64)>) -> Self {
-        let of = |whose: Whose| medians.iter().find(|(who, _)| *who == whose).map(|(_, figure)| *figure);
+    pub(crate) fn of(name: &str, unit: &'static str, taken: Vec<(Whose, Taken)>) -> Self {
+        let of = |whose: Whose| taken.iter().find(|(who, _)| *who == whose).map(|(_, taken)| taken.median);
         let (ours, limit) = (of(Whose::Ours), of(Whose::Limit));
-        let mut peers: Vec<(&'static str, f64)> = medians
-            .iter()
-            .filter_map(|(who, figure)| match who {
-                Whose::Peer(name) => Some((*name, *figure)),
-                Whose::Ours | Whose::Limit => None,
-            })
-            .collect();
-        peers.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let best = peers.first().copied();
+        let peers = taken.iter().filter_map(|(who, taken)| match who {
+            Whose::Peer(name) => Some((*name, taken.median)),
+            Whose::Ours | Whose::Limit => None,
+        });
+        let best = peers.min_by(|a, b| a.1.total_cmp(&b.1));
+        let mut named: Vec<(&'static str, Taken)> =
+            taken.iter().map(|(who, taken)| (who.as_str(), *taken)).collect();
+        named.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
         let ratio =
             |to: Option<f64>| ours.zip(to).filter(|(_, to)| *to > 0.0).map(|(ours, to)| round(ours / to));
         Self {
@@ -45,7 +45,7 @@ impl Figures {
             limit: limit.map(round),
             ratio_to_best_peer: ratio(best.map(|(_, figure)| figure)),
             ratio_to_limit: ratio(limit),
-            peers,
+            taken: named,
         }
     }
 }
@@ -66,9 +66,9 @@ pub(crate) fn print(figures: &Figures) {
         dash(figures.ratio_to_limit),
         dash(figures.ratio_to_best_peer),
     );
-    let peers: Vec<String> =
-        figures.peers.iter().map(|(name, figure)| format!("{name} {figure:.2}")).collect();
-    println!("{:<48}     {}", "", peers.join(", "));
+    for (who, Taken { least, median, greatest }) in &figures.taken {
+        println!("{:<48}     {who:<20} {median:>9.2}  from {least:.2} to {greatest:.2}", "");
+    }
 }
 
 pub(crate) fn write(rows: &[Figures], file: &str) -> io::Result<()> {
