@@ -24,10 +24,12 @@
 //! **Invariant:** making an id makes no system call, but for the first of a thread.
 //! **Invariant:** no value of a field makes a span fail: what is too long or cannot be shown is not carried.
 
+mod finished;
 mod ids;
 mod layer;
 mod traceparent;
 
+pub use finished::{AttributeValue, FinishedSpan};
 pub use ids::{InvalidTraceId, SpanId, TraceId};
 pub use layer::{Context, SpanContext, SpanData, current};
 pub use traceparent::{InvalidTraceparent, Traceparent};
