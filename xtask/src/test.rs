@@ -28,7 +28,7 @@ fn loom() -> Result<()> {
     let mut cargo = cargo();
     cargo.env("RUSTFLAGS", "--cfg loom").arg("test").args(["--quiet", "--release", "--target-dir"]);
     cargo.arg(shell::root().join("target/loom"));
-    shell::run(cargo.args(["-p", "nkudo-metrics-core", "--test", "loom"]))
+    shell::run(cargo.args(["-p", "nkudo-metrics-core", "-p", "nkudo-spans", "--test", "loom"]))
 }
 
 fn has_nextest() -> bool {

@@ -5,16 +5,16 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use nkudo_spans::SpanContext;
+use nkudo_spans::{SpanDrain, Spans, SpansOptions, spans};
 use tracing::Subscriber;
-use tracing_subscriber::layer::SubscriberExt;
 
+use crate::events::{LogEvents, Sink};
 use crate::filter::Filter;
 use crate::format::Style;
 use crate::handle::LogHandle;
-use crate::layer::LogLayer;
 use crate::level::LogLevel;
 use crate::output::{Output, Stderr};
+use crate::writer::Writer;
 
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,44 +72,66 @@ pub enum LogError {
     Thread(#[from] std::io::Error),
 }
 
-/// What the program's lines wait in, once it logs.
-static STDERR: OnceLock<Stderr> = OnceLock::new();
+/// Whoever writes the program's lines, once it logs.
+static WRITER: OnceLock<Writer> = OnceLock::new();
 
 /// Has the whole program log to standard error from here on. The lines are written by a thread of its own.
+///
+/// # Errors
+/// When the program logs already, or the thread cannot be started.
 pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
+    Ok(init_with_spans(config, &unfinished(config))?.0)
+}
+
+/// As [`init`], with the spans that finish.
+///
+/// # Errors
+/// When the program logs already, or the thread cannot be started.
+pub fn init_with_spans(
+    config: &LogConfig,
+    options: &SpansOptions,
+) -> Result<(LogHandle, Option<SpanDrain>), LogError> {
     let handle = LogHandle::new(Filter::new(config));
-    let stderr = Stderr::start(handle.dropped_lines())?;
-    tracing::subscriber::set_global_default(assemble(config, handle.clone(), stderr.clone()))?;
-    STDERR.get_or_init(|| stderr);
-    Ok(handle)
+    let writer = Writer::start(&handle, Stderr)?;
+    let sink = Sink::Lanes(writer.lanes());
+    let (subscriber, drain) = assemble(config, options, handle.clone(), sink);
+    tracing::subscriber::set_global_default(subscriber)?;
+    WRITER.get_or_init(|| writer);
+    Ok((handle, drain))
 }
 
 /// Waits until what was logged before is written, at most so long: for the end of a program. Says whether it was.
 pub fn flush(deadline: Duration) -> bool {
-    STDERR.get().is_none_or(|stderr| stderr.flush(deadline))
+    WRITER.get().is_none_or(|writer| writer.flush(deadline))
 }
 
-/// A subscriber that writes lines to `output`, and the handle to it.
+/// A subscriber that writes lines to `output` right where they are made, and the handle to it.
 pub fn subscriber(
     config: &LogConfig,
     output: impl Output,
 ) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
     let handle = LogHandle::new(Filter::new(config));
-    (assemble(config, handle.clone(), output), handle)
+    let sink = Sink::Output(Box::new(output));
+    (assemble(config, &unfinished(config), handle.clone(), sink).0, handle)
+}
+
+/// Spans for their ids and what they carry; nobody wants them once they ended.
+fn unfinished(config: &LogConfig) -> SpansOptions {
+    SpansOptions { carried: config.context_fields, finished: None, ..SpansOptions::default() }
 }
 
 fn assemble(
     config: &LogConfig,
+    options: &SpansOptions,
     handle: LogHandle,
-    output: impl Output,
-) -> impl Subscriber + Send + Sync + 'static {
+    sink: Sink,
+) -> (Spans<LogEvents>, Option<SpanDrain>) {
     let color = match config.color {
         ColorChoice::Auto => std::io::stderr().is_terminal(),
         ColorChoice::Always => true,
         ColorChoice::Never => false,
     };
-    let style = Style { format: config.format, color, context_fields: config.context_fields };
-    tracing_subscriber::registry()
-        .with(SpanContext::new(config.context_fields))
-        .with(LogLayer::new(handle, style, output))
+    let style = Style { format: config.format, color };
+    let options = SpansOptions { carried: config.context_fields, ..*options };
+    spans(&options, LogEvents::new(handle, style, config.context_fields, sink))
 }

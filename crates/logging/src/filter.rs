@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arc_swap::ArcSwap;
 use tracing::Metadata;
+use tracing::metadata::LevelFilter;
 
 use crate::config::LogConfig;
 use crate::level::LogLevel;
@@ -47,11 +48,21 @@ impl Filter {
         first.strip_prefix(self.target_prefix).unwrap_or(first).replace('_', "-")
     }
 
-    /// Whether a call site is logged. Spans are always kept, for their ids.
-    pub(crate) fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        if metadata.is_span() {
-            return true;
+    /// The least severe level at which anything is logged.
+    pub(crate) fn max_level(&self) -> LevelFilter {
+        let levels = self.levels.load();
+        let lowest = levels.components.values().copied().chain([levels.level]).min();
+        match lowest {
+            // Tracing's TRACE is debug here.
+            Some(LogLevel::Debug) | None => LevelFilter::TRACE,
+            Some(LogLevel::Info) => LevelFilter::INFO,
+            Some(LogLevel::Warn) => LevelFilter::WARN,
+            Some(LogLevel::Error) => LevelFilter::ERROR,
         }
+    }
+
+    /// Whether a call site is logged.
+    pub(crate) fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let levels = self.levels.load();
         let component = levels.components.get(&self.component(metadata.target()));
         LogLevel::of(*metadata.level()) >= *component.unwrap_or(&levels.level)

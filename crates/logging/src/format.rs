@@ -1,10 +1,7 @@
 //! The two forms of a line.
 
-use std::io::Write;
-
-use jiff::Timestamp;
-
 use crate::config::LogFormat;
+use crate::escape::{escaped, flag, float, integer, is_special, json_text, print};
 use crate::level::LogLevel;
 use crate::visit::{Said, Value};
 
@@ -13,16 +10,16 @@ use crate::visit::{Said, Value};
 pub(crate) struct Style {
     pub(crate) format: LogFormat,
     pub(crate) color: bool,
-    pub(crate) context_fields: &'static [&'static str],
 }
 
 /// What a line is made of.
 #[derive(Debug)]
 pub(crate) struct Line<'l> {
-    pub(crate) timestamp: Timestamp,
+    pub(crate) timestamp: &'l str,
     pub(crate) level: LogLevel,
     pub(crate) component: &'l str,
     pub(crate) said: &'l Said,
+    /// Context fields and ids, in the order in which they stand.
     pub(crate) ids: &'l [(&'static str, String)],
 }
 
@@ -39,7 +36,7 @@ impl Style {
 
 fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"timestamp\":\"");
-    print(out, format_args!("{:.3}", line.timestamp));
+    out.extend_from_slice(line.timestamp.as_bytes());
     out.extend_from_slice(b"\",\"level\":\"");
     out.extend_from_slice(line.level.as_str().as_bytes());
     out.extend_from_slice(b"\",\"component\":");
@@ -55,9 +52,9 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
         out.push(b':');
         match value {
             Value::Text(text) => json_text(text, out),
-            Value::Integer(number) => print(out, format_args!("{number}")),
-            Value::Float(number) => print(out, format_args!("{number:?}")),
-            Value::Bool(flag) => print(out, format_args!("{flag}")),
+            Value::Integer(number) => integer(*number, out),
+            Value::Float(number) => float(*number, out),
+            Value::Bool(is_so) => flag(*is_so, out),
         }
     }
     out.push(b'}');
@@ -70,39 +67,6 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// A JSON string.
-fn json_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    escaped(text, &['"', '\\'], out);
-    out.push(b'"');
-}
-
-/// A text in which nothing ends the line or commands a terminal, with a backslash before each of `quoted`. JSON reads
-/// every escape written here.
-fn escaped(mut text: &str, quoted: &[char], out: &mut Vec<u8>) {
-    while let Some(at) = text.find(|c| is_special(c) || quoted.contains(&c)) {
-        let (plain, rest) = text.split_at(at);
-        out.extend_from_slice(plain.as_bytes());
-        let mut rest = rest.chars();
-        match rest.next() {
-            Some('\n') => out.extend_from_slice(b"\\n"),
-            Some('\r') => out.extend_from_slice(b"\\r"),
-            Some('\t') => out.extend_from_slice(b"\\t"),
-            Some(c) if is_special(c) => print(out, format_args!("\\u{:04x}", u32::from(c))),
-            Some(c) => print(out, format_args!("\\{c}")),
-            None => {}
-        }
-        text = rest.as_str();
-    }
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// The control characters of ASCII and Latin-1, which terminals obey, and Unicode's own line and paragraph separators,
-/// at which some readers split lines. None is above U+FFFF.
-fn is_special(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
 fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
     let paint = match (color, line.level) {
         (false, _) => "",
@@ -113,7 +77,7 @@ fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
     };
     let plain = if color { "\x1b[0m" } else { "" };
     let level = line.level.as_str();
-    print(out, format_args!("{:.3} {paint}{level:<5}{plain} ", line.timestamp));
+    print(out, format_args!("{} {paint}{level:<5}{plain} ", line.timestamp));
     escaped(line.component, &[], out);
     out.extend_from_slice(b": ");
     escaped(&line.said.message, &[], out);
@@ -121,9 +85,9 @@ fn text(line: &Line<'_>, color: bool, out: &mut Vec<u8>) {
         print(out, format_args!(" {name}="));
         match value {
             Value::Text(text) => quoted(text, out),
-            Value::Integer(number) => print(out, format_args!("{number}")),
-            Value::Float(number) => print(out, format_args!("{number:?}")),
-            Value::Bool(flag) => print(out, format_args!("{flag}")),
+            Value::Integer(number) => integer(*number, out),
+            Value::Float(number) => float(*number, out),
+            Value::Bool(is_so) => flag(*is_so, out),
         }
     }
     for (name, id) in line.ids {
@@ -140,9 +104,4 @@ fn quoted(text: &str, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(text.as_bytes());
     }
-}
-
-fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
-    // Memory takes whatever is written.
-    let _always = out.write_fmt(arguments).is_ok();
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nkudo_metrics_core::{Counter, Registry};
+use nkudo_spans::Lanes;
 
 use crate::filter::Filter;
 use crate::level::LogLevel;
@@ -15,27 +16,28 @@ pub struct LogHandle(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     filter: Filter,
-    counts: LineCounts,
+    counts: Arc<LineCounts>,
 }
 
 impl LogHandle {
     pub(crate) fn new(filter: Filter) -> Self {
-        Self(Arc::new(Inner { filter, counts: LineCounts::default() }))
+        Self(Arc::new(Inner { filter, counts: Arc::default() }))
     }
 
     pub(crate) fn filter(&self) -> &Filter {
         &self.0.filter
     }
 
-    pub(crate) fn count(&self, level: LogLevel, written: bool) {
+    pub(crate) fn count(&self, level: LogLevel, written: bool, lines: u64) {
         let counts = &self.0.counts;
-        let counter: &Counter = if written { counts.written(level) } else { &counts.dropped };
-        counter.inc();
+        let counter: &Counter = if written { counts.written(level) } else { &counts.failed };
+        counter.inc_by(lines);
     }
 
-    /// The count of lines that could not be written, for whoever writes them later.
-    pub(crate) fn dropped_lines(&self) -> Counter {
-        self.0.counts.dropped.clone()
+    /// Lines that find no room there are dropped.
+    pub(crate) fn takes_from(&self, lanes: &Lanes) {
+        // Only the one that is made with the handle counts.
+        drop(self.0.counts.lanes.set(lanes.clone()));
     }
 
     /// The least level that is logged.
@@ -57,14 +59,14 @@ impl LogHandle {
         });
     }
 
-    /// Lines written so far, or handed over to be.
+    /// Lines written so far.
     pub fn written(&self) -> u64 {
         LogLevel::ALL.into_iter().map(|level| self.0.counts.written(level).get()).sum()
     }
 
-    /// Lines that could not be written so far.
+    /// Lines that could not be written so far, and those that found no room to wait.
     pub fn dropped(&self) -> u64 {
-        self.0.counts.dropped.get()
+        self.0.counts.dropped()
     }
 
     /// Exposes both counts with this prefix.

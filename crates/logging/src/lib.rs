@@ -29,17 +29,25 @@
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
 //! nobody reads, stops nothing.
 
+mod batch;
+mod callsite;
 mod config;
+mod direct;
+mod escape;
+mod events;
 mod filter;
 mod format;
 mod handle;
-mod layer;
 mod level;
 mod metrics;
 mod output;
+mod scratch;
+mod stamp;
+mod tag;
 mod visit;
+mod writer;
 
-pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, subscriber};
+pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, init_with_spans, subscriber};
 pub use handle::LogHandle;
 pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;

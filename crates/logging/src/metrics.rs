@@ -1,14 +1,18 @@
 //! How many lines there were. The caller gives the prefix of the names.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
+use nkudo_spans::Lanes;
 
 use crate::level::LogLevel;
 
 const WRITTEN: Desc =
     Desc::counter("log_lines_written_total", "Log lines written, by their level.").labels(&["level"]);
-const DROPPED: Desc = Desc::counter("log_lines_dropped_total", "Log lines that could not be written.");
+const DROPPED: Desc = Desc::counter(
+    "log_lines_dropped_total",
+    "Log lines that could not be written, or found no room to wait for it.",
+);
 
 /// Every metric of this crate.
 pub fn descs(prefix: &str) -> Vec<Desc> {
@@ -16,13 +20,19 @@ pub fn descs(prefix: &str) -> Vec<Desc> {
 }
 
 /// Lines by what became of them. They are counted before there is a registry.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LineCounts {
     written: [Counter; LogLevel::ALL.len()],
-    pub(crate) dropped: Counter,
+    pub(crate) failed: Counter,
+    /// Where lines wait.
+    pub(crate) lanes: OnceLock<Lanes>,
 }
 
 impl LineCounts {
+    pub(crate) fn dropped(&self) -> u64 {
+        self.failed.get() + self.lanes.get().map_or(0, Lanes::dropped_count)
+    }
+
     pub(crate) fn written(&self, level: LogLevel) -> &Counter {
         match level {
             LogLevel::Debug => &self.written[0],
@@ -39,10 +49,10 @@ impl Collector for LineCounts {
         for level in LogLevel::ALL {
             sink.sample(0, &[level.as_str()], self.written(level).get() as f64);
         }
-        sink.sample(1, &[], self.dropped.get() as f64);
+        sink.sample(1, &[], self.dropped() as f64);
     }
 }
 
-pub(crate) fn register(counts: &LineCounts, registry: &Registry, prefix: &str) {
-    registry.collector(descs(prefix), Arc::new(counts.clone()));
+pub(crate) fn register(counts: &Arc<LineCounts>, registry: &Registry, prefix: &str) {
+    registry.collector(descs(prefix), counts.clone());
 }

@@ -9,11 +9,11 @@ use tracing::field::{Field, Visit};
 /// Longest text of a field, in bytes; the rest is cut and marked.
 pub(crate) const FIELD_MAX_BYTES: usize = 16 << 10;
 /// What ends a text that was cut.
-const CUT_MARK: &str = "…(cut)";
+pub(crate) const CUT_MARK: &str = "…(cut)";
 /// What ends a text whose value said that it cannot be shown.
-const FAILED_MARK: &str = "…(failed)";
+pub(crate) const FAILED_MARK: &str = "…(failed)";
 /// What ends a text whose value panicked while it was shown.
-const PANICKED_MARK: &str = "…(panicked)";
+pub(crate) const PANICKED_MARK: &str = "…(panicked)";
 
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,20 +110,23 @@ impl Visit for Said {
 
     /// An error with its causes, outermost first.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.put_text(field, |text| {
-            write!(text, "{value}")?;
-            let mut source = value.source();
-            while let Some(cause) = source {
-                write!(text, ": {cause}")?;
-                source = cause.source();
-            }
-            Ok(())
-        });
+        self.put_text(field, |text| write_error(text, value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put_text(field, |text| write!(text, "{value:?}"));
     }
+}
+
+/// An error with its causes, outermost first.
+pub(crate) fn write_error(out: &mut impl Write, error: &(dyn Error + 'static)) -> fmt::Result {
+    write!(out, "{error}")?;
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(out, ": {cause}")?;
+        source = cause.source();
+    }
+    Ok(())
 }
 
 /// A text that takes no more than its bound.

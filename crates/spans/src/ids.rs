@@ -20,6 +20,7 @@ macro_rules! id {
 
         impl $name {
             /// A new id.
+            #[inline]
             pub fn generate() -> Self {
                 let random: fn() -> $int = $random;
                 loop {
@@ -64,22 +65,51 @@ id!(
     SpanId, u64, 8, random
 );
 
-thread_local! {
-    /// The state of this thread's generator.
-    static STATE: Cell<State> = Cell::new(seed());
+impl TraceId {
+    /// The id of which these are the upper and the lower half; none of zeros.
+    pub(crate) fn from_halves(high: u64, low: u64) -> Option<Self> {
+        let value = u128::from(high) << 64 | u128::from(low);
+        (value != 0).then_some(Self(value))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
+    pub(crate) fn halves(self) -> (u64, u64) {
+        ((self.0 >> 64) as u64, self.0 as u64)
+    }
 }
 
-/// A generator's state, not all zero.
+impl SpanId {
+    /// The id in a word; none of zero.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        (word != 0).then_some(Self(word))
+    }
+
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+}
+
+thread_local! {
+    /// The state of this thread's generator.
+    static STATE: Cell<State> = const { Cell::new(UNSEEDED) };
+}
+
+/// A generator's state, not all zero once it is seeded.
 type State = [u64; 4];
 
+const UNSEEDED: State = [0; 4];
+
+#[inline]
 fn random() -> u64 {
     STATE.with(|cell| {
-        let (value, state) = step(cell.get());
+        let state = cell.get();
+        let (value, state) = step(if state == UNSEEDED { seed() } else { state });
         cell.set(state);
         value
     })
 }
 
+#[cold]
 /// The standard library takes a key from the system's randomness for each thread; hashed four ways it fills the state.
 fn seed() -> State {
     let keyed = RandomState::new();
@@ -89,6 +119,7 @@ fn seed() -> State {
 
 /// xoshiro256++ (Blackman, Vigna: "Scrambled linear pseudorandom number generators", 2021). Ids need to be spread, not
 /// to be secret. A smaller state would have the threads of a large fleet run into each other's sequences.
+#[inline]
 fn step([a, b, c, d]: State) -> (u64, State) {
     let value = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
     let (c2, d2) = (c ^ a, d ^ b);

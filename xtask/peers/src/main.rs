@@ -1,6 +1,7 @@
 //! Measures the project's toolkit crates beside the libraries that others use for the same work, and beside a floor
 //! written by hand, all in one run.
 
+mod apart;
 mod harness;
 mod limit;
 mod memory;
@@ -14,6 +15,7 @@ mod peers {
     pub(crate) mod prometheus_client;
 }
 mod row;
+mod spans;
 
 use std::process::ExitCode;
 
@@ -120,12 +122,46 @@ fn rows() -> Vec<Row> {
         opentelemetry::histogram_memory(),
     ];
     rows.push(Row::new("memory of a histogram, 12 buckets".to_owned(), "B", memory));
+    rows.extend(apart_rows());
     rows
+}
+
+/// Spans, in processes of their own.
+fn apart_rows() -> Vec<Row> {
+    use harness::Whose::{Limit, Ours};
+    use spans::{BRIDGE, FASTRACE, REGISTRY, SDK};
+    let mut rows = Vec::new();
+    for (threads, of) in [(1, "1 thread"), (2, "2 threads")] {
+        let subjects = [Ours, Limit, REGISTRY, FASTRACE, BRIDGE, SDK].map(|who| apart::time("span", who, threads));
+        rows.push(Row::new(format!("span with 2 attributes and a parent, {of}"), "ns", subjects.into()));
+    }
+    let deliverers = [Ours, FASTRACE, BRIDGE, SDK];
+    let subjects = deliverers.map(|who| apart::lost("span", who, 2));
+    rows.push(Row::new("spans lost, 2 threads".to_owned(), "%", subjects.into()));
+    let subjects = deliverers.map(|who| apart::vanished("span", who, 2));
+    rows.push(Row::new("spans lost and not counted, 2 threads".to_owned(), "%", subjects.into()));
+    rows
+}
+
+/// One round of work that has this process to itself.
+fn apart_round(args: &[String]) -> Option<()> {
+    let [work, who, threads] = args else { return None };
+    let threads = threads.parse().ok()?;
+    match work.as_str() {
+        "span" => spans::run(who, threads)?.print(),
+        _ => return None,
+    }
+    Some(())
 }
 
 fn main() -> ExitCode {
     let (mut json, mut filter, mut rounds) = (None, String::new(), ROUNDS);
-    let mut args = std::env::args().skip(1);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|first| first == "--apart") {
+        let done = apart_round(&args[1..]);
+        return if done.is_some() { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    }
+    let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.next()) {
             ("--json", Some(file)) => json = Some(file),

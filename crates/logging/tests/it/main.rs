@@ -275,7 +275,7 @@ fn a_context_field_may_not_take_a_name_of_the_line() {
 struct Closed;
 
 impl Output for Closed {
-    fn write_line(&self, _line: &[u8]) -> io::Result<()> {
+    fn write_lines(&self, _lines: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -1,0 +1,78 @@
+//! Texts in lines: nothing in them ends the line or commands a terminal.
+
+use std::io::Write;
+
+/// Appends a JSON string.
+#[inline]
+pub(crate) fn json_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    json_piece(text, out);
+    out.push(b'"');
+}
+
+/// Appends a piece of a JSON string.
+#[inline]
+pub(crate) fn json_piece(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        escaped(text, &['"', '\\'], out);
+    }
+}
+
+/// Whether it is as it stands part of a JSON string. Whatever is not ASCII is looked at more closely.
+#[inline]
+fn is_plain(text: &str) -> bool {
+    // Without an early end, so that the compiler takes sixteen bytes at a time.
+    let is_odd = |byte: &u8| !(b' '..0x7f).contains(byte) | (*byte == b'"') | (*byte == b'\\');
+    !text.as_bytes().iter().fold(false, |odd, byte| odd | is_odd(byte))
+}
+
+/// A text in which nothing ends the line or commands a terminal, with a backslash before each of `quoted`. JSON reads
+/// every escape written here.
+pub(crate) fn escaped(mut text: &str, quoted: &[char], out: &mut Vec<u8>) {
+    while let Some(at) = text.find(|c| is_special(c) || quoted.contains(&c)) {
+        let (plain, rest) = text.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut rest = rest.chars();
+        match rest.next() {
+            Some('\n') => out.extend_from_slice(b"\\n"),
+            Some('\r') => out.extend_from_slice(b"\\r"),
+            Some('\t') => out.extend_from_slice(b"\\t"),
+            Some(c) if is_special(c) => print(out, format_args!("\\u{:04x}", u32::from(c))),
+            Some(c) => print(out, format_args!("\\{c}")),
+            None => {}
+        }
+        text = rest.as_str();
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The control characters of ASCII and Latin-1, which terminals obey, and Unicode's own line and paragraph separators,
+/// at which some readers split lines. None is above U+FFFF.
+pub(crate) fn is_special(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+pub(crate) fn print(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    // Memory takes whatever is written.
+    let _always = out.write_fmt(arguments).is_ok();
+}
+
+#[inline]
+pub(crate) fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// A number, or as a JSON string what is none.
+pub(crate) fn float(number: f64, out: &mut Vec<u8>) {
+    if number.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+    } else {
+        print(out, format_args!("\"{number}\""));
+    }
+}
+
+pub(crate) fn flag(flag: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if flag { b"true" } else { b"false" });
+}

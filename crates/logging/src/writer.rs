@@ -1,0 +1,120 @@
+//! The thread that writes lines: it takes them from every thread's ring, puts them in order and has them written.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nkudo_spans::{Drain, Lanes, LanesOptions, lanes};
+
+use crate::batch::Batch;
+use crate::handle::LogHandle;
+use crate::level::LogLevel;
+use crate::output::Output;
+
+/// Most bytes of the ring of one thread, of rings, and of long lines beside them.
+const RINGS: LanesOptions =
+    LanesOptions { ring_max_bytes: 64 << 10, rings_max: 64, beside_max_bytes: 1 << 20 };
+/// How long lines wait for others to be written with.
+const GATHER: Duration = Duration::from_millis(10);
+/// After so many looks that found nothing, only a line ends the sleep.
+const IDLE_LOOKS: u32 = 8;
+const SLEEP: Duration = Duration::from_secs(60);
+
+/// Hands lines to the thread and waits for it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    lanes: Lanes,
+    flushes: Arc<Flushes>,
+}
+
+/// Who waits for what was logged before.
+#[derive(Debug, Default)]
+struct Flushes {
+    asked_done: Mutex<(u64, u64)>,
+    changed: Condvar,
+}
+
+impl Flushes {
+    fn lock(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.asked_done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    /// Starts the thread. It ends with the program.
+    pub(crate) fn start(handle: &LogHandle, output: impl Output) -> io::Result<Self> {
+        let (lanes, drain) = lanes(RINGS);
+        handle.takes_from(&lanes);
+        let writer = Self { lanes, flushes: Arc::default() };
+        let (handle, flushes) = (handle.clone(), writer.flushes.clone());
+        let work = move || write_all(drain, &handle, &output, &flushes);
+        std::thread::Builder::new().name("log".to_owned()).spawn(work)?;
+        Ok(writer)
+    }
+
+    pub(crate) fn lanes(&self) -> Lanes {
+        self.lanes.clone()
+    }
+
+    /// Waits until what was logged before is written, or the time is over. Says whether it was.
+    pub(crate) fn flush(&self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let mut asked_done = self.flushes.lock();
+        asked_done.0 += 1;
+        let mine = asked_done.0;
+        drop(asked_done);
+        self.lanes.wake();
+        let mut asked_done = self.flushes.lock();
+        while asked_done.1 < mine {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.flushes.changed.wait_timeout(asked_done, left);
+            asked_done = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+fn write_all(mut drain: Drain, handle: &LogHandle, output: &impl Output, flushes: &Flushes) {
+    let mut batch = Batch::default();
+    let mut idle_looks = 0;
+    loop {
+        let asked = flushes.lock().0;
+        let count = drain.pass(|lane, record| {
+            batch.push(lane, &record);
+            if batch.is_full() {
+                write(&mut batch, handle, output);
+            }
+        });
+        write(&mut batch, handle, output);
+        let mut asked_done = flushes.lock();
+        let is_asked_again = asked_done.0 > asked;
+        if asked_done.1 < asked {
+            asked_done.1 = asked;
+            flushes.changed.notify_all();
+        }
+        drop(asked_done);
+        if is_asked_again {
+            continue;
+        }
+        idle_looks = if count == 0 { idle_looks + 1 } else { 0 };
+        if idle_looks < IDLE_LOOKS {
+            drain.doze(GATHER);
+        } else {
+            batch.shrink();
+            drain.sleep(SLEEP);
+        }
+    }
+}
+
+/// Lines that cannot be written are lost and counted; the next may be written again.
+fn write(batch: &mut Batch, handle: &LogHandle, output: &impl Output) {
+    if batch.is_empty() {
+        return;
+    }
+    let is_written = output.write_lines(batch.sorted()).is_ok();
+    LogLevel::ALL.into_iter().for_each(|level| handle.count(level, is_written, batch.count(level)));
+    batch.clear();
+}

@@ -1,0 +1,169 @@
+//! An open span in its place, and the contexts that spans share.
+
+use crate::encode::FieldWriter;
+use crate::ids::{SpanId, TraceId};
+use crate::slab::{self, Key, Place, WORDS};
+use std::sync::atomic::Ordering;
+
+/// Where each word of a span is.
+pub(crate) const TRACE_HIGH: usize = 0;
+pub(crate) const TRACE_LOW: usize = 1;
+pub(crate) const SPAN: usize = 2;
+/// Zero at the root of a trace.
+pub(crate) const PARENT: usize = 3;
+/// The address of its callsite's metadata.
+pub(crate) const CALLSITE: usize = 4;
+pub(crate) const START: usize = 5;
+/// See [`Info`].
+pub(crate) const INFO: usize = 6;
+/// How long it was open, in ticks, once it has ended.
+pub(crate) const TOOK: usize = 7;
+/// Where its fields begin.
+pub(crate) const FIELDS: usize = 8;
+
+/// What is packed into one word: whether it failed, how many fields had no room, words of fields, number of the thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Info(pub(crate) u64);
+
+impl Info {
+    const FAILED: u64 = 1;
+    const DROPPED_MAX: u64 = 0xffff;
+
+    #[inline]
+    pub(crate) fn new(failed: bool, dropped: u64, words: usize, thread: u64) -> Self {
+        let dropped = dropped.min(Self::DROPPED_MAX);
+        Self(u64::from(failed) | dropped << 8 | (words as u64) << 24 | thread << 40)
+    }
+
+    pub(crate) fn failed(self) -> bool {
+        self.0 & Self::FAILED != 0
+    }
+
+    pub(crate) fn dropped(self) -> u32 {
+        (self.0 >> 8 & Self::DROPPED_MAX) as u32
+    }
+
+    #[inline]
+    pub(crate) fn words(self) -> usize {
+        (self.0 >> 24 & 0xffff) as usize
+    }
+
+    pub(crate) fn thread(self) -> u32 {
+        (self.0 >> 40) as u32
+    }
+}
+
+/// Marks a span as failed.
+pub(crate) fn fail(place: &Place) {
+    place.words[INFO].fetch_or(Info::FAILED, Ordering::Relaxed);
+}
+
+/// The ids of a span; none when its words were taken by another one meanwhile.
+pub(crate) fn ids(place: &Place) -> Option<(TraceId, SpanId)> {
+    let trace = TraceId::from_halves(place.get(TRACE_HIGH), place.get(TRACE_LOW))?;
+    Some((trace, SpanId::from_word(place.get(SPAN))?))
+}
+
+/// Words of a context: those that its texts take, and the texts, each behind its number and length.
+const USED: usize = 0;
+const TEXTS: usize = 1;
+
+/// Texts that go down from a span to everything inside of it, by the numbers of their names.
+///
+/// They are in a place of their own that each span inside holds: a span that has nothing to add shares that of its parent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Carried(pub(crate) Vec<(usize, String)>);
+
+impl Carried {
+    /// What a context carries.
+    pub(crate) fn read(context: Key) -> Self {
+        let mut carried = Self::default();
+        let Some(place) = slab::find(context) else { return carried };
+        let bound = |words: u64| usize::try_from(words).map_or(WORDS, |words| words.min(WORDS));
+        let (mut at, end) = (TEXTS, bound(place.get(USED)));
+        while at < end {
+            let header = place.get(at);
+            #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
+            let (number, length) = ((header >> 32) as usize, header as u32 as usize);
+            let last = at + 1 + length.div_ceil(8);
+            if last > end {
+                break;
+            }
+            let mut bytes: Vec<u8> = (at + 1..last).flat_map(|at| place.get(at).to_le_bytes()).collect();
+            bytes.truncate(length);
+            carried.0.extend(String::from_utf8(bytes).ok().map(|text| (number, text)));
+            at = last;
+        }
+        // What was given back while it was read is nothing.
+        if slab::find(context).is_none() { Self::default() } else { carried }
+    }
+
+    /// Puts a text, over the one of its name.
+    pub(crate) fn put(&mut self, number: usize, text: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == number) {
+            Some(known) => known.1 = text,
+            None => self.0.push((number, text)),
+        }
+    }
+
+    /// A place with these texts and one holder. What has no room is not carried.
+    pub(crate) fn write(&self) -> Option<Key> {
+        let (key, place) = slab::open()?;
+        let mut at = TEXTS;
+        for (number, text) in &self.0 {
+            let words = text.len().div_ceil(8);
+            if at + 1 + words > WORDS {
+                continue;
+            }
+            place.set(at, (*number as u64) << 32 | text.len() as u64);
+            for (offset, chunk) in text.as_bytes().chunks(8).enumerate() {
+                let mut bytes = [0; 8];
+                bytes[..chunk.len()].copy_from_slice(chunk);
+                place.set(at + 1 + offset, u64::from_le_bytes(bytes));
+            }
+            at += 1 + words;
+        }
+        place.set(USED, at as u64);
+        Some(key)
+    }
+}
+
+/// Holds a context for one more span.
+#[inline]
+pub(crate) fn hold_context(context: u64) -> u64 {
+    if context != 0 {
+        match slab::find(Key(context)) {
+            Some(place) => place.hold(),
+            None => return 0,
+        }
+    }
+    context
+}
+
+#[inline]
+pub(crate) fn release_context(context: u64) {
+    if context != 0
+        && let Some(place) = slab::find(Key(context))
+        && place.release()
+    {
+        slab::close(place);
+    }
+}
+
+/// Writes fields behind those that are there, one thread at a time. Gives the values that are wanted.
+pub(crate) fn append(
+    place: &Place,
+    wanted: u64,
+    record: impl FnOnce(&mut FieldWriter<'_>),
+) -> Vec<(&'static str, Option<String>)> {
+    let taken = place.alone(|| {
+        let info = Info(place.get(INFO));
+        let mut writer = FieldWriter::new(place, FIELDS + info.words(), wanted);
+        record(&mut writer);
+        let added = Info::new(false, writer.dropped, writer.at - FIELDS - info.words(), 0);
+        place.words[INFO].fetch_add(added.0, Ordering::Relaxed);
+        writer.taken
+    });
+    // Somebody else was in there all the time.
+    taken.unwrap_or_default()
+}

@@ -1,0 +1,76 @@
+//! Wakes the thread that drains.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// How long the drain looks again before it sleeps for long, in milliseconds. It is long beside the time that a store takes
+/// to be seen by another processor: a writer that just missed the flag is seen by this look, so that writers need no fence.
+const LAST_LOOK: Duration = Duration::from_millis(1);
+
+/// How deep the sleep is: the greater, the less is needed to end it.
+const AWAKE: u32 = 0;
+/// Ends when there is much to do.
+const DOZING: u32 = 1;
+/// Ends when there is anything to do.
+const ASLEEP: u32 = 2;
+
+/// What a thread that drains sleeps on. Writers ask it with one load.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    depth: AtomicU32,
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Wake {
+    /// There is something to do.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if self.depth.load(Ordering::Relaxed) == ASLEEP {
+            self.end_sleep();
+        }
+    }
+
+    /// There is much to do.
+    #[inline]
+    pub(crate) fn wake_from_doze(&self) {
+        if self.depth.load(Ordering::Relaxed) != AWAKE {
+            self.end_sleep();
+        }
+    }
+
+    #[cold]
+    fn end_sleep(&self) {
+        if self.depth.swap(AWAKE, Ordering::AcqRel) != AWAKE
+            && let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            thread.unpark();
+        }
+    }
+
+    fn lie_down(&self, depth: u32) {
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        self.depth.store(depth, Ordering::SeqCst);
+    }
+
+    /// Sleeps until there is much to do, at most so long.
+    pub(crate) fn doze(&self, at_most: Duration) {
+        self.lie_down(DOZING);
+        std::thread::park_timeout(at_most);
+        self.depth.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Sleeps until there is something to do, at most so long, and not at all when `is_empty` denies it after the flag
+    /// is up.
+    pub(crate) fn sleep(&self, at_most: Duration, is_empty: impl Fn() -> bool) {
+        self.lie_down(ASLEEP);
+        if is_empty() {
+            std::thread::park_timeout(LAST_LOOK.min(at_most));
+            if is_empty() && self.depth.load(Ordering::Acquire) == ASLEEP {
+                std::thread::park_timeout(at_most.saturating_sub(LAST_LOOK));
+            }
+        }
+        self.depth.store(AWAKE, Ordering::SeqCst);
+    }
+}
