@@ -25,11 +25,16 @@
 //! from the event or else from the spans around it. `component` is the event's field of that name, else that of a span
 //! around it, else the first part of the target without the configured prefix.
 //!
+//! # Files
+//! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
+//!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
 //! nobody reads, stops nothing.
+//! **Invariant:** log files never take more than their bounds, and no file that is called otherwise is touched.
 
 mod config;
+mod files;
 mod filter;
 mod format;
 mod handle;
@@ -37,10 +42,13 @@ mod layer;
 mod level;
 mod metrics;
 mod output;
+mod output_metrics;
 mod visit;
 
 pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, subscriber};
+pub use files::{FilesConfig, FilesError, LogFiles, Rotation};
 pub use handle::LogHandle;
 pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;
 pub use output::{Lines, Output};
+pub use output_metrics::{OutputCounts, output_descs};

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod broken_disks;
+mod files;
+mod kills;
+
 use std::collections::BTreeMap;
 use std::io;
 

@@ -1,0 +1,85 @@
+//! What became of lines on their way to files. The caller gives the prefix of the names.
+
+use std::sync::Arc;
+
+use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
+
+type Read = fn(&OutputCounts) -> &Counter;
+
+const TABLE: [(Desc, Read); 7] = [
+    (Desc::counter("log_file_bytes_written_total", "Bytes written to log files."), |counts| {
+        &counts.bytes_written
+    }),
+    (
+        Desc::counter(
+            "log_file_rotations_total",
+            "Log files that were ended for a new one, by time or by size.",
+        ),
+        |counts| &counts.rotations,
+    ),
+    (Desc::counter("log_files_pruned_total", "Log files deleted to stay within the bounds."), |counts| {
+        &counts.pruned
+    }),
+    (
+        Desc::counter(
+            "log_files_vanished_total",
+            "Times the log file was gone from its place and begun anew.",
+        ),
+        |counts| &counts.vanished,
+    ),
+    (
+        Desc::counter(
+            "log_file_cut_lines_total",
+            "Lines without an end that were found in log files and ended.",
+        ),
+        |counts| &counts.cut,
+    ),
+    (
+        Desc::counter(
+            "log_file_write_failures_total",
+            "Times that writing log files began to fail, or to fail for another reason.",
+        ),
+        |counts| &counts.failures,
+    ),
+    (Desc::counter("log_file_lines_lost_total", "Lines that no log file took."), |counts| &counts.lost),
+];
+
+/// Every metric of log files.
+pub fn output_descs(prefix: &str) -> Vec<Desc> {
+    TABLE.iter().map(|(desc, _)| desc.with_prefix(prefix)).collect()
+}
+
+/// Counts of log files. Cheap to clone; all clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct OutputCounts {
+    /// Bytes that are in files.
+    pub bytes_written: Counter,
+    /// Files that were ended for a new one.
+    pub rotations: Counter,
+    /// Files deleted to stay within the bounds.
+    pub pruned: Counter,
+    /// Times that the file or its directory was gone.
+    pub vanished: Counter,
+    /// Lines without an end that were found and ended.
+    pub cut: Counter,
+    /// Times that writing began to fail, or to fail for another reason.
+    pub failures: Counter,
+    /// Lines that were not written, or not whole.
+    pub lost: Counter,
+}
+
+impl OutputCounts {
+    /// Exposes all of them with this prefix.
+    pub fn register(&self, registry: &Registry, prefix: &str) {
+        registry.collector(output_descs(prefix), Arc::new(self.clone()));
+    }
+}
+
+impl Collector for OutputCounts {
+    #[expect(clippy::cast_precision_loss, reason = "samples are f64 in the exposition's data model")]
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        for (index, (_, read)) in TABLE.iter().enumerate() {
+            sink.sample(index, &[], read(self).get() as f64);
+        }
+    }
+}
