@@ -24,11 +24,13 @@ use memchr::{memchr, memchr_iter, memrchr};
 use crate::output_metrics::OutputCounts;
 use current::Current;
 
+pub(crate) use config::check_name;
 pub use config::{FilesConfig, FilesError};
+pub(crate) use listing::{Identity, Listed, list};
+pub(crate) use name::FileName;
 pub use name::Rotation;
 
-use listing::{Listed, list};
-use name::{FileName, Period};
+use name::Period;
 
 /// How often it is looked whether the file is still in its place.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(2);

@@ -27,10 +27,13 @@
 //!
 //! # Files
 //! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
+//! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
+//! when none does.
 //!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
 //! nobody reads, stops nothing.
+//! **Invariant:** a search holds a bounded part of a file in memory, and changes nothing.
 //! **Invariant:** log files never take more than their bounds, and no file that is called otherwise is touched.
 
 mod config;
@@ -43,6 +46,7 @@ mod level;
 mod metrics;
 mod output;
 mod output_metrics;
+mod search;
 mod visit;
 
 pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, subscriber};
@@ -52,3 +56,4 @@ pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;
 pub use output::{Lines, Output};
 pub use output_metrics::{OutputCounts, output_descs};
+pub use search::{Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, search};

@@ -57,7 +57,7 @@ impl FilesConfig {
 }
 
 /// Whether log files can be called so: a name with a dot could be taken for another with a number.
-fn check_name(name: &str) -> Result<(), FilesError> {
+pub(crate) fn check_name(name: &str) -> Result<(), FilesError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > NAME_MAX_BYTES || !name.bytes().all(is_plain) {
         return Err(FilesError::Name { name: name.chars().take(NAME_MAX_BYTES).collect() });

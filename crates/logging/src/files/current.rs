@@ -1,11 +1,11 @@
 //! The file that is being written.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
-use super::listing::Listed;
+use super::listing::{Identity, Listed};
 use super::name::FileName;
 
 /// Who may read a log: its owner and the group.
@@ -20,8 +20,7 @@ pub(super) struct Current {
     /// Whether its last line has no end.
     pub(super) is_cut: bool,
     file: File,
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl Current {
@@ -29,7 +28,7 @@ impl Current {
     pub(super) fn create(path: PathBuf, name: FileName) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(MODE).open(&path)?;
         let metadata = file.metadata()?;
-        Ok(Self { name, path, bytes: 0, is_cut: false, file, identity: identity(&metadata) })
+        Ok(Self { name, path, bytes: 0, is_cut: false, file, identity: Identity::of(&metadata) })
     }
 
     /// Goes on with a file that is there.
@@ -41,7 +40,7 @@ impl Current {
         if bytes > 0 {
             file.read_exact_at(&mut last, bytes - 1)?;
         }
-        Ok(Self { name, path, bytes, is_cut: last != *b"\n", file, identity: identity(&metadata) })
+        Ok(Self { name, path, bytes, is_cut: last != *b"\n", file, identity: Identity::of(&metadata) })
     }
 
     /// Whether the file still stands where it was made. Its length is read anew on the way.
@@ -49,7 +48,7 @@ impl Current {
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) => {
                 self.bytes = metadata.len();
-                Ok(identity(&metadata) == self.identity)
+                Ok(Identity::of(&metadata) == self.identity)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(false)
@@ -86,10 +85,6 @@ impl Current {
     }
 
     pub(super) fn listed(&self) -> Listed {
-        Listed { name: self.name, bytes: self.bytes }
+        Listed { name: self.name, bytes: self.bytes, identity: self.identity }
     }
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }

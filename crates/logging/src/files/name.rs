@@ -12,6 +12,8 @@ const SUFFIX: &str = ".jsonl";
 const SEQUENCE_DIGITS: usize = 8;
 /// A clock that steps back by less than this, in seconds, stays in its file.
 const BACK_TOLERATED_S: i64 = 60;
+/// A line may be so much older, or newer where the clock was set, than the moment it was written at, in seconds.
+const MARGIN_S: i64 = 600;
 
 /// How often a file is ended and a new one begun, by the clock of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +61,17 @@ impl Period {
             })
     }
 
+    /// Whether a file of this period may have lines from `since` on and before `until`.
+    pub(crate) fn may_have(self, since: Option<Timestamp>, until: Option<Timestamp>) -> bool {
+        let Some((length_s, _)) = self.rotation.form() else { return true };
+        let last_s = self.start_s + length_s + MARGIN_S;
+        let first_s = self.start_s - BACK_TOLERATED_S - MARGIN_S;
+        // A clock that was never set says that its lines are from before the first period.
+        let first_s = if self.start_s == 0 { i64::MIN } else { first_s };
+        since.is_none_or(|since| since.as_second() <= last_s)
+            && until.is_none_or(|until| until.as_second() >= first_s)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (rotation, rest) = match text.len() {
             10 => (Rotation::Daily, "T00-00"),
@@ -81,6 +94,10 @@ pub(crate) struct FileName {
 }
 
 impl FileName {
+    /// Comes before every file.
+    pub(crate) const BEGINNING: Self =
+        Self { sequence: 0, period: Period { rotation: Rotation::Minutely, start_s: 0 } };
+
     /// The whole name.
     pub(crate) fn of(self, name: &str) -> String {
         format!("{name}.{self}{SUFFIX}")

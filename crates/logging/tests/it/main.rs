@@ -4,7 +4,10 @@
 
 mod broken_disks;
 mod files;
+mod follow;
 mod kills;
+mod search;
+mod search_model;
 
 use std::collections::BTreeMap;
 use std::io;
