@@ -6,7 +6,7 @@ use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
 
 type Read = fn(&OutputCounts) -> &Counter;
 
-const TABLE: [(Desc, Read); 7] = [
+const TABLE: [(Desc, Read); 9] = [
     (Desc::counter("log_file_bytes_written_total", "Bytes written to log files."), |counts| {
         &counts.bytes_written
     }),
@@ -42,14 +42,28 @@ const TABLE: [(Desc, Read); 7] = [
         |counts| &counts.failures,
     ),
     (Desc::counter("log_file_lines_lost_total", "Lines that no log file took."), |counts| &counts.lost),
+    (
+        Desc::counter(
+            "log_lines_suppressed_total",
+            "Log lines that were not written since their call site had said enough in its period.",
+        ),
+        |counts| &counts.suppressed,
+    ),
+    (
+        Desc::counter(
+            "log_lines_unlimited_total",
+            "Log lines written without regard to repeats, as there was no room to count their call site.",
+        ),
+        |counts| &counts.unlimited,
+    ),
 ];
 
-/// Every metric of log files.
+/// Every metric of lines on their way to files.
 pub fn output_descs(prefix: &str) -> Vec<Desc> {
     TABLE.iter().map(|(desc, _)| desc.with_prefix(prefix)).collect()
 }
 
-/// Counts of log files. Cheap to clone; all clones count together.
+/// Counts of lines on their way to files. Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct OutputCounts {
     /// Bytes that are in files.
@@ -66,6 +80,10 @@ pub struct OutputCounts {
     pub failures: Counter,
     /// Lines that were not written, or not whole.
     pub lost: Counter,
+    /// Lines that were not written as they repeat what their call site said.
+    pub suppressed: Counter,
+    /// Lines that were not limited for want of room.
+    pub unlimited: Counter,
 }
 
 impl OutputCounts {
