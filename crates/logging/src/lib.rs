@@ -28,7 +28,8 @@
 //! # Files
 //! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
 //! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
-//! when none does. [`Repeats`] bounds how often a call site speaks.
+//! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens
+//! and private keys that got into a line in spite of all.
 //!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
@@ -46,6 +47,7 @@ mod level;
 mod metrics;
 mod output;
 mod output_metrics;
+mod redact;
 mod repeats;
 mod search;
 mod visit;
@@ -57,5 +59,6 @@ pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;
 pub use output::{Lines, Output};
 pub use output_metrics::{OutputCounts, output_descs};
+pub use redact::{Redactor, RedactorError};
 pub use repeats::{CallSite, RepeatLimit, RepeatLimitError, Repeats, Verdict};
 pub use search::{Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, search};

@@ -6,7 +6,7 @@ use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
 
 type Read = fn(&OutputCounts) -> &Counter;
 
-const TABLE: [(Desc, Read); 9] = [
+const TABLE: [(Desc, Read); 10] = [
     (Desc::counter("log_file_bytes_written_total", "Bytes written to log files."), |counts| {
         &counts.bytes_written
     }),
@@ -56,6 +56,13 @@ const TABLE: [(Desc, Read); 9] = [
         ),
         |counts| &counts.unlimited,
     ),
+    (
+        Desc::counter(
+            "log_redactions_total",
+            "Secrets that were found in finished log lines and replaced: somebody logs what they should not.",
+        ),
+        |counts| &counts.redactions,
+    ),
 ];
 
 /// Every metric of lines on their way to files.
@@ -84,6 +91,8 @@ pub struct OutputCounts {
     pub suppressed: Counter,
     /// Lines that were not limited for want of room.
     pub unlimited: Counter,
+    /// Secrets that were replaced in lines.
+    pub redactions: Counter,
 }
 
 impl OutputCounts {

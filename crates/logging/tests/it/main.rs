@@ -6,6 +6,7 @@ mod broken_disks;
 mod files;
 mod follow;
 mod kills;
+mod redaction;
 mod repeats;
 mod search;
 mod search_model;
