@@ -28,8 +28,25 @@
 //! # Files
 //! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
 //! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
-//! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens
-//! and private keys that got into a line in spite of all.
+//! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens and private keys
+//! that got into a line in spite of all.
+//!
+//! ```
+//! use nkudo_logging::{FilesConfig, LogFiles, OutputCounts, Query, search};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let mut files = LogFiles::open(FilesConfig::new(directory.path(), "app"), OutputCounts::default())?;
+//! let lines = br#"{"timestamp":"2026-11-21T10:00:00.000Z","message":"work done","fields":{"jobs":3}}
+//! {"timestamp":"2026-11-21T10:00:01.000Z","message":"idle","fields":{}}
+//! "#;
+//! files.write("2026-11-21T10:00:01Z".parse()?, lines)?;
+//! let query = Query { text: Some("done".to_owned()), ..Query::default() };
+//! let found = search(directory.path(), "app", &query)?;
+//! assert!(found.hits.len() == 1 && found.hits[0].line.contains("\"jobs\":3"));
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that

@@ -64,7 +64,7 @@ pub enum SearchError {
     },
 }
 
-/// Searches the log files of a name.
+/// Searches the log files of a name. It reads from the disk, and blocks its thread meanwhile.
 ///
 /// # Errors
 /// When the query makes no sense, there is no such directory, or a file cannot be read. A file that is pruned meanwhile is

@@ -3,13 +3,13 @@
 use std::ops::AddAssign;
 
 use super::Hit;
-use super::lines::{LINE_MAX_BYTES, Piece};
+use super::lines::Piece;
 use super::matcher::{Judged, Matcher};
 use super::query::Query;
 
-/// Most bytes of lines in an answer; it has one more line than fits.
+/// Most bytes of lines in an answer; it has one line more than that at most.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
-/// Most bytes that are looked through for an answer; then it goes on with the cursor.
+/// Most bytes that are looked through for an answer, and the rest of a line; then it goes on with the cursor.
 const SCAN_MAX_BYTES: u64 = 256 << 20;
 
 /// Lines that were passed over since they could not be read.
@@ -53,12 +53,11 @@ impl Gather {
     }
 
     pub(super) fn take(&mut self, piece: &Piece<'_>) {
+        self.scanned_bytes += piece.bytes;
         let Some(line) = piece.line else {
             self.skipped.too_long += 1;
-            self.scanned_bytes += LINE_MAX_BYTES as u64;
             return;
         };
-        self.scanned_bytes += line.len() as u64 + 1;
         if !piece.is_ended {
             self.skipped.unreadable += 1;
             return;

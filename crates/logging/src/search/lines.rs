@@ -17,6 +17,8 @@ pub(super) const LINE_MAX_BYTES: usize = 1 << 20;
 pub(super) struct Piece<'l> {
     /// Where it begins in the file.
     pub(super) offset: u64,
+    /// How long it is in the file.
+    pub(super) bytes: u64,
     /// Without its line feed; none when it is too long.
     pub(super) line: Option<&'l [u8]>,
     /// Whether it has a line feed.
@@ -27,6 +29,8 @@ pub(super) struct Piece<'l> {
 #[derive(Debug)]
 pub(super) struct Backwards {
     file: File,
+    /// Where in the file the last line that was given out begins.
+    given_from: u64,
     window: Vec<u8>,
     /// Where the window begins in the file.
     base: u64,
@@ -44,7 +48,8 @@ pub(super) struct Backwards {
 impl Backwards {
     pub(super) fn new(file: File, from: u64) -> Self {
         let (end, unseen, is_ended, is_long, is_done) = (0, 0, false, false, false);
-        Self { file, window: Vec::new(), base: from, end, unseen, is_ended, is_long, is_done }
+        let window = Vec::new();
+        Self { file, given_from: from, window, base: from, end, unseen, is_ended, is_long, is_done }
     }
 
     /// The line before; none at the beginning of the file.
@@ -66,7 +71,8 @@ impl Backwards {
             // Behind the last line feed there is no line when there is nothing.
             if is_ended || is_long || !range.is_empty() {
                 let offset = self.base + range.start as u64;
-                return Ok(Some(Piece { offset, line: line(&self.window, range, is_long), is_ended }));
+                let bytes = std::mem::replace(&mut self.given_from, offset) - offset;
+                return Ok(Some(Piece { offset, bytes, line: line(&self.window, range, is_long), is_ended }));
             }
         }
         Ok(None)
@@ -74,7 +80,7 @@ impl Backwards {
 
     /// Puts a block before what is not given out yet.
     fn grow(&mut self) -> io::Result<()> {
-        if self.end > LINE_MAX_BYTES {
+        if self.is_long || self.end > LINE_MAX_BYTES {
             (self.is_long, self.end) = (true, 0);
         }
         let bytes = usize::try_from(self.base).map_or(BLOCK_BYTES, |base| base.min(BLOCK_BYTES));
@@ -133,7 +139,8 @@ impl Forwards {
                 let range = self.start..self.seen + at;
                 (self.start, self.seen) = (range.end + 1, range.end + 1);
                 let is_long = self.long_from.take().is_some() || range.len() > LINE_MAX_BYTES;
-                return Ok(Some(Piece { offset, line: line(&self.window, range, is_long), is_ended: true }));
+                let (bytes, is_ended) = (self.offset() - offset, true);
+                return Ok(Some(Piece { offset, bytes, line: line(&self.window, range, is_long), is_ended }));
             }
             if !self.grow(until)? {
                 return Ok(None);
@@ -143,7 +150,7 @@ impl Forwards {
 
     /// Puts a block behind what is not given out yet. Says whether there was anything.
     fn grow(&mut self, until: u64) -> io::Result<bool> {
-        if self.window.len() - self.start > LINE_MAX_BYTES {
+        if self.long_from.is_some() || self.window.len() - self.start > LINE_MAX_BYTES {
             self.long_from = Some(self.offset());
             self.start = self.window.len();
         }

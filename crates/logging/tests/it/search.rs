@@ -1,6 +1,7 @@
 //! Search: what matches, what is passed over, and how an answer goes on.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -335,5 +336,24 @@ fn an_answer_has_a_bound_in_bytes() {
         assert_eq!(first.hits.len(), 9);
         assert!(first.next.is_some());
         assert_eq!(pages(dir.path(), &query, || ()).len(), 30);
+    }
+}
+
+#[test]
+fn an_answer_looks_through_a_bounded_part_of_the_log() {
+    let dir = TempDir::new().unwrap();
+    // A file of holes and line feeds takes no room.
+    let file = fs::File::create(dir.path().join(FILE)).unwrap();
+    let (lines, line_bytes) = (130, 2 << 20);
+    for end in 1..=lines {
+        file.write_all_at(b"\n", end * line_bytes - 1).unwrap();
+    }
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut query = Query { order, ..Query::default() };
+        let first = all(dir.path(), &query);
+        assert_eq!(first.skipped, Skipped { unreadable: 0, too_long: 128 });
+        query.cursor = first.next;
+        let second = all(dir.path(), &query);
+        assert_eq!((second.skipped.too_long, second.next), (lines - 128, None));
     }
 }
