@@ -25,9 +25,34 @@
 //! from the event or else from the spans around it. `component` is the event's field of that name, else that of a span
 //! around it, else the first part of the target without the configured prefix.
 //!
+//! # Files
+//! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
+//! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
+//! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens and private keys
+//! that got into a line in spite of all.
+//!
+//! ```
+//! use nkudo_logging::{FilesConfig, LogFiles, OutputCounts, Query, search};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let mut files = LogFiles::open(FilesConfig::new(directory.path(), "app"), OutputCounts::default())?;
+//! let lines = br#"{"timestamp":"2026-11-21T10:00:00.000Z","message":"work done","fields":{"jobs":3}}
+//! {"timestamp":"2026-11-21T10:00:01.000Z","message":"idle","fields":{}}
+//! "#;
+//! files.write("2026-11-21T10:00:01Z".parse()?, lines)?;
+//! let query = Query { text: Some("done".to_owned()), ..Query::default() };
+//! let found = search(directory.path(), "app", &query)?;
+//! assert!(found.hits.len() == 1 && found.hits[0].line.contains("\"jobs\":3"));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! **Invariant:** a line is one JSON object and one line, whatever is logged.
 //! **Invariant:** a line is written whole, in one call, or counted as dropped; a standard error that is closed, or that
 //! nobody reads, stops nothing.
+//! **Invariant:** a search holds a bounded part of a file in memory, and changes nothing.
+//! **Invariant:** log files never take more than their bounds, and no file that is called otherwise is touched.
 
 mod batch;
 mod callsite;
@@ -35,20 +60,30 @@ mod config;
 mod direct;
 mod escape;
 mod events;
+mod files;
 mod filter;
 mod format;
 mod handle;
 mod level;
 mod metrics;
 mod output;
+mod output_metrics;
+mod redact;
+mod repeats;
 mod scratch;
+mod search;
 mod stamp;
 mod tag;
 mod visit;
 mod writer;
 
 pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, init_with_spans, subscriber};
+pub use files::{FilesConfig, FilesError, LogFiles, Rotation};
 pub use handle::LogHandle;
 pub use level::{InvalidFormat, InvalidLevel, LogLevel};
 pub use metrics::descs;
 pub use output::{Lines, Output};
+pub use output_metrics::{OutputCounts, output_descs};
+pub use redact::{Redactor, RedactorError};
+pub use repeats::{CallSite, RepeatLimit, RepeatLimitError, Repeats, Verdict};
+pub use search::{Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, search};

@@ -2,6 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod broken_disks;
+mod files;
+mod follow;
+mod kills;
+mod redaction;
+mod repeats;
+mod search;
+mod search_model;
+
 use std::collections::BTreeMap;
 use std::io;
 

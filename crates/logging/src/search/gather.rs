@@ -1,0 +1,81 @@
+//! What an answer has so far.
+
+use std::ops::AddAssign;
+
+use super::Hit;
+use super::lines::Piece;
+use super::matcher::{Judged, Matcher};
+use super::query::Query;
+
+/// Most bytes of lines in an answer; it has one line more than that at most.
+const ANSWER_MAX_BYTES: usize = 8 << 20;
+/// Most bytes that are looked through for an answer, and the rest of a line; then it goes on with the cursor.
+const SCAN_MAX_BYTES: u64 = 256 << 20;
+
+/// Lines that were passed over since they could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Lines that are cut, or no object of JSON with a timestamp. Lines that cannot match are looked at only as far as
+    /// their first and last byte.
+    pub unreadable: u64,
+    /// Lines over 1 MiB.
+    pub too_long: u64,
+}
+
+impl AddAssign for Skipped {
+    fn add_assign(&mut self, other: Self) {
+        self.unreadable += other.unreadable;
+        self.too_long += other.too_long;
+    }
+}
+
+/// Takes lines and keeps those that match, up to the bounds of an answer.
+#[derive(Debug)]
+pub(super) struct Gather {
+    matcher: Matcher,
+    limit: usize,
+    pub(super) hits: Vec<Hit>,
+    pub(super) skipped: Skipped,
+    hit_bytes: usize,
+    scanned_bytes: u64,
+}
+
+impl Gather {
+    pub(super) fn new(query: &Query) -> Self {
+        Self {
+            matcher: Matcher::new(query),
+            limit: query.limit,
+            hits: Vec::new(),
+            skipped: Skipped::default(),
+            hit_bytes: 0,
+            scanned_bytes: 0,
+        }
+    }
+
+    pub(super) fn take(&mut self, piece: &Piece<'_>) {
+        self.scanned_bytes += piece.bytes;
+        let Some(line) = piece.line else {
+            self.skipped.too_long += 1;
+            return;
+        };
+        if !piece.is_ended {
+            self.skipped.unreadable += 1;
+            return;
+        }
+        match self.matcher.judge(line) {
+            Judged::Other => {}
+            Judged::Unreadable => self.skipped.unreadable += 1,
+            Judged::Hit(timestamp) => {
+                self.hit_bytes += line.len();
+                let line = String::from_utf8_lossy(line).into_owned();
+                self.hits.push(Hit { timestamp, line });
+            }
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.hits.len() >= self.limit
+            || self.hit_bytes >= ANSWER_MAX_BYTES
+            || self.scanned_bytes >= SCAN_MAX_BYTES
+    }
+}
