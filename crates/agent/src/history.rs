@@ -170,7 +170,7 @@ impl History {
             tokio::select! {
                 () = context.shutdown.cancelled() => break,
                 _ = ticks.tick() => {
-                    samples = self.record(samples, context).await.map_err(|Panicked| PANICKED.to_owned())?;
+                    samples = self.record(samples, context).await?;
                     let taken = taken_before + samples.stats().recorded.saturating_sub(opened_with);
                     self.taken.store(taken, Ordering::Relaxed);
                     self.metrics.show(&HistoryReading { recorded: taken, ..reading(&samples.stats()) });
@@ -188,8 +188,8 @@ impl History {
         Ok(())
     }
 
-    /// Records one row and tends what is kept.
-    async fn record(&self, mut samples: Samples, context: &Context) -> Result<Samples, Panicked> {
+    /// Records one row and tends what is kept. Where the store cannot go on: why.
+    async fn record(&self, mut samples: Samples, context: &Context) -> Result<Samples, String> {
         let registry = self.registry.clone();
         let (samples, tended, took) = apart(async move || {
             let now_ms = clock::wall_ms();
@@ -205,9 +205,15 @@ impl History {
             } else {
                 None
             };
+            let samples = if matches!(tended, Err(SamplesError::Gone { .. })) {
+                samples.reopen().await
+            } else {
+                Ok(samples)
+            };
             (samples, tended.map(|tended| (tended, complaint)), began.elapsed())
         })
-        .await?;
+        .await
+        .map_err(|Panicked| PANICKED.to_owned())?;
         self.metrics.row(took);
         context.operations.ended(Operation::FileWrite, 0, took, tended.is_ok());
         match tended {
@@ -226,7 +232,7 @@ impl History {
             }
         }
         context.health.progress();
-        Ok(samples)
+        samples.map_err(|error| crate::link::told(&error))
     }
 }
 
@@ -308,6 +314,7 @@ fn reading(stats: &Stats) -> HistoryReading {
             + stats.journal_malformed
             + stats.databases_set_aside
             + u64::from(stats.journal_damaged_bytes > 0),
+        gone: stats.directories_gone,
         seals: stats.seals,
         merges: stats.merges,
         failures: stats.failures,

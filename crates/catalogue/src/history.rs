@@ -49,6 +49,7 @@ read! {
     unjournaled: counter("nkudo_history_rows_unjournaled_total", "Rows that are in memory only because the journal of the history could not be written."),
     evicted: counter("nkudo_history_samples_evicted_total", "Samples removed before their time because of the bound on disk."),
     corrupt: counter("nkudo_history_corrupt_total", "Damaged blocks, journal records and databases that were passed over."),
+    gone: counter("nkudo_history_gone_total", "Times that the files of the history were found deleted or replaced, and were begun anew."),
     seals: counter("nkudo_history_seals_total", "Times that samples in memory were compressed into the database."),
     merges: counter("nkudo_history_merges_total", "Times that compressed blocks were merged into longer ones."),
     failures: counter("nkudo_history_failures_total", "Seals and merges that failed."),

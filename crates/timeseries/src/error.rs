@@ -22,6 +22,9 @@ pub enum SamplesError {
         "{} is no database of samples: give another directory, or move the file away to begin anew", path.display()
     )]
     Foreign { path: PathBuf },
+    /// Deleted or replaced from outside while it was in use.
+    #[error("{} was deleted or replaced while it was in use; what was in it is lost", path.display())]
+    Gone { path: PathBuf },
     /// Samples stay in memory, within their bound.
     #[error("the disk of {} is full: free some space; until then the oldest samples are dropped", path.display())]
     Full { path: PathBuf },

@@ -1,5 +1,6 @@
 //! The store: takes rows of samples, and keeps them.
 
+mod files;
 mod keeping;
 mod opening;
 mod reading;
@@ -17,6 +18,7 @@ use crate::row_log::RowLog;
 use crate::series::{Catalogue, Kind, Refusal, SeriesId, SeriesKey};
 use crate::stats::Stats;
 
+use files::Files;
 pub use keeping::Tended;
 
 /// Samples in a directory. See the crate's documentation.
@@ -27,6 +29,7 @@ pub use keeping::Tended;
 #[derive(Debug)]
 pub struct Samples {
     config: Config,
+    files: Files,
     database: Database,
     log: RowLog,
     catalogue: Catalogue,

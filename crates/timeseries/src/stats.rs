@@ -31,6 +31,8 @@ pub struct Stats {
     pub corrupt: u64,
     /// Databases that were found damaged, set aside and begun anew.
     pub databases_set_aside: u64,
+    /// Times the files were found deleted or replaced, and were begun anew.
+    pub directories_gone: u64,
     /// Times the clock was set back.
     pub steps_back: u64,
     /// Seals and merges that were done, and those that failed.

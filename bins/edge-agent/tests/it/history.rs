@@ -41,6 +41,22 @@ fn what_was_recorded_is_there_while_it_runs_after_a_crash_and_without_a_daemon()
 }
 
 #[test]
+fn a_history_deleted_while_the_daemon_runs_begins_anew_and_is_told() {
+    let host = Host::running(EVERY_SECOND);
+    until("two rows", || (points(&ask(&host, &[])).len() >= 2).then_some(()));
+    std::fs::remove_dir_all(host.state_dir().join("samples")).unwrap();
+    until("it is noticed", || host.sample("nkudo_history_gone_total").filter(|gone| *gone == 1.0));
+    assert!(host.log().contains("was deleted or replaced while it was in use"), "{}", host.log());
+    let database = host.state_dir().join("samples/samples.db");
+    assert!(database.exists(), "{}", database.display());
+    until("it is well again", || {
+        let health = host.sample("nkudo_agent_health_status{health=\"healthy\"}");
+        health.filter(|healthy| *healthy == 1.0)
+    });
+    assert!(points(&ask(&host, &[])).len() >= 2, "what was in memory is kept");
+}
+
+#[test]
 fn what_is_asked_wrongly_is_told_and_what_is_not_there_too() {
     let host = Host::running(EVERY_SECOND);
     until("a row", || (!points(&ask(&host, &[])).is_empty()).then_some(()));

@@ -27,8 +27,10 @@ impl Samples {
     /// It believes the clock: a time far ahead removes all that is older.
     ///
     /// # Errors
-    /// The first thing that failed; the others were done. All of it is tried again a minute later.
+    /// [`SamplesError::Gone`] each time that the files are found deleted or replaced: [`reopen`](Self::reopen) mends it.
+    /// Else the first thing that failed; the others were done. All of it is tried again a minute later.
     pub async fn tend(&mut self, now_ms: i64) -> Result<Tended, SamplesError> {
+        self.check_files()?;
         let waits = |retry: i64| now_ms < retry && now_ms >= retry.saturating_sub(RETRY_MS);
         if self.retry_at_ms.is_some_and(waits) {
             return Ok(Tended::Waiting);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nkudo_journal::{Disk as _, RealDisk, Replay};
 
-use super::Samples;
+use super::{Files, Samples};
 use crate::config::Config;
 use crate::database::{Database, State, file_error};
 use crate::error::SamplesError;
@@ -15,8 +15,8 @@ use crate::row_log::RowLog;
 use crate::series::Catalogue;
 use crate::stats::Stats;
 
-const DATABASE: &str = "samples.db";
-const JOURNAL: &str = "rows";
+pub(super) const DATABASE: &str = "samples.db";
+pub(super) const JOURNAL: &str = "rows";
 
 impl Samples {
     /// Opens the samples in a directory, which is made when there is none. A database that is damaged as a whole is set
@@ -33,6 +33,7 @@ impl Samples {
         let (database_bytes, _) = database.bytes().await?;
         let mut samples = Self {
             config,
+            files: Files::of(dir)?,
             database,
             log,
             catalogue: Catalogue::default(),

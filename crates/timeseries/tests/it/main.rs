@@ -3,6 +3,7 @@
 mod bounds;
 mod damage;
 mod full_disk;
+mod gone;
 mod keeping;
 mod model;
 mod strangers;

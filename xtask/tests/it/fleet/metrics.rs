@@ -15,6 +15,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("nkudo_history_clock_steps_total", "the store's tests, as those that follow"),
     ("nkudo_history_corrupt_total", "crates/timeseries/tests/it/damage.rs"),
     ("nkudo_history_failures_total", "crates/timeseries/tests/it/full_disk.rs"),
+    ("nkudo_history_gone_total", "crates/timeseries/tests/it/gone.rs"),
     ("nkudo_history_merges_total", "crates/timeseries/tests/it/keeping.rs; after six hours"),
     ("nkudo_history_rows_unjournaled_total", "crates/timeseries/tests/it/full_disk.rs"),
     ("nkudo_history_samples_dropped_total", "crates/timeseries/tests/it/bounds.rs"),
