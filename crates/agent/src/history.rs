@@ -14,7 +14,8 @@ use nkudo_host::clock;
 use nkudo_metrics_core::{MetricKind, Registry, Sample};
 use nkudo_supervision::{Context, Health, Operation, Receiver, Sender};
 use nkudo_timeseries::{
-    Answer, Config, Kind, Query, QueryError, Retention, Samples, SamplesError, SeriesId, Stats, Tended,
+    Answer, Config, Kind, Query, QueryError, Retention, Samples, SamplesError, SeriesId, Stats,
+    StoredSamples, Tended,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -65,7 +66,8 @@ pub(crate) async fn ask(history: &Sender<Ask>, query: Query) -> Result<Answer, H
     answered.await.map_err(|_| HistoryError::NoAnswer)?
 }
 
-/// Asks the files of a host whose daemon is down; also what was found damaged in them. None where there are no files.
+/// Asks the files of a host whose daemon is down, and changes nothing in them; also what was found damaged. None where
+/// there are no files.
 ///
 /// # Errors
 /// When they cannot be read, or the question has no answer.
@@ -74,15 +76,14 @@ pub async fn ask_files(
     query: &Query,
 ) -> Result<Option<(Answer, Option<String>)>, HistoryError> {
     let dir = dir(&settings.state_dir);
-    if !dir.exists() {
+    // Where it cannot be told, opening says why.
+    if matches!(dir.try_exists(), Ok(false)) {
         return Ok(None);
     }
     let closed = |error: SamplesError| HistoryError::Closed(crate::link::told(&error));
-    let mut samples = Samples::open(&dir, config(settings)).await.map_err(closed)?;
-    let answer = samples.query(query).await;
-    let loss = loss(&samples.stats());
-    samples.close().await.map_err(closed)?;
-    Ok(Some((answer?, loss)))
+    let mut samples = StoredSamples::open(&dir, config(settings)).await.map_err(closed)?;
+    let answer = samples.query(query).await?;
+    Ok(Some((answer, loss(&samples.stats()))))
 }
 
 /// What was found damaged, in words.
@@ -96,7 +97,7 @@ fn loss(stats: &Stats) -> Option<String> {
     if stats.journal_damaged_bytes > 0 {
         let bytes = stats.journal_damaged_bytes;
         lost.push(format!(
-            "{bytes} bytes of its journal were damaged and are kept aside; samples in them are lost"
+            "{bytes} bytes of its journal were damaged; samples in them are lost, the bytes stay on the disk"
         ));
     }
     if stats.journal_malformed > 0 {

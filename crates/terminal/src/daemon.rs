@@ -1,5 +1,7 @@
 //! The agent of this host: its daemon while that runs, its files otherwise.
 
+use std::io;
+
 use nkudo_agent::config::Settings;
 use nkudo_agent::offline::{OfflineView, socket_path};
 use nkudo_client::{Client, ClientError};
@@ -30,6 +32,24 @@ pub async fn running<T: DeserializeOwned>(settings: &Settings, path: &str) -> Re
     match client(settings).get(path).await {
         Ok(answer) => Ok(Some(answer)),
         Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(client_failure(error)),
+    }
+}
+
+/// As [`running`], and none too where this user may not ask it: for files that tell by themselves whether they are in use.
+///
+/// # Errors
+/// When it refuses or fails.
+pub async fn within_reach<T: DeserializeOwned>(
+    settings: &Settings,
+    path: &str,
+) -> Result<Option<T>, Failure> {
+    match client(settings).get(path).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(ClientError::Connect { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(None)
+        }
         Err(error) => Err(client_failure(error)),
     }
 }

@@ -5,10 +5,11 @@
 
 mod chunks;
 mod opening;
+mod reading;
 mod spans;
 mod state;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::SqliteConnection;
 
@@ -34,7 +35,7 @@ mod code {
     pub(super) const NOTADB: u32 = 26;
 }
 
-/// An open database, held exclusively.
+/// An open database, held exclusively, or by readers only.
 #[derive(Debug)]
 pub(crate) struct Database {
     path: PathBuf,
@@ -111,6 +112,13 @@ fn failed(path: PathBuf, deed: &'static str) -> impl FnOnce(sqlx::Error) -> Samp
         Some(code::CORRUPT | code::NOTADB) => SamplesError::Damaged { path },
         Some(_) | None => SamplesError::Database { deed, source },
     }
+}
+
+/// A path with more at the end of its name.
+fn named(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Extended codes carry the primary one in their low byte.

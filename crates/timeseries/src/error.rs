@@ -31,6 +31,23 @@ pub enum SamplesError {
     /// Seen while it was in use; the next opening sets it aside.
     #[error("{} is damaged: restart, and it is set aside and begun anew", path.display())]
     Damaged { path: PathBuf },
+    /// Seen by one who only reads.
+    #[error(
+        "{} is damaged and was left as it is: the program that records there sets it aside when it starts, and begins \
+         anew", path.display()
+    )]
+    DamagedAsFound { path: PathBuf },
+    #[error("{} may not be read by this user: run as one who may", path.display())]
+    Unreadable { path: PathBuf },
+    #[error(
+        "{} was left half written, and no copy of it could be made to read it: let TMPDIR name a directory with room for \
+         one, or start the program that records there", path.display()
+    )]
+    NoCopy {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the database of samples failed to {deed}")]
     Database {
         deed: &'static str,

@@ -1,7 +1,8 @@
 //! Samples of metrics, kept on the host that they come from: raw for a day, by hours for a week, by days for a month.
 //!
 //! The principal type is [`Samples`], opened on a directory with a [`Config`]. Rows of samples go in, each with its
-//! time; queries are answered from what is in memory and on disk together.
+//! time; queries are answered from what is in memory and on disk together. [`StoredSamples`] answers from the disk alone,
+//! and changes nothing there.
 //!
 //! ```
 //! use nkudo_timeseries::{Config, Function, Kind, Query, Samples};
@@ -66,6 +67,6 @@ mod stats;
 pub use config::{Config, Retention};
 pub use error::{QueryError, SamplesError};
 pub use query::{Answer, Answered, Function, Gap, Matcher, Part, Point, Query, Resolution};
-pub use samples::{Recorded, Samples, Tended};
+pub use samples::{Recorded, Samples, StoredSamples, Tended};
 pub use series::{Kind, Refusal, SeriesId, SeriesKey};
 pub use stats::Stats;

@@ -14,7 +14,8 @@ const OPTIONS: Options = Options { segment_bytes: 4 << 20, max_record_bytes: 8 <
 /// Rows in a directory.
 #[derive(Debug)]
 pub(crate) struct RowLog {
-    dir: PathBuf,
+    /// Nothing where nothing may be written.
+    dir: Option<PathBuf>,
     /// Nothing when its disk failed.
     journal: Option<Journal<RealDisk>>,
     sync_ms: i64,
@@ -24,7 +25,12 @@ pub(crate) struct RowLog {
 impl RowLog {
     pub(crate) fn open(dir: &Path, sync_ms: i64) -> Result<(Self, Replay), JournalError> {
         let (journal, replay) = Journal::open(RealDisk, dir, OPTIONS)?;
-        Ok((Self { dir: dir.to_owned(), journal: Some(journal), sync_ms, synced_at_ms: None }, replay))
+        Ok((Self { dir: Some(dir.to_owned()), journal: Some(journal), sync_ms, synced_at_ms: None }, replay))
+    }
+
+    /// Takes no row.
+    pub(crate) fn none() -> Self {
+        Self { dir: None, journal: None, sync_ms: i64::MAX, synced_at_ms: None }
     }
 
     /// Adds a row. Whether it was written.
@@ -59,7 +65,8 @@ impl RowLog {
     /// Replaces all rows by these. Whether it was done; the old ones are there else.
     pub(crate) fn replace(&mut self, rows: impl Iterator<Item = Vec<u8>>) -> bool {
         if self.journal.is_none() {
-            self.journal = Journal::open(RealDisk, &self.dir, OPTIONS).ok().map(|(journal, _)| journal);
+            let Some(dir) = &self.dir else { return false };
+            self.journal = Journal::open(RealDisk, dir, OPTIONS).ok().map(|(journal, _)| journal);
         }
         let Some(journal) = &mut self.journal else { return false };
         match journal.compact(rows) {

@@ -5,6 +5,7 @@ mod keeping;
 mod opening;
 mod reading;
 mod sealing;
+mod stored;
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,7 @@ use crate::stats::Stats;
 
 use files::Files;
 pub use keeping::Tended;
+pub use stored::StoredSamples;
 
 /// Samples in a directory. See the crate's documentation.
 ///

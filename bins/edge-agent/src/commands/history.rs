@@ -9,7 +9,7 @@ use nkudo_agent::history::{Asked, ask_files};
 use nkudo_api::time::WallTime;
 use nkudo_api::view::history::{HistoryView, SeriesView};
 use nkudo_host::clock;
-use nkudo_terminal::daemon::running;
+use nkudo_terminal::daemon::within_reach;
 use nkudo_terminal::{Failure, Output, print};
 
 use crate::cli::HistoryQuery;
@@ -22,7 +22,7 @@ pub(crate) async fn run(settings: &Settings, query: HistoryQuery, output: Output
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::Refused(faults.join("\n"))
     })?;
-    let view = match running(settings, &path(&params)).await? {
+    let view = match within_reach(settings, &path(&params)).await? {
         Some(view) => view,
         None => {
             let answer = ask_files(settings, &asked.query).await.map_err(Failure::failed)?;

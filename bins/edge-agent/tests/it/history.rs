@@ -57,6 +57,32 @@ fn a_history_deleted_while_the_daemon_runs_begins_anew_and_is_told() {
 }
 
 #[test]
+fn without_a_daemon_many_may_ask_and_nothing_is_changed() {
+    let mut host = Host::running(EVERY_SECOND);
+    until("two rows", || (points(&ask(&host, &[])).len() >= 2).then_some(()));
+    host.kill_9();
+    let samples = host.state_dir().join("samples");
+    let files = || {
+        let entries = std::fs::read_dir(&samples).unwrap().flatten();
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.path(), std::fs::read(entry.path()).ok())).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| points(&ask(&host, &[])).len())).collect();
+        asking.into_iter().for_each(|one| assert!(one.join().unwrap() >= 2));
+    });
+    assert_eq!(files(), before);
+    std::fs::write(samples.join("samples.db"), [&b"SQLite format 3\0"[..], &[0x55; 8_000]].concat()).unwrap();
+    let before = files();
+    let ran = host.run(&["metrics", "query", "nkudo_vms_total"]);
+    assert_eq!((ran.code(), files()), (1, before), "damage is told and left as it is");
+    assert!(ran.stderr().contains("was left as it is"), "{}", ran.stderr());
+}
+
+#[test]
 fn what_is_asked_wrongly_is_told_and_what_is_not_there_too() {
     let host = Host::running(EVERY_SECOND);
     until("a row", || (!points(&ask(&host, &[])).is_empty()).then_some(()));

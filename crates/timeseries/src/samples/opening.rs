@@ -27,9 +27,21 @@ impl Samples {
     pub async fn open(dir: &Path, config: Config) -> Result<Self, SamplesError> {
         RealDisk.create_dir_all(dir).map_err(file_error(dir))?;
         let opened = Database::open(&dir.join(DATABASE)).await?;
-        let mut database = opened.database;
-        let state = database.state().await?;
         let (log, replay) = RowLog::open(&dir.join(JOURNAL), config.sync_ms)?;
+        let mut samples = Self::assemble(dir, config, opened.database, log, replay).await?;
+        samples.stats.databases_set_aside = u64::from(opened.set_aside);
+        Ok(samples)
+    }
+
+    /// From what was opened.
+    pub(super) async fn assemble(
+        dir: &Path,
+        config: Config,
+        mut database: Database,
+        log: RowLog,
+        replay: Replay,
+    ) -> Result<Self, SamplesError> {
+        let state = database.state().await?;
         let (database_bytes, _) = database.bytes().await?;
         let mut samples = Self {
             config,
@@ -46,7 +58,7 @@ impl Samples {
             bounds_checked: false,
             wants_room: false,
             database_bytes,
-            stats: Stats { databases_set_aside: u64::from(opened.set_aside), ..Stats::default() },
+            stats: Stats::default(),
         };
         let sealed_row = state.sealed_row;
         samples.restore(state);

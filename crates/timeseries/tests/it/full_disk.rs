@@ -9,10 +9,10 @@ use nkudo_timeseries::{Config, Kind, Samples, SamplesError};
 use crate::world::{MINUTE, START};
 
 /// A file system in memory, unmounted at the end. Nothing without the right to mount one.
-struct Mounted(tempfile::TempDir);
+pub(crate) struct Mounted(tempfile::TempDir);
 
 impl Mounted {
-    fn new(options: &str) -> Option<Self> {
+    pub(crate) fn new(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("there is a place for it");
         let mut mount = Command::new("mount");
         let done = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path()).output();
@@ -23,11 +23,11 @@ impl Mounted {
         mounted.then_some(Self(dir))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn remount(&self, options: &str) {
+    pub(crate) fn remount(&self, options: &str) {
         let done =
             Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.path()).status();
         assert!(done.expect("it runs").success());

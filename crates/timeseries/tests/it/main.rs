@@ -6,5 +6,6 @@ mod full_disk;
 mod gone;
 mod keeping;
 mod model;
+mod stored;
 mod strangers;
 mod world;
