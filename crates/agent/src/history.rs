@@ -14,7 +14,7 @@ use nkudo_host::clock;
 use nkudo_metrics_core::{MetricKind, Registry, Sample};
 use nkudo_supervision::{Context, Health, Operation, Receiver, Sender};
 use nkudo_timeseries::{
-    Answer, Config, Kind, Query, QueryError, Retention, Samples, SamplesError, SeriesId, Stats,
+    Answer, Config, Kind, Now, Query, QueryError, Retention, Samples, SamplesError, SeriesId, Stats,
     StoredSamples, Tended,
 };
 use tokio::runtime::Handle;
@@ -193,12 +193,18 @@ impl History {
     async fn record(&self, mut samples: Samples, context: &Context) -> Result<Samples, String> {
         let registry = self.registry.clone();
         let (samples, tended, took) = apart(async move || {
-            let now_ms = clock::wall_ms();
+            let now = Now { wall_ms: clock::wall_ms(), steady_ms: clock::boottime_ms() };
+            let now_ms = now.wall_ms;
             let row = row(&mut samples, &registry, now_ms);
             let (before, began) = (samples.stats(), Instant::now());
             samples.record(now_ms, &row);
-            let tended = samples.tend(now_ms).await;
+            let tended = samples.tend(now).await;
             let after = samples.stats();
+            if after.clock_doubts > before.clock_doubts {
+                tracing::warn!(
+                    "the clock is far ahead of the history: nothing is removed by its age for a while"
+                );
+            }
             let complaint = if after.unjournaled > before.unjournaled {
                 Some("samples of the history are in memory only: its journal cannot be written")
             } else if after.series_over_limit > before.series_over_limit {
@@ -320,6 +326,7 @@ fn reading(stats: &Stats) -> HistoryReading {
         merges: stats.merges,
         failures: stats.failures,
         clock_steps: stats.steps_back,
+        clock_doubts: stats.clock_doubts,
         series: stats.series,
         open_bytes: stats.open_bytes,
         disk_bytes: stats.disk_bytes,

@@ -54,6 +54,7 @@ read! {
     merges: counter("nkudo_history_merges_total", "Times that compressed blocks were merged into longer ones."),
     failures: counter("nkudo_history_failures_total", "Seals and merges that failed."),
     clock_steps: counter("nkudo_history_clock_steps_total", "Times that the clock was found set back."),
+    clock_doubts: counter("nkudo_history_clock_doubts_total", "Times that the clock was found far ahead, so that nothing was removed by its age until it had stayed so."),
     series: gauge("nkudo_history_series", "Series in the host's history."),
     open_bytes: gauge("nkudo_history_open_bytes", "Memory of samples that are not compressed yet, in bytes."),
     disk_bytes: gauge("nkudo_history_disk_bytes", "Disk that the host's history takes, in bytes."),

@@ -47,6 +47,11 @@ pub struct Config {
     /// The clock is taken to have been set when it goes back by more than this, in milliseconds. Samples from a
     /// shorter way back are refused as late.
     pub step_back_ms: i64,
+    /// A clock that goes ahead by more than this, in milliseconds, beyond the time that has passed, is not believed at once:
+    /// nothing is removed by its age until the clock has stayed so for `calm_ms`, or samples were recorded all through
+    /// that time.
+    pub jump_ms: i64,
+    pub calm_ms: i64,
     /// How often what is in the journal is made to survive a loss of power, in milliseconds. A killed program loses
     /// nothing that was written.
     pub sync_ms: i64,
@@ -58,7 +63,7 @@ pub struct Config {
 
 impl Default for Config {
     /// Two hours a block and six a merged one, 4 MiB of memory, 2,000 series of 1 KiB, a journal synced each minute,
-    /// gaps and steps of five minutes, 50,000 points of 500 series a query.
+    /// gaps and steps of five minutes, an hour for a clock that went ahead by more than an hour, 50,000 points of 500 series a query.
     fn default() -> Self {
         Self {
             retention: Retention::default(),
@@ -69,6 +74,8 @@ impl Default for Config {
             series_bytes_max: 1 << 10,
             lookback_ms: 5 * MINUTE_MS,
             step_back_ms: 5 * MINUTE_MS,
+            jump_ms: HOUR_MS,
+            calm_ms: HOUR_MS,
             sync_ms: MINUTE_MS,
             query_points_max: 50_000,
             query_series_max: 500,

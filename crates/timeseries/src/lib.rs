@@ -5,7 +5,7 @@
 //! and changes nothing there.
 //!
 //! ```
-//! use nkudo_timeseries::{Config, Function, Kind, Query, Samples};
+//! use nkudo_timeseries::{Config, Function, Kind, Now, Query, Samples};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@
 //! for tick in 0..40 {
 //!     let now_ms = start_ms + tick * 15_000;
 //!     samples.record(now_ms, &[(busy, 0.5 * tick as f64)]);
-//!     samples.tend(now_ms).await?;
+//!     samples.tend(Now::of_one_clock(now_ms)).await?;
 //! }
 //! let query = Query::new("cpu_seconds_total", start_ms, start_ms + 600_000)
 //!     .with("mode", "user")
@@ -49,9 +49,13 @@
 //! **Invariant:** the samples of a series ascend in time. A clock that was set back begins a new era; where time passes
 //! twice, what was recorded later hides what was before, while aggregates hold both.
 //!
+//! **Invariant:** a clock that jumps ahead removes nothing before it has stayed there for [`Config::calm_ms`], or samples tell
+//! that it is right. The bound on disk holds all the while.
+//!
 //! **Invariant:** there is no clock here; the time is an argument, in milliseconds since 1970 UTC.
 
 mod aggregate;
+mod clock;
 mod codec;
 mod config;
 mod database;
@@ -64,6 +68,7 @@ mod samples;
 mod series;
 mod stats;
 
+pub use clock::Now;
 pub use config::{Config, Retention};
 pub use error::{QueryError, SamplesError};
 pub use query::{Answer, Answered, Function, Gap, Matcher, Part, Point, Query, Resolution};

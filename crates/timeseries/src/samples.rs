@@ -1,5 +1,6 @@
 //! The store: takes rows of samples, and keeps them.
 
+mod aging;
 mod files;
 mod keeping;
 mod opening;
@@ -10,6 +11,7 @@ mod stored;
 use std::collections::VecDeque;
 
 use crate::aggregate::Steps;
+use crate::clock::Trust;
 use crate::config::Config;
 use crate::database::{ChunkHead, Database};
 use crate::error::SamplesError;
@@ -47,6 +49,9 @@ pub struct Samples {
     retry_at_ms: Option<i64>,
     /// Whether the bounds were looked at since something was written.
     bounds_checked: bool,
+    trust: Trust,
+    /// Nothing is removed by its age, as the clock is not believed.
+    doubts: bool,
     /// A series was refused because there are too many.
     wants_room: bool,
     database_bytes: u64,

@@ -35,6 +35,8 @@ pub struct Stats {
     pub directories_gone: u64,
     /// Times the clock was set back.
     pub steps_back: u64,
+    /// Times the clock was found far ahead, so that nothing was removed by its age until it had stayed so.
+    pub clock_doubts: u64,
     /// Seals and merges that were done, and those that failed.
     pub seals: u64,
     pub merges: u64,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use nkudo_host::clock;
-use nkudo_timeseries::{Config, Kind, Samples, SeriesId};
+use nkudo_timeseries::{Config, Kind, Now, Samples, SeriesId};
 
 use crate::agent::Host;
 
@@ -45,7 +45,7 @@ pub(super) fn fill_a_day(host: &Host, scraped: &str) -> Result<()> {
             let at_ms = begin_ms + row * STEP_MS;
             let values: Vec<(SeriesId, f64)> = series.iter().map(|(id, value, _)| (*id, *value)).collect();
             samples.record(at_ms, &values);
-            samples.tend(at_ms).await?;
+            samples.tend(Now::of_one_clock(at_ms)).await?;
         }
         println!("a day of {} series lies in {} KiB", series.len(), samples.stats().disk_bytes / 1_024);
         samples.close().await?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use nkudo_timeseries::{Config, Function, Kind, Query, Retention, Samples, SeriesId};
+use nkudo_timeseries::{Config, Function, Kind, Now, Query, Retention, Samples, SeriesId};
 use sqlx::{Connection as _, SqliteConnection};
 
 const MINUTE: i64 = 60_000;
@@ -102,7 +102,7 @@ impl Recording {
             let row: Vec<(SeriesId, f64)> =
                 ids.iter().copied().zip(values.iter().zip(&*offsets).map(exact)).collect();
             samples.record(now_ms, &row);
-            samples.tend(now_ms).await?;
+            samples.tend(Now::of_one_clock(now_ms)).await?;
         }
         let (first, last) = (&self.rows[0], &self.rows[self.rows.len() - 1]);
         for (nth, offset) in offsets.iter_mut().enumerate() {

@@ -1,6 +1,7 @@
 //! What is done from time to time: sealing, merging, removing what is old or too much.
 
 use super::Samples;
+use crate::clock::Now;
 use crate::config::MINUTE_MS;
 use crate::database::{ChunkHead, Level};
 use crate::error::SamplesError;
@@ -24,13 +25,17 @@ impl Samples {
     /// Does what is due: seals, merges, removes what has been kept long enough or is over the bound on disk, and gives
     /// that disk back. Mostly nothing is, and it costs nothing; call it after each row or so.
     ///
-    /// It believes the clock: a time far ahead removes all that is older.
+    /// What is old is removed when the wall clock says so and is believed: not when it has gone ahead of the steady one, or
+    /// at the start of the samples that there are, by more than [`Config::jump_ms`](crate::Config::jump_ms), until it has
+    /// stayed so for [`Config::calm_ms`](crate::Config::calm_ms).
     ///
     /// # Errors
     /// [`SamplesError::Gone`] each time that the files are found deleted or replaced: [`reopen`](Self::reopen) mends it.
     /// Else the first thing that failed; the others were done. All of it is tried again a minute later.
-    pub async fn tend(&mut self, now_ms: i64) -> Result<Tended, SamplesError> {
+    pub async fn tend(&mut self, now: Now) -> Result<Tended, SamplesError> {
         self.check_files()?;
+        let now_ms = now.wall_ms;
+        let believed = self.believes(now).await;
         let waits = |retry: i64| now_ms < retry && now_ms >= retry.saturating_sub(RETRY_MS);
         if self.retry_at_ms.is_some_and(waits) {
             return Ok(Tended::Waiting);
@@ -38,13 +43,15 @@ impl Samples {
         self.retry_at_ms = None;
         let mut failure = None;
         // What frees space comes first.
-        failure = failure.or(self.remove_old(now_ms).await.err());
+        if believed {
+            failure = failure.or(self.remove_old(now_ms).await.err());
+        }
         if self.is_seal_due(now_ms) {
             failure = failure.or(self.seal().await.err());
         }
         failure = failure.or(self.merge().await.err());
         if !self.bounds_checked {
-            failure = failure.or(self.keep_bounds(now_ms).await.err());
+            failure = failure.or(self.keep_bounds(believed.then_some(now_ms)).await.err());
         }
         if self.wants_room {
             failure = failure.or(self.make_room(now_ms).await.err());
@@ -87,13 +94,15 @@ impl Samples {
         Ok(chunk.samples)
     }
 
-    /// Aggregates and series whose time is over, and what is too much.
-    async fn keep_bounds(&mut self, now_ms: i64) -> Result<(), SamplesError> {
+    /// Aggregates and series whose time is over, where the time is believed, and what is too much.
+    async fn keep_bounds(&mut self, now_ms: Option<i64>) -> Result<(), SamplesError> {
         let retention = self.config.retention;
-        for (level, kept_ms) in [(Level::Hours, retention.hourly_ms), (Level::Days, retention.daily_ms)] {
-            self.database.remove_spans(level, now_ms.saturating_sub(kept_ms)).await?;
+        if let Some(now_ms) = now_ms {
+            for (level, kept_ms) in [(Level::Hours, retention.hourly_ms), (Level::Days, retention.daily_ms)] {
+                self.database.remove_spans(level, now_ms.saturating_sub(kept_ms)).await?;
+            }
+            self.forget_series(now_ms.saturating_sub(retention.daily_ms)).await?;
         }
-        self.forget_series(now_ms.saturating_sub(retention.daily_ms)).await?;
         loop {
             let (used, _) = self.database.bytes().await?;
             if used + self.log.bytes() <= retention.disk_bytes || !self.evict().await? {

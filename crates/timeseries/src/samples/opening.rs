@@ -6,6 +6,7 @@ use std::path::Path;
 use nkudo_journal::{Disk as _, RealDisk, Replay};
 
 use super::{Files, Samples};
+use crate::clock::Trust;
 use crate::config::Config;
 use crate::database::{Database, State, file_error};
 use crate::error::SamplesError;
@@ -56,6 +57,8 @@ impl Samples {
             newest_ms: None,
             retry_at_ms: None,
             bounds_checked: false,
+            trust: Trust::default(),
+            doubts: false,
             wants_room: false,
             database_bytes,
             stats: Stats::default(),

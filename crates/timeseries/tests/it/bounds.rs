@@ -1,6 +1,6 @@
 //! Bounds: what is over them is refused, dropped or removed, and counted.
 
-use nkudo_timeseries::{Config, Function, Kind, Query, QueryError, Refusal, Retention};
+use nkudo_timeseries::{Config, Function, Kind, Now, Query, QueryError, Refusal, Retention};
 
 use crate::world::{DAY, HOUR, MINUTE, START, World};
 
@@ -61,7 +61,7 @@ async fn disk_is_bounded_and_raw_samples_go_before_aggregates() {
             })
             .collect();
         world.get().record(START + tick * 15_000, &row);
-        world.get().tend(START + tick * 15_000).await.expect("it is well");
+        world.get().tend(Now::of_one_clock(START + tick * 15_000)).await.expect("it is well");
         let stats = world.get().stats();
         assert!(stats.disk_bytes < 512 << 10, "{stats:?}");
     }
@@ -121,7 +121,7 @@ async fn quantiles_come_from_buckets() {
     for tick in 0..200_i64 {
         let row: Vec<_> = ids.iter().copied().zip([1.0, 3.0, 4.0].map(|n| n * tick as f64)).collect();
         world.get().record(START + tick * MINUTE, &row);
-        world.get().tend(START + tick * MINUTE).await.expect("it is well");
+        world.get().tend(Now::of_one_clock(START + tick * MINUTE)).await.expect("it is well");
     }
     let query =
         Query::new("latency_seconds", START, START + 3 * HOUR).each(20 * MINUTE, Function::Quantile(0.5));
@@ -172,7 +172,7 @@ async fn a_range_as_far_as_time_goes_is_answered_at_once() {
     }
     world.get().seal().await.expect("it is well");
     let now = START + 3 * DAY;
-    world.get().tend(now).await.expect("it is well");
+    world.get().tend(Now::of_one_clock(now)).await.expect("it is well");
     let far = 1_i64 << 60;
     let answer = world
         .ask(

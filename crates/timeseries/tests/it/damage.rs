@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use nkudo_timeseries::{Config, Function, Kind, Query};
+use nkudo_timeseries::{Config, Function, Kind, Now, Query};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::world::{HOUR, MINUTE, START, World};
@@ -116,10 +116,10 @@ async fn damage_in_a_bundle_costs_its_series_or_if_it_is_in_front_all_of_them() 
     let ids = ["a", "b"].map(|name| world.series(name, &[], Kind::Counter));
     for tick in 0..120 {
         world.get().record(START + tick * MINUTE, &ids.map(|id| (id, (tick * tick) as f64)));
-        world.get().tend(START + tick * MINUTE).await.expect("it is well");
+        world.get().tend(Now::of_one_clock(START + tick * MINUTE)).await.expect("it is well");
     }
     world.get().seal().await.expect("it is well");
-    world.get().tend(START + 2 * HOUR).await.expect("it is well");
+    world.get().tend(Now::of_one_clock(START + 2 * HOUR)).await.expect("it is well");
     assert_eq!((world.get().stats().merges, world.get().stats().chunks), (1, 1));
     world.close().await;
     let flips = [

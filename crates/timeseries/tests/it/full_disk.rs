@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use nkudo_timeseries::{Config, Kind, Samples, SamplesError};
+use nkudo_timeseries::{Config, Kind, Now, Samples, SamplesError};
 
 use crate::world::{MINUTE, START};
 
@@ -53,7 +53,7 @@ async fn a_full_disk_costs_the_oldest_only_and_heals() {
     let mut failures = 0;
     for tick in 1..20_000_i64 {
         samples.record(START + tick * MINUTE / 30, &[(load, tick as f64)]);
-        if let Err(error) = samples.tend(START + tick * MINUTE / 30).await {
+        if let Err(error) = samples.tend(Now::of_one_clock(START + tick * MINUTE / 30)).await {
             failures += 1;
             assert!(matches!(error, SamplesError::Full { .. }), "{error:?}");
             assert!(error.to_string().contains("free some space"), "{error}");
@@ -64,7 +64,7 @@ async fn a_full_disk_costs_the_oldest_only_and_heals() {
     assert!(failures > 0 && stats.failures == failures, "{stats:?}");
     assert!(stats.unjournaled > 0 && stats.dropped > 0, "{stats:?}");
     fs::remove_file(&ballast).expect("it is there");
-    samples.tend(START + 20_000 * MINUTE / 30 + MINUTE).await.expect("it is well again");
+    samples.tend(Now::of_one_clock(START + 20_000 * MINUTE / 30 + MINUTE)).await.expect("it is well again");
     let stats = samples.stats();
     assert_eq!(stats.open_samples, 0, "{stats:?}");
     assert_eq!(stats.sealed_samples + stats.dropped, 20_000);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nkudo_timeseries::{Config, Kind, Samples, SamplesError};
+use nkudo_timeseries::{Config, Kind, Now, Samples, SamplesError};
 
 use crate::world::{HOUR, MINUTE, START, World};
 
@@ -21,7 +21,7 @@ async fn check(harm: impl FnOnce(&World), named: &str, kept: usize) {
     let at_ms = START + 20 * MINUTE;
     world.get().record(at_ms, &[(load, 20.0)]);
     for _ in 0..2 {
-        let error = world.get().tend(at_ms).await.expect_err("it is told, each time");
+        let error = world.get().tend(Now::of_one_clock(at_ms)).await.expect_err("it is told, each time");
         assert!(matches!(&error, SamplesError::Gone { path } if path.ends_with(named)), "{error}");
     }
     let before = world.get().stats();
@@ -76,5 +76,5 @@ async fn where_nothing_can_be_made_in_its_place_that_is_told() {
     assert!(samples.reopen().await.is_err());
     fs::remove_file(world.dir()).expect("it is there");
     let mut samples = Samples::open(world.dir(), world.config).await.expect("it opens");
-    samples.tend(START + HOUR).await.expect("it is well");
+    samples.tend(Now::of_one_clock(START + HOUR)).await.expect("it is well");
 }

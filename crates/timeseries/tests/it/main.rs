@@ -1,5 +1,6 @@
 //! The store as its owner sees it.
 
+mod aging;
 mod bounds;
 mod damage;
 mod full_disk;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nkudo_timeseries::{Config, Function, Kind, SeriesId, Tended};
+use nkudo_timeseries::{Config, Function, Kind, Now, SeriesId, Tended};
 use proptest::prelude::*;
 
 use crate::world::{HOUR, MINUTE, START, World};
@@ -187,7 +187,9 @@ async fn check(deeds: Vec<Deed>) {
             }
             Deed::StepBack { by_ms } => now -= by_ms,
             Deed::Seal => world.get().seal().await.expect("it is well"),
-            Deed::Tend => assert_eq!(world.get().tend(now).await.expect("it is well"), Tended::Done),
+            Deed::Tend => {
+                assert_eq!(world.get().tend(Now::of_one_clock(now)).await.expect("it is well"), Tended::Done)
+            }
             Deed::Reopen => {
                 world.close().await;
                 world.open().await;
@@ -199,7 +201,7 @@ async fn check(deeds: Vec<Deed>) {
     world.open().await;
     world.get().seal().await.expect("it is well");
     for _ in 0..3 {
-        world.get().tend(now).await.expect("it is well");
+        world.get().tend(Now::of_one_clock(now)).await.expect("it is well");
     }
     agree(&mut world, &model).await;
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nkudo_timeseries::{Answer, Config, Function, Kind, Query, Samples, SeriesId};
+use nkudo_timeseries::{Answer, Config, Function, Kind, Now, Query, Samples, SeriesId};
 
 pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
@@ -53,7 +53,7 @@ impl World {
     /// A row of one sample, and what is due after it.
     pub(crate) async fn put(&mut self, id: SeriesId, at_ms: i64, value: f64) {
         self.get().record(at_ms, &[(id, value)]);
-        self.get().tend(at_ms).await.expect("it is well");
+        self.get().tend(Now::of_one_clock(at_ms)).await.expect("it is well");
     }
 
     pub(crate) async fn ask(&mut self, query: &Query) -> Answer {

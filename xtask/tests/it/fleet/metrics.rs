@@ -12,6 +12,7 @@ use super::rounds::Fleet;
 /// What this run does not bring about, by the beginning of its name, and who does or why not.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("nkudo_component_", "crates/supervision/tests/it/measured.rs writes each of them"),
+    ("nkudo_history_clock_doubts_total", "crates/timeseries/tests/it/aging.rs"),
     ("nkudo_history_clock_steps_total", "the store's tests, as those that follow"),
     ("nkudo_history_corrupt_total", "crates/timeseries/tests/it/damage.rs"),
     ("nkudo_history_failures_total", "crates/timeseries/tests/it/full_disk.rs"),
