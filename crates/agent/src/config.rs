@@ -39,7 +39,9 @@ pub struct Settings {
     pub disk_paths: Vec<PathBuf>,
     /// How often the host and the VMs are measured.
     pub sample_interval: Duration,
-    /// How often the metrics go into the host's own history.
+    /// Whether the host keeps a history of its own metrics.
+    pub history_enabled: bool,
+    /// How often the metrics go into it.
     pub history_interval: Duration,
     /// How long they stay there as they were, by hours, and by days.
     pub history_raw: Duration,
@@ -70,6 +72,7 @@ impl Default for Settings {
             min_memory_bytes: 512 << 20,
             disk_paths: vec![PathBuf::from("/")],
             sample_interval: Duration::from_secs(5),
+            history_enabled: true,
             history_interval: Duration::from_secs(15),
             history_raw: Duration::from_secs(24 * 3600),
             history_hourly: Duration::from_secs(7 * 24 * 3600),

@@ -102,6 +102,13 @@ pub fn log_config(settings: &Settings) -> LogConfig {
     }
 }
 
+/// Where the history is asked, and hears it.
+struct Questions {
+    sender: Sender<Ask>,
+    /// Locked by the history while it runs.
+    mailbox: Arc<Mutex<Receiver<Ask>>>,
+}
+
 struct Daemon {
     settings: watch::Sender<Settings>,
     registry: Registry,
@@ -112,9 +119,8 @@ struct Daemon {
     /// Locked by the executor while it runs; a restarted one takes it over.
     mailbox: Arc<Mutex<Receiver<Command>>>,
     handle: Handle,
-    questions: Sender<Ask>,
-    /// Locked by the history while it runs.
-    history_mailbox: Arc<Mutex<Receiver<Ask>>>,
+    /// None where it is off.
+    history: Option<Questions>,
     standing: Arc<Standing>,
     log: LogHandle,
     ready: Arc<AtomicBool>,
@@ -133,7 +139,10 @@ impl Daemon {
         let supervisor = Supervisor::new(&registry, PREFIX, clock::wall_ms);
         let providers = providers(&settings);
         let (commands, mailbox) = supervisor.mailbox("executor", EXECUTOR_MAILBOX_MAX);
-        let (questions, history_mailbox) = supervisor.mailbox("history", history::MAILBOX_MAX);
+        let history = settings.history_enabled.then(|| {
+            let (sender, mailbox) = supervisor.mailbox("history", history::MAILBOX_MAX);
+            Questions { sender, mailbox: Arc::new(Mutex::new(mailbox)) }
+        });
         let (executor, handle) = Executor::new(
             executor_config(&settings),
             providers.clone(),
@@ -150,8 +159,7 @@ impl Daemon {
             providers,
             executor: Arc::new(executor),
             mailbox: Arc::new(Mutex::new(mailbox)),
-            questions,
-            history_mailbox: Arc::new(Mutex::new(history_mailbox)),
+            history,
             handle,
             standing: Arc::default(),
             log,
@@ -228,13 +236,14 @@ impl Daemon {
     }
 
     fn start_history(&self) {
+        let Some(Questions { mailbox, .. }) = &self.history else { return };
         let history = Arc::new(History {
             settings: self.settings.subscribe(),
             registry: self.registry.clone(),
             metrics: self.metrics.history.clone(),
             taken: AtomicU64::new(0),
         });
-        let mailbox = Arc::clone(&self.history_mailbox);
+        let mailbox = Arc::clone(mailbox);
         self.supervisor.start(ComponentSpec::new("history"), move |context| {
             let (history, mailbox) = (Arc::clone(&history), Arc::clone(&mailbox));
             async move {
@@ -254,7 +263,7 @@ impl Daemon {
             state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
-            history: self.questions.clone(),
+            history: self.history.as_ref().map(|history| history.sender.clone()),
         };
         let path = self.settings.borrow().state_dir.clone();
         self.supervisor.start(ComponentSpec::new("local"), move |context| {

@@ -50,6 +50,11 @@ pub(crate) struct Ask {
 pub enum HistoryError {
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(
+        "this host keeps no history of its metrics: [history] enabled is false in the agent's configuration; \
+         set it to true and start the agent again"
+    )]
+    Off,
     /// It could not be opened; the sentence says why.
     #[error("there is no history of metrics: {0}")]
     Closed(String),
@@ -75,6 +80,9 @@ pub async fn ask_files(
     settings: &Settings,
     query: &Query,
 ) -> Result<Option<(Answer, Option<String>)>, HistoryError> {
+    if !settings.history_enabled {
+        return Err(HistoryError::Off);
+    }
     let dir = dir(&settings.state_dir);
     // Where it cannot be told, opening says why.
     if matches!(dir.try_exists(), Ok(false)) {

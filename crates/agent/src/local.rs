@@ -38,7 +38,8 @@ pub(crate) struct Local {
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
-    pub(crate) history: Sender<Ask>,
+    /// None where it is off.
+    pub(crate) history: Option<Sender<Ask>>,
 }
 
 /// What handlers are given: what answers are made from, and when to let go.

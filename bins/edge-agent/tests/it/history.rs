@@ -83,6 +83,23 @@ fn without_a_daemon_many_may_ask_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_history_that_is_off_keeps_nothing_and_says_how_to_have_one() {
+    let mut host = Host::running("[history]\nenabled = false\n");
+    let check = |host: &Host| {
+        let ran = host.run(&["metrics", "query", "nkudo_vms_total"]);
+        assert_eq!(ran.code(), 1, "{}", ran.stdout());
+        assert!(ran.stderr().contains("[history] enabled is false"), "{}", ran.stderr());
+    };
+    check(&host);
+    let health = host.get("/v1/health");
+    let components = health["components"].as_array().unwrap();
+    assert!(components.len() > 3 && components.iter().all(|one| one["component"] != "history"), "{health}");
+    host.kill_9();
+    check(&host);
+    assert!(!host.state_dir().join("samples").exists());
+}
+
+#[test]
 fn what_is_asked_wrongly_is_told_and_what_is_not_there_too() {
     let host = Host::running(EVERY_SECOND);
     until("a row", || (!points(&ask(&host, &[])).is_empty()).then_some(()));

@@ -142,6 +142,12 @@ const KEYS: &[Key<Settings>] = &[
         put!(min_memory_bytes, given => given.number(0, i64::MAX)?),
     ),
     Key::<Settings>::new(
+        "history.enabled",
+        "whether the host keeps a history of its metrics",
+        |s| s.history_enabled.to_string(),
+        put!(history_enabled, given => given.flag()?),
+    ),
+    Key::<Settings>::new(
         "history.interval",
         "how often the metrics go into the host's history",
         |s| format!("{:?}", s.history_interval),

@@ -26,13 +26,15 @@ pub(crate) async fn query(
     }
     let asked = Asked::read(&params, nkudo_host::clock::wall_ms())
         .map_err(|faults| Refused(Problem::invalid(faults)))?;
-    let answer = ask(&local.history, asked.query.clone()).await?;
+    let history = local.history.as_ref().ok_or(HistoryError::Off)?;
+    let answer = ask(history, asked.query.clone()).await?;
     Ok(Json(asked.view(answer)))
 }
 
 impl From<HistoryError> for Refused {
     fn from(error: HistoryError) -> Self {
         let path = match &error {
+            HistoryError::Off => return Self::new(StatusCode::NOT_FOUND, error.to_string()),
             HistoryError::Query(QueryError::EmptyRange { .. }) => Some("from"),
             HistoryError::Query(QueryError::Step { .. } | QueryError::TooManyPoints { .. }) => Some("step"),
             HistoryError::Query(QueryError::Quantile { .. }) => Some("function"),
