@@ -198,6 +198,8 @@ pub(crate) enum MetricsCommand {
     #[command(
         after_help = "Examples:\n  edge-agent metrics query nkudo_vms_total --label state=running --from 7d --function max --step 1h\n  \
             edge-agent metrics query nkudo_heartbeats_sent_total --function rate --chart\n  \
+            edge-agent metrics query nkudo_disk_usage_bytes --label 'path=\"/srv/a,b\"' --function max --step 1h\n  \
+            edge-agent metrics query nkudo_vm_cpu_seconds_total --label 'vm_name=~\"web-.*\"' --function rate\n  \
             edge-agent metrics query nkudo_actions_duration_seconds --function p99 --from 1d\n\n\
             A point stands for the step that begins with it. Samples are kept as they were for a day, by hours for a week and\n\
             by days for a month ([history] in the configuration)."
@@ -212,8 +214,9 @@ pub(crate) struct HistoryQuery {
     /// raw, last, avg, min, max, sum, count, increase, rate, or a percentile like p50 or p99.9
     #[arg(long, value_name = "FUNCTION")]
     pub(crate) function: Option<String>,
-    /// Only series with this value of a label; LABEL!=VALUE for those without. Can be given several times
-    #[arg(long = "label", value_name = "LABEL=VALUE")]
+    /// Only series with this value of a label, as PromQL writes it: =, !=, =~, !~, and quotes around a value with a comma.
+    /// Several are separated by commas, or given each with its own flag
+    #[arg(long = "label", alias = "labels", value_name = "LABEL=VALUE")]
     pub(crate) labels: Vec<String>,
     /// From this time on (RFC 3339), or from so long ago: 90s, 30m, 6h, 7d
     #[arg(long, value_name = "TIME")]

@@ -71,7 +71,10 @@ mod stats;
 pub use clock::Now;
 pub use config::{Config, Retention};
 pub use error::{QueryError, SamplesError};
-pub use query::{Answer, Answered, Function, Gap, Matcher, Part, Point, Query, Resolution};
+pub use query::{
+    Answer, Answered, Condition, Function, Gap, Matcher, Part, Pattern, PatternError, Point, Query,
+    Resolution,
+};
 pub use samples::{Recorded, Samples, StoredSamples, Tended};
 pub use series::{Kind, Refusal, SeriesId, SeriesKey};
 pub use stats::Stats;

@@ -1,12 +1,14 @@
 //! What is asked of the samples, and the answer.
 
 mod evaluate;
+mod matcher;
 mod plan;
 mod quantile;
 
 use std::sync::Arc;
 
 pub(crate) use evaluate::{Buckets, Era, in_order};
+pub use matcher::{Condition, Matcher, Pattern, PatternError};
 pub(crate) use plan::{Bounds, PartPlan, plan};
 pub(crate) use quantile::Histograms;
 
@@ -38,15 +40,20 @@ impl Query {
 
     /// The same for series with this value of a label.
     #[must_use]
-    pub fn with(mut self, label: &str, value: &str) -> Self {
-        self.matchers.push(Matcher { label: label.to_owned(), value: value.to_owned(), equal: true });
-        self
+    pub fn with(self, label: &str, value: &str) -> Self {
+        self.that(label, Condition::Equal(value.to_owned()))
     }
 
     /// The same for series without this value of a label.
     #[must_use]
-    pub fn without(mut self, label: &str, value: &str) -> Self {
-        self.matchers.push(Matcher { label: label.to_owned(), value: value.to_owned(), equal: false });
+    pub fn without(self, label: &str, value: &str) -> Self {
+        self.that(label, Condition::NotEqual(value.to_owned()))
+    }
+
+    /// The same for series whose value of a label is so.
+    #[must_use]
+    pub fn that(mut self, label: &str, condition: Condition) -> Self {
+        self.matchers.push(Matcher { label: label.to_owned(), condition });
         self
     }
 
@@ -84,16 +91,8 @@ impl Query {
     }
 
     pub(crate) fn matches(&self, key: &SeriesKey) -> bool {
-        self.matchers.iter().all(|matcher| (key.label(&matcher.label) == matcher.value) == matcher.equal)
+        self.matchers.iter().all(|matcher| matcher.condition.holds(key.label(&matcher.label)))
     }
-}
-
-/// A condition on a label: equal to a value, or not. A label that is absent is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Matcher {
-    pub label: String,
-    pub value: String,
-    pub equal: bool,
 }
 
 /// What is made of the samples in `[t, t + step)`, which is the point at `t`. A NaN is no sample but for `Raw`.

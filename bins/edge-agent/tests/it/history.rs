@@ -113,6 +113,18 @@ fn what_is_asked_wrongly_is_told_and_what_is_not_there_too() {
     refused(&[&query[..], &["--function", "median"]].concat(), "p99.9");
     refused(&[&query[..], &["--label", "running"]].concat(), "state=running");
     refused(&[&query[..], &["--from", "1h", "--to", "2h"]].concat(), "is not before");
+    let text = host.run(&[
+        "metrics",
+        "query",
+        "nkudo_vms_total",
+        "--label",
+        r#"state=~"run.*|failed",state!="failed""#,
+    ]);
+    assert!(
+        text.stdout().contains("state=running") && !text.stdout().contains("state=failed"),
+        "{}",
+        text.stdout()
+    );
     let text = host.run(&["metrics", "query", "no_such_metric"]).stdout();
     assert!(text.contains("no samples of that metric"), "{text}");
     let chart = host.run(&[&query[..], &["--chart", "--from", "1m"]].concat()).stdout();

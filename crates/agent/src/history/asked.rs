@@ -1,12 +1,14 @@
 //! Questions to the history as users write them, and its answers as they read them.
 
+mod labels;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nkudo_api::time::WallTime;
 use nkudo_api::view::history::{GapView, HistoryView, PartView, SeriesView};
 use nkudo_api::{FieldError, nearest};
-use nkudo_timeseries::{Answer, Function, Matcher, Query, Resolution};
+use nkudo_timeseries::{Answer, Function, Query, Resolution};
 
 /// What is looked back where nobody says how far.
 const SPAN_DEFAULT_MS: i64 = 3_600_000;
@@ -84,16 +86,10 @@ impl Asked {
                 step
             }
         };
-        let matchers = match text("labels").map_or(Ok(Vec::new()), labels) {
-            Ok(matchers) => matchers,
-            Err(text) => {
-                fault(
-                    "labels",
-                    format!("`{text}` is not a label; write them like state=running,level!=info"),
-                );
-                Vec::new()
-            }
-        };
+        let matchers = labels::parse(text("labels").unwrap_or_default()).unwrap_or_else(|none| {
+            fault("labels", none.to_string());
+            Vec::new()
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -177,20 +173,6 @@ fn function(text: &str) -> Option<Function> {
     })
 }
 
-/// `state=running,level!=info`; the error is the part that is none.
-fn labels(text: &str) -> Result<Vec<Matcher>, String> {
-    let matcher = |part: &str| {
-        let (label, value) = part.split_once('=').ok_or_else(|| part.to_owned())?;
-        let (label, equal) = label.strip_suffix('!').map_or((label, true), |label| (label, false));
-        let label = label.trim();
-        if label.is_empty() {
-            return Err(part.to_owned());
-        }
-        Ok(Matcher { label: label.to_owned(), value: value.trim().to_owned(), equal })
-    };
-    text.split(',').map(matcher).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,8 +199,10 @@ mod tests {
         assert_eq!((asked.query.from_ms, asked.query.to_ms), (NOW_MS - 172_800_000, NOW_MS));
         assert_eq!(asked.query.step_ms, Some(2_880_000));
         assert_eq!(asked.query.function, Function::Quantile(0.999));
-        let not_info = Matcher { label: "level".to_owned(), value: "info".to_owned(), equal: false };
-        assert_eq!(asked.query.matchers[1], not_info);
+        assert_eq!(
+            asked.query.matchers,
+            Query::new("", 0, 1).with("state", "running").without("level", "info").matchers
+        );
     }
 
     #[test]
