@@ -63,6 +63,7 @@ pub struct Bound {
     listener: TcpListener,
     local_addr: SocketAddr,
     limits: Limits,
+    patched_text: bool,
 }
 
 /// Listens on an address; port 0 takes a free one. `flag` is the name of the option that a user would choose
@@ -82,7 +83,7 @@ pub async fn bind(addr: SocketAddr, flag: &str) -> Result<Bound, ExporterError> 
     };
     let listener = TcpListener::bind(addr).await.map_err(refused)?;
     let local_addr = listener.local_addr().map_err(refused)?;
-    Ok(Bound { listener, local_addr, limits: Limits::default() })
+    Ok(Bound { listener, local_addr, limits: Limits::default(), patched_text: false })
 }
 
 impl Bound {
@@ -102,10 +103,17 @@ impl Bound {
         Self { limits, ..self }
     }
 
+    /// The same with a text that is kept between scrapes: see [`Answers::with_patched_text`].
+    #[must_use]
+    pub fn with_patched_text(self) -> Self {
+        Self { patched_text: true, ..self }
+    }
+
     /// Serves until `shutdown`, then lets open requests end for a second. Can be called again: the address stays
     /// taken as long as this lives. When the future is dropped its connections are cut.
     pub async fn serve(&self, registry: Registry, probes: Probes, shutdown: CancellationToken) {
-        let answers = Answers { registry, probes };
+        let answers = Answers::new(registry, probes);
+        let answers = if self.patched_text { answers.with_patched_text() } else { answers };
         let mut connections = JoinSet::new();
         loop {
             // Accepting and joining are cancel safe.

@@ -48,7 +48,7 @@ struct Service {
 
 /// Everything but gRPC.
 pub(crate) fn router(control: &Arc<Control>, registry: &Registry, port: Port) -> Router {
-    let answers = Answers { registry: registry.clone(), probes: probes(control) };
+    let answers = Answers::new(registry.clone(), probes(control));
     let service = Service { control: Arc::clone(control), answers, port };
     let mut router: Router = Router::new();
     let mut by_path: Vec<(&'static str, MethodRouter)> = Vec::new();

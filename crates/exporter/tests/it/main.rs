@@ -4,5 +4,6 @@
 
 mod collectors;
 mod limits;
+mod patched;
 mod paths;
 mod server;
