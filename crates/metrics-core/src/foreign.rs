@@ -8,15 +8,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use crate::desc::MetricKind;
 use crate::encode::{Format, Sample};
+use crate::gather::{Asked, Failure};
 
 /// A registry of theirs.
-pub(crate) struct Foreign(pub(crate) Arc<Registry>);
+pub(crate) struct Foreign {
+    registry: Arc<Registry>,
+    at_work: AtomicBool,
+}
 
 /// A line of their text.
 enum Line<'t> {
@@ -35,11 +40,24 @@ enum Line<'t> {
 }
 
 impl Foreign {
-    /// What they expose now; none when that failed: a collector of theirs may panic.
-    pub(crate) fn text(&self) -> Option<String> {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, at_work: AtomicBool::new(false) }
+    }
+}
+
+impl Asked for Foreign {
+    /// What they expose now.
+    type Answer = String;
+
+    fn at_work(&self) -> &AtomicBool {
+        &self.at_work
+    }
+
+    fn ask(&self) -> Result<String, Failure> {
         let mut out = String::new();
-        let encoded = catch_unwind(AssertUnwindSafe(|| text::encode(&mut out, &self.0)));
-        matches!(encoded, Ok(Ok(()))).then_some(out)
+        let encoded = catch_unwind(AssertUnwindSafe(|| text::encode(&mut out, &self.registry)));
+        // Their encoders fail only where one of their collectors does.
+        if matches!(encoded, Ok(Ok(()))) { Ok(out) } else { Err(Failure::Panic) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::desc::{Desc, MetricKind};
 use crate::encode::{self, Format, Plain, Sample, SampleLines, TextLines};
 use crate::family::{Cell, Family, ReadFamily};
 use crate::foreign::{self, Foreign};
-use crate::gather::{Failure, Guarded, gather};
+use crate::gather::{Asked, Failure, Guarded, gather};
 use crate::hot::{HotCounter, HotHistogram};
 use crate::labels::{LabelSet, NoLabels};
 use crate::own::Own;
@@ -88,7 +88,7 @@ impl Registry {
         Self::default()
     }
 
-    /// A registry whose collectors may take so long each, at a scrape. One that takes longer, hangs or panics has no
+    /// A registry whose collectors and included registries may take so long each, at a scrape. One that takes longer, hangs or panics has no
     /// samples in that scrape, which goes on without it; it is named in
     /// `metrics_collector_failures_total` ([`Registry::register_own`]).
     pub fn with_collector_deadline(deadline: Duration) -> Self {
@@ -246,11 +246,15 @@ impl Registry {
     /// Exposes the metrics of a registry of prometheus-client too, after ours and in its order. What it exposes now and
     /// later must have other names than ours; so must what is registered here afterwards.
     ///
+    /// It has the deadline of a collector for all of its metrics. One that takes longer, hangs or panics is left out of that
+    /// scrape as a whole, and named `prometheus_client` in `metrics_collector_failures_total`
+    /// ([`register_own`](Self::register_own)). It is asked here for the first time, without a deadline.
+    ///
     /// # Panics
     /// When one of its names is taken.
     pub fn include(&self, registry: Arc<prometheus_client::registry::Registry>) {
-        let foreign = Arc::new(Foreign(registry));
-        let names = foreign::names(&foreign.text().unwrap_or_default());
+        let foreign = Arc::new(Foreign::new(registry));
+        let names = foreign::names(&foreign.ask().unwrap_or_default());
         let mut taken_names = self.0.taken_names.lock().unwrap_or_else(PoisonError::into_inner);
         for name in &names {
             assert!(!taken_names.contains(name), "{name} is registered here and in the registry to include");
@@ -263,14 +267,17 @@ impl Registry {
 
     /// What included registries expose now; one that fails is counted and left out.
     fn foreign_texts(&self) -> Vec<String> {
-        let text = |foreign: &Arc<Foreign>| {
-            let text = foreign.text();
-            if text.is_none() {
-                self.0.own.failed("prometheus_client", Failure::Panic);
-            }
-            text
+        let texts = self.ask_all(&self.0.foreign.load());
+        let text = |text: Result<String, Failure>| {
+            text.map_err(|failure| self.0.own.failed("prometheus_client", failure)).ok()
         };
-        self.0.foreign.load().iter().filter_map(text).collect()
+        texts.into_iter().filter_map(text).collect()
+    }
+
+    /// Asks each within the deadline. Scrapes take turns: one that comes meanwhile asks anew and finds nobody at work.
+    fn ask_all<A: Asked>(&self, asked: &[Arc<A>]) -> Vec<Result<A::Answer, Failure>> {
+        let _one_at_a_time = self.0.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        gather(asked, self.0.collector_deadline)
     }
 
     /// Every family's description, by name; those of included registries have none.
@@ -303,11 +310,7 @@ impl Registry {
             Source::Family(_) | Source::Own { .. } => None,
         };
         let collectors: Vec<Arc<Guarded>> = sources.all.iter().filter_map(collector).collect();
-        let gathered = {
-            let _one_at_a_time = self.0.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-            gather(&collectors, self.0.collector_deadline)
-        };
-        let mut gathered = gathered.into_iter().zip(&collectors).map(|(answer, guarded)| {
+        let mut gathered = self.ask_all(&collectors).into_iter().zip(&collectors).map(|(answer, guarded)| {
             answer.unwrap_or_else(|failure| {
                 self.0.own.failed(&guarded.descs[0].name, failure);
                 guarded.descs.iter().map(|_| Vec::new()).collect()
@@ -350,6 +353,7 @@ impl Registry {
         mut text: impl FnMut(usize, &dyn ReadFamily, &mut Vec<u8>),
     ) {
         let sources = self.0.sources.load();
+        let theirs = self.foreign_texts();
         let collected = self.gather(&sources);
         for (at, family) in &sources.order {
             let source = &sources.all[*at];
@@ -373,8 +377,8 @@ impl Registry {
                 }
             }
         }
-        for text in self.foreign_texts() {
-            foreign::append(format, &text, out);
+        for text in &theirs {
+            foreign::append(format, text, out);
         }
         encode::end(format, out);
     }
@@ -382,6 +386,7 @@ impl Registry {
     /// Every sample as it would be exposed, by the name of its family.
     pub fn snapshot(&self) -> Vec<Sample> {
         let sources = self.0.sources.load();
+        let theirs = self.foreign_texts();
         let collected = self.gather(&sources);
         let mut samples = Vec::new();
         for (at, family) in &sources.order {
@@ -395,7 +400,7 @@ impl Registry {
                 }
             }
         }
-        self.foreign_texts().iter().for_each(|text| foreign::samples(text, &mut samples));
+        theirs.iter().for_each(|text| foreign::samples(text, &mut samples));
         samples
     }
 }

@@ -6,9 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nkudo_metrics_core::{Collector, Desc, Format, Registry, SampleSink};
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry as Theirs;
 
 /// A collector that waits behind a gate, or panics.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Moody {
     is_shut: Mutex<bool>,
     opened: Condvar,
@@ -22,13 +25,41 @@ impl Moody {
     }
 }
 
-impl Collector for Moody {
-    fn collect(&self, sink: &mut SampleSink<'_>) {
+impl Moody {
+    fn be_moody(&self) {
         let shut = self.is_shut.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.opened.wait_while(shut, |is_shut| *is_shut));
         assert!(!self.panics.load(Ordering::Relaxed), "it is in no mood");
+    }
+}
+
+impl Collector for Moody {
+    fn collect(&self, sink: &mut SampleSink<'_>) {
+        self.be_moody();
         sink.sample(0, &[], 7.0);
     }
+}
+
+/// The same in a registry of prometheus-client.
+#[derive(Debug)]
+struct TheirMoody(Arc<Moody>);
+
+impl prometheus_client::collector::Collector for TheirMoody {
+    fn encode(&self, _: DescriptorEncoder<'_>) -> std::fmt::Result {
+        self.0.be_moody();
+        Ok(())
+    }
+}
+
+/// With a collector of theirs that is in a mood, and a counter beside it.
+fn including_moody(deadline: Duration) -> (Registry, Arc<Moody>) {
+    let (registry, _) = with_moody(deadline);
+    let mut theirs = Theirs::default();
+    theirs.register("beside", "B", Counter::<u64>::default());
+    let their_moody = Arc::new(Moody::default());
+    theirs.register_collector(Box::new(TheirMoody(Arc::clone(&their_moody))));
+    registry.include(Arc::new(theirs));
+    (registry, their_moody)
 }
 
 fn text(registry: &Registry) -> String {
@@ -90,6 +121,32 @@ fn one_that_hangs_is_left_behind_once_and_taken_back_when_it_returns() {
         thread::yield_now();
     }
     check(&text(&registry), &["steady 7.0", late], &[]);
+}
+
+#[test]
+fn an_included_registry_that_panics_or_hangs_is_named_and_the_others_are_there() {
+    let named = |cause: &str| {
+        format!("metrics_collector_failures_total{{collector=\"prometheus_client\",cause=\"{cause}\"}} 1.0")
+    };
+    let (registry, moody) = including_moody(Duration::from_secs(60));
+    check(&text(&registry), &["moody 7.0", "beside_total 0"], &["metrics_collector_failures_total"]);
+    moody.panics.store(true, Ordering::Relaxed);
+    check(&text(&registry), &["moody 7.0", "plain_total 1", &named("panic"), "# EOF"], &["beside_total"]);
+    moody.panics.store(false, Ordering::Relaxed);
+    check(&text(&registry), &["moody 7.0", "beside_total 0"], &[]);
+
+    let (registry, moody) = including_moody(Duration::from_millis(200));
+    moody.shut(true);
+    check(&text(&registry), &["moody 7.0", &named("deadline"), "# EOF"], &["beside_total"]);
+    // It is not waited for again.
+    check(&text(&registry), &["moody 7.0", &named("busy")], &["beside_total"]);
+    assert!(!registry.snapshot().iter().any(|sample| sample.name == "beside_total"));
+    moody.shut(false);
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !text(&registry).contains("\nbeside_total 0\n") {
+        assert!(Instant::now() < patience, "it never came back");
+        thread::yield_now();
+    }
 }
 
 #[test]
