@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nkudo_catalogue::AgentMetrics;
+use nkudo_catalogue::{AgentMetrics, VmReading, VmThrottled};
 use nkudo_domain::{ProviderKind, VmId, VmName};
 use nkudo_executor::{Handle, Providers};
 use nkudo_host::{cpu, disk, memory};
@@ -157,7 +157,7 @@ async fn sample_vm(provider: Arc<dyn Provider>, vm: Alive, metrics: AgentMetrics
         metrics.vm_counters(
             vm.vm_id,
             &vm.vm_name,
-            &nkudo_catalogue::VmReading {
+            &VmReading {
                 cpu: counters.cpu,
                 resident_bytes: counters.resident_bytes,
                 block_read_bytes: counters.block_read_bytes,
@@ -165,6 +165,9 @@ async fn sample_vm(provider: Arc<dyn Provider>, vm: Alive, metrics: AgentMetrics
                 block_read_operations: counters.block_read_operations,
                 block_write_operations: counters.block_write_operations,
                 reboots: counters.reboots,
+                throttled: counters
+                    .throttling
+                    .map(|held| VmThrottled { periods: held.periods, time: held.time }),
             },
         );
     }

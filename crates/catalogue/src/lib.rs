@@ -27,7 +27,7 @@ pub use control::ControlMetrics;
 pub use history::{HistoryMetrics, HistoryReading};
 pub use journal::JournalMetrics;
 pub use markdown::markdown;
-pub use vms::VmReading;
+pub use vms::{VmReading, VmThrottled};
 
 /// What the names of all metrics begin with, save those of the process that every program has.
 pub const PREFIX: &str = "nkudo_";

@@ -27,6 +27,19 @@ const CPU_SECONDS_TOTAL: Desc =
     Desc::counter("nkudo_vm_cpu_seconds_total", "CPU time that the VM's process used, in seconds.")
         .unit("seconds")
         .labels(BY_VM);
+const CPU_THROTTLED_SECONDS_TOTAL: Desc = Desc::counter(
+    "nkudo_vm_cpu_throttled_seconds_total",
+    "Time that a limit of the process's control group kept its CPUs waiting, in seconds; no sample without a limit. \
+     Others in the group count too.",
+)
+.unit("seconds")
+.labels(BY_VM);
+const CPU_THROTTLED_PERIODS_TOTAL: Desc = Desc::counter(
+    "nkudo_vm_cpu_throttled_periods_total",
+    "Periods in which the process's control group used up its CPU time early; no sample without a limit. Others in the \
+     group count too.",
+)
+.labels(BY_VM);
 const RESIDENT_MEMORY_BYTES: Desc = Desc::gauge(
     "nkudo_vm_resident_memory_bytes",
     "Memory of the VM's process that is in RAM, in bytes; no sample without a process.",
@@ -54,6 +67,8 @@ pub(crate) fn descs() -> Vec<Desc> {
         RESTARTS_TOTAL,
         REBOOTS_TOTAL,
         CPU_SECONDS_TOTAL,
+        CPU_THROTTLED_SECONDS_TOTAL,
+        CPU_THROTTLED_PERIODS_TOTAL,
         RESIDENT_MEMORY_BYTES,
         BLOCK_READ_BYTES_TOTAL,
         BLOCK_WRITE_BYTES_TOTAL,
@@ -73,6 +88,15 @@ pub struct VmReading {
     pub block_write_operations: u64,
     /// Resets of the guest that its process survived.
     pub reboots: u64,
+    /// None where nothing limits its CPU time.
+    pub throttled: Option<VmThrottled>,
+}
+
+/// How much a limit on its CPU time held a VM back, since its control group was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VmThrottled {
+    pub periods: u64,
+    pub time: Duration,
 }
 
 label_set! {
@@ -105,6 +129,8 @@ struct Families {
     restarts: Family<ByVm, Counter>,
     reboots: Family<ByVm, Counter>,
     cpu_seconds: Family<ByVm, FloatCounter>,
+    cpu_throttled_seconds: Family<ByVm, FloatCounter>,
+    cpu_throttled_periods: Family<ByVm, Counter>,
     resident_bytes: Family<ByVm, Gauge>,
     block_read_bytes: Family<ByVm, Counter>,
     block_write_bytes: Family<ByVm, Counter>,
@@ -143,6 +169,8 @@ impl Vms {
             restarts: registry.counter_family(&RESTARTS_TOTAL),
             reboots: registry.counter_family(&REBOOTS_TOTAL),
             cpu_seconds: registry.float_counter_family(&CPU_SECONDS_TOTAL),
+            cpu_throttled_seconds: registry.float_counter_family(&CPU_THROTTLED_SECONDS_TOTAL),
+            cpu_throttled_periods: registry.counter_family(&CPU_THROTTLED_PERIODS_TOTAL),
             resident_bytes: registry.gauge_family(&RESIDENT_MEMORY_BYTES),
             block_read_bytes: registry.counter_family(&BLOCK_READ_BYTES_TOTAL),
             block_write_bytes: registry.counter_family(&BLOCK_WRITE_BYTES_TOTAL),
@@ -175,6 +203,7 @@ impl Vms {
         if let Some(cells) = self.shown().get_mut(&by) {
             cells.used.get_or_insert_with(|| self.families.used(&by)).follow(reading);
             self.families.resident_bytes.get(&by).set(reading.resident_bytes as f64);
+            self.families.throttled(&by, reading.throttled);
         }
     }
 
@@ -216,6 +245,17 @@ impl Families {
         }
     }
 
+    /// A limit may come and go while the process runs.
+    fn throttled(&self, by: &ByVm, throttled: Option<VmThrottled>) {
+        let Some(VmThrottled { periods, time }) = throttled else {
+            self.cpu_throttled_seconds.remove(by);
+            self.cpu_throttled_periods.remove(by);
+            return;
+        };
+        self.cpu_throttled_seconds.get(by).follow(time.as_secs_f64());
+        self.cpu_throttled_periods.get(by).follow(periods);
+    }
+
     fn remove(&self, by: &ByVm) {
         // In full, so that a family that is added cannot be forgotten here.
         let Self {
@@ -224,6 +264,8 @@ impl Families {
             restarts,
             reboots,
             cpu_seconds,
+            cpu_throttled_seconds,
+            cpu_throttled_periods,
             resident_bytes,
             block_read_bytes,
             block_write_bytes,
@@ -233,6 +275,7 @@ impl Families {
         let counters = [
             restarts,
             reboots,
+            cpu_throttled_periods,
             block_read_bytes,
             block_write_bytes,
             block_read_operations,
@@ -244,7 +287,9 @@ impl Families {
         for counter in counters {
             counter.remove(by);
         }
-        cpu_seconds.remove(by);
+        for counter in [cpu_seconds, cpu_throttled_seconds] {
+            counter.remove(by);
+        }
     }
 }
 

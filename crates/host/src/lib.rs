@@ -39,6 +39,7 @@
 //! **Invariant:** nothing here decides: it tells what is, and does the one thing asked. There is no state but what
 //! the kernel keeps, and no knowledge of who asks.
 
+pub mod cgroup;
 pub mod clock;
 pub mod cpu;
 pub mod disk;

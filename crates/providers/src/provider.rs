@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nkudo_domain::{Exit, Observation, ProviderKind, VmId, VmSpec};
+use nkudo_host::cgroup::Throttling;
 use nkudo_host::process::Identity;
 
 use crate::error::ProviderError;
@@ -30,6 +31,8 @@ pub struct Counters {
     pub block_write_operations: u64,
     /// Resets of the guest that its process survived.
     pub reboots: u64,
+    /// None where no control group limits the process's CPU time.
+    pub throttling: Option<Throttling>,
 }
 
 /// Performs single deeds on microVMs and reports what is so.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nkudo_catalogue::{AgentMetrics, ControlMetrics, Entry, PREFIX, VmReading, agent, control, markdown};
+use nkudo_catalogue::{
+    AgentMetrics, ControlMetrics, Entry, PREFIX, VmReading, VmThrottled, agent, control, markdown,
+};
 use nkudo_domain::{ActionType, ProviderKind, VmId, VmName, VmState};
 use nkudo_metrics_core::{Registry, Sample};
 
@@ -219,14 +221,39 @@ fn a_vms_totals_start_over_with_its_process_and_memory_goes_with_it() {
 }
 
 #[test]
+fn what_holds_a_vm_back_is_there_while_something_limits_it() {
+    let (registry, metrics) = registered();
+    let (vm_id, vm_name) = vm();
+    let labels = format!("{{vm_id=\"{vm_id}\",vm_name=\"{vm_name}\"}}");
+    let [seconds, periods] =
+        ["seconds", "periods"].map(|what| format!("nkudo_vm_cpu_throttled_{what}_total{labels}"));
+    let reading = |throttled: Option<(u64, u64)>| VmReading {
+        throttled: throttled.map(|(periods, ms)| VmThrottled { periods, time: Duration::from_millis(ms) }),
+        ..VmReading::default()
+    };
+    metrics.vm_configured(vm_id, &vm_name, 1, 1 << 20);
+    for (throttled, expected) in [
+        (None, [None, None]),
+        (Some((0, 0)), [Some(0.0), Some(0.0)]),
+        (Some((3, 1_500)), [Some(1.5), Some(3.0)]),
+        (None, [None, None]),
+        (Some((1, 250)), [Some(0.25), Some(1.0)]),
+    ] {
+        metrics.vm_counters(vm_id, &vm_name, &reading(throttled));
+        check(&registry, &[(&seconds, expected[0]), (&periods, expected[1])]);
+    }
+}
+
+#[test]
 fn a_forgotten_vm_leaves_no_series_and_no_late_reading_brings_it_back() {
     let (registry, metrics) = registered();
     let before = registry.snapshot();
     let (vm_id, vm_name) = vm();
     metrics.vm_configured(vm_id, &vm_name, 1, 1 << 20);
-    metrics.vm_counters(vm_id, &vm_name, &VmReading::default());
+    let throttled = Some(VmThrottled { periods: 1, time: Duration::from_millis(1) });
+    metrics.vm_counters(vm_id, &vm_name, &VmReading { throttled, ..VmReading::default() });
     metrics.vm_restarts(vm_id, &vm_name, 1);
-    assert_eq!(registry.snapshot().len(), before.len() + 10);
+    assert_eq!(registry.snapshot().len(), before.len() + 12);
     metrics.forget_vm(vm_id, &vm_name);
     assert_eq!(registry.snapshot(), before);
     metrics.vm_counters(vm_id, &vm_name, &VmReading::default());

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use nkudo_domain::VmId;
+use nkudo_host::cgroup;
 use nkudo_host::file::rotate_copy_truncate;
 use nkudo_host::process::{self, Identity};
 use serde::Deserialize;
@@ -48,6 +49,10 @@ impl Qemu {
     pub(super) async fn count(&self, directory: &RunDirectory) -> Option<Counters> {
         let identity = self.look(directory).process?;
         let used = process::usage(identity)?;
+        let throttling = cgroup::cpu_throttling(identity).unwrap_or_else(|error| {
+            tracing::debug!(vm_id = %directory.vm_id, %error, "the process's control group cannot be read");
+            None
+        });
         let has_disks = directory.read_spec().is_some_and(|spec| !spec.disks.is_empty());
         let told = if has_disks { blocks(directory).await } else { None };
         let (blocks, reboots) = self.with_counted(directory, identity, |counted| {
@@ -67,6 +72,7 @@ impl Qemu {
             block_read_operations: blocks.rd_operations,
             block_write_operations: blocks.wr_operations,
             reboots,
+            throttling,
         })
     }
 

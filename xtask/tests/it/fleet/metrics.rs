@@ -34,6 +34,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("nkudo_tasks_open", "of the moment of a scrape"),
     ("nkudo_vm_block_", "a VM on QEMU: bins/edge-agent/tests, as those that follow"),
     ("nkudo_vm_cpu_seconds_total", "a process"),
+    (
+        "nkudo_vm_cpu_throttled_",
+        "a process in a group with a limit: crates/host/src/cgroup.rs, crates/catalogue/tests",
+    ),
     ("nkudo_vm_resident_memory_bytes", "a process"),
     ("nkudo_vm_reboots_total", "a guest that resets"),
     ("nkudo_vm_restarts_total", "a VMM that dies"),
