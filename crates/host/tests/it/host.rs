@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
-use nkudo_host::process::Identity;
-use nkudo_host::{cgroup, clock, cpu, effective_root, facts, memory, net, process};
+use nkudo_host::{clock, cpu, effective_root, facts, memory, net};
 
 use crate::children::until;
 
@@ -27,17 +26,6 @@ async fn processors_are_busy_within_bounds() {
     let cores = usize::try_from(info.cores).expect("a few");
     assert!(cores >= std::thread::available_parallelism().expect("a number").get());
     assert!(!info.model.is_empty() && !info.flags.is_empty());
-}
-
-#[test]
-fn what_holds_this_process_back_is_known_or_not() {
-    let own = process::identity(std::process::id()).expect("it lives");
-    let found = cgroup::cpu_throttling(own).expect("an answer");
-    assert!(found.is_none_or(|found| found.periods > 0 || found.time.is_zero()), "{found:?}");
-    let another = Identity { start_ticks: own.start_ticks + 1, ..own };
-    assert_eq!(cgroup::cpu_throttling(another).expect("an answer"), None);
-    let absent = Identity { pid: u32::MAX, start_ticks: 0 };
-    assert_eq!(cgroup::cpu_throttling(absent).expect("an answer"), None);
 }
 
 #[test]

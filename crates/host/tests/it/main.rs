@@ -1,5 +1,6 @@
 //! The host as it is: real processes, files and sockets.
 
+mod cgroup;
 mod children;
 mod files;
 mod host;
