@@ -1,7 +1,6 @@
 //! From a configuration to a subscriber.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,11 +8,15 @@ use nkudo_spans::{SpanDrain, Spans, SpansOptions, spans};
 use tracing::Subscriber;
 
 use crate::events::{LogEvents, Sink};
+use crate::files::{FilesConfig, FilesError, LogFiles};
 use crate::filter::Filter;
-use crate::format::Style;
+use crate::finish::Finish;
 use crate::handle::LogHandle;
 use crate::level::LogLevel;
-use crate::output::{Output, Stderr};
+use crate::output::Output;
+use crate::outputs::{Outputs, Stderr};
+use crate::redact::RedactorError;
+use crate::repeats::RepeatLimit;
 use crate::writer::Writer;
 
 /// The form of a line.
@@ -48,6 +51,12 @@ pub struct LogConfig {
     /// anyway, as `message` or `trace_id`, is a mistake of the program's and panics when logging is set up.
     pub context_fields: &'static [&'static str],
     pub color: ColorChoice,
+    /// Where lines are kept as JSON beside what goes to standard error.
+    pub files: Option<FilesConfig>,
+    /// How often one call site may speak.
+    pub repeats: Option<RepeatLimit>,
+    /// What tokens begin with that no line may show; private keys in PEM are replaced in any case.
+    pub secrets: &'static [&'static str],
 }
 
 impl Default for LogConfig {
@@ -59,6 +68,9 @@ impl Default for LogConfig {
             target_prefix: "",
             context_fields: &[],
             color: ColorChoice::Auto,
+            files: None,
+            repeats: None,
+            secrets: &[],
         }
     }
 }
@@ -70,15 +82,20 @@ pub enum LogError {
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
     #[error("the thread that writes the log cannot be started")]
     Thread(#[from] std::io::Error),
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    Secrets(#[from] RedactorError),
 }
 
 /// Whoever writes the program's lines, once it logs.
 static WRITER: OnceLock<Writer> = OnceLock::new();
 
-/// Has the whole program log to standard error from here on. The lines are written by a thread of its own.
+/// Has the whole program log to standard error from here on, and to files if it is told to. The lines are written by a
+/// thread of its own.
 ///
 /// # Errors
-/// When the program logs already, or the thread cannot be started.
+/// When the program logs already, the thread cannot be started, or the files cannot be kept as they are configured.
 pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
     Ok(init_with_spans(config, &unfinished(config))?.0)
 }
@@ -86,13 +103,17 @@ pub fn init(config: &LogConfig) -> Result<LogHandle, LogError> {
 /// As [`init`], with the spans that finish.
 ///
 /// # Errors
-/// When the program logs already, or the thread cannot be started.
+/// When the program logs already, the thread cannot be started, or the files cannot be kept as they are configured.
 pub fn init_with_spans(
     config: &LogConfig,
     options: &SpansOptions,
 ) -> Result<(LogHandle, Option<SpanDrain>), LogError> {
     let handle = LogHandle::new(Filter::new(config));
-    let writer = Writer::start(&handle, Stderr)?;
+    let counts = handle.output_counts();
+    let files = config.files.clone().map(|files| LogFiles::open(files, counts.clone())).transpose()?;
+    let stderr = Stderr::start(files.is_some(), counts)?;
+    let outputs = Outputs::new(Finish::new(config, counts)?, files, stderr);
+    let writer = Writer::start(&handle, outputs)?;
     let sink = Sink::Lanes(writer.lanes());
     let (subscriber, drain) = assemble(config, options, handle.clone(), sink);
     tracing::subscriber::set_global_default(subscriber)?;
@@ -105,13 +126,18 @@ pub fn flush(deadline: Duration) -> bool {
     WRITER.get().is_none_or(|writer| writer.flush(deadline))
 }
 
-/// A subscriber that writes lines to `output` right where they are made, and the handle to it.
+/// A subscriber that writes lines to `output` right where they are made, and the handle to it. It writes no files.
+///
+/// # Panics
+/// When a context field has a name that a line has anyway, or [`LogConfig::secrets`] are none.
 pub fn subscriber(
     config: &LogConfig,
     output: impl Output,
 ) -> (impl Subscriber + Send + Sync + 'static, LogHandle) {
     let handle = LogHandle::new(Filter::new(config));
-    let sink = Sink::Output(Box::new(output));
+    let finish =
+        Finish::new(config, handle.output_counts()).expect("beginnings of tokens are the program's own");
+    let sink = Sink::Output(Box::new((finish, Box::new(output))));
     (assemble(config, &unfinished(config), handle.clone(), sink).0, handle)
 }
 
@@ -126,12 +152,6 @@ fn assemble(
     handle: LogHandle,
     sink: Sink,
 ) -> (Spans<LogEvents>, Option<SpanDrain>) {
-    let color = match config.color {
-        ColorChoice::Auto => std::io::stderr().is_terminal(),
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-    };
-    let style = Style { format: config.format, color };
     let options = SpansOptions { carried: config.context_fields, ..*options };
-    spans(&options, LogEvents::new(handle, style, config.context_fields, sink))
+    spans(&options, LogEvents::new(handle, config, sink))
 }

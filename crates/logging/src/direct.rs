@@ -6,17 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::field::{Field, Visit};
 
-use crate::callsite::CallSite;
-use crate::escape::{flag, float, integer, json_piece};
+use crate::callsite::{FIELDS, Site};
+use crate::escape::{flag, float, integer, json_piece, json_text};
 use crate::visit::{CUT_MARK, FAILED_MARK, FIELD_MAX_BYTES, PANICKED_MARK};
-
-const FIELDS: &[u8] = b",\"fields\":{";
 
 /// Writes message and fields of an event behind what is there.
 #[derive(Debug)]
 pub(crate) struct Direct<'l> {
     out: &'l mut Vec<u8>,
-    site: &'l CallSite,
+    site: &'l Site,
     /// Where the message is, or would be.
     message_at: usize,
     has_message: bool,
@@ -25,38 +23,46 @@ pub(crate) struct Direct<'l> {
 
 impl<'l> Direct<'l> {
     #[inline]
-    pub(crate) fn new(out: &'l mut Vec<u8>, site: &'l CallSite) -> Self {
+    pub(crate) fn new(out: &'l mut Vec<u8>, site: &'l Site) -> Self {
         let message_at = out.len();
         Self { out, site, message_at, has_message: false, has_fields: false }
     }
 
-    /// Ends what was begun.
+    /// Ends what was begun. So many lines of this call site were left away before.
     #[inline]
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(mut self, suppressed: Option<u64>) {
         if !self.has_fields {
-            self.begin_fields();
+            self.pass_over_message();
+            self.out.extend_from_slice(FIELDS);
+        }
+        if let Some(suppressed) = suppressed {
+            if self.has_fields {
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(b"\"suppressed\":");
+            integer(suppressed, self.out);
         }
         self.out.push(b'}');
     }
 
     #[inline]
-    fn begin_fields(&mut self) {
-        if !self.has_fields {
-            self.has_fields = true;
-            if !self.has_message {
-                self.out.extend_from_slice(b"\"\"");
-            }
-            self.out.extend_from_slice(FIELDS);
-        } else {
-            self.out.push(b',');
+    fn pass_over_message(&mut self) {
+        if !self.has_message {
+            self.out.extend_from_slice(b"\"\"");
         }
     }
 
     /// The value comes next.
     #[inline]
     fn begin(&mut self, field: &Field) -> bool {
-        let Some(key) = self.site.keys.get(field.index()) else { return false };
-        self.begin_fields();
+        let keys = if self.has_fields {
+            &self.site.keys
+        } else {
+            self.pass_over_message();
+            &self.site.first_keys
+        };
+        let Some(key) = keys.get(field.index()) else { return false };
+        self.has_fields = true;
         self.out.extend_from_slice(key);
         true
     }
@@ -120,7 +126,11 @@ fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Piecewise<'_>) -> fmt::Resu
 impl Visit for Direct<'_> {
     #[inline]
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put_text(field, |text| text.write_str(value));
+        if value.len() > FIELD_MAX_BYTES || self.is_message(field) {
+            self.put_text(field, |text| text.write_str(value));
+        } else if self.begin(field) {
+            json_text(value, self.out);
+        }
     }
 
     #[inline]

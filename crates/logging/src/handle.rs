@@ -8,6 +8,7 @@ use nkudo_spans::Lanes;
 use crate::filter::Filter;
 use crate::level::LogLevel;
 use crate::metrics::{self, LineCounts};
+use crate::output_metrics::OutputCounts;
 
 /// Changes levels and tells how many lines there were. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -16,12 +17,13 @@ pub struct LogHandle(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     filter: Filter,
+    output_counts: OutputCounts,
     counts: Arc<LineCounts>,
 }
 
 impl LogHandle {
     pub(crate) fn new(filter: Filter) -> Self {
-        Self(Arc::new(Inner { filter, counts: Arc::default() }))
+        Self(Arc::new(Inner { filter, output_counts: OutputCounts::default(), counts: Arc::default() }))
     }
 
     pub(crate) fn filter(&self) -> &Filter {
@@ -32,6 +34,10 @@ impl LogHandle {
         let counts = &self.0.counts;
         let counter: &Counter = if written { counts.written(level) } else { &counts.failed };
         counter.inc_by(lines);
+    }
+
+    pub(crate) fn output_counts(&self) -> &OutputCounts {
+        &self.0.output_counts
     }
 
     /// Lines that find no room there are dropped.
@@ -69,8 +75,9 @@ impl LogHandle {
         self.0.counts.dropped()
     }
 
-    /// Exposes both counts with this prefix.
+    /// Exposes all counts with this prefix.
     pub fn register(&self, registry: &Registry, prefix: &str) {
         metrics::register(&self.0.counts, registry, prefix);
+        self.0.output_counts.register(registry, prefix);
     }
 }

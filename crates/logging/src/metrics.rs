@@ -6,6 +6,7 @@ use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
 use nkudo_spans::Lanes;
 
 use crate::level::LogLevel;
+use crate::output_metrics::output_descs;
 
 const WRITTEN: Desc =
     Desc::counter("log_lines_written_total", "Log lines written, by their level.").labels(&["level"]);
@@ -16,6 +17,12 @@ const DROPPED: Desc = Desc::counter(
 
 /// Every metric of this crate.
 pub fn descs(prefix: &str) -> Vec<Desc> {
+    let mut descs = line_descs(prefix);
+    descs.extend(output_descs(prefix));
+    descs
+}
+
+fn line_descs(prefix: &str) -> Vec<Desc> {
     vec![WRITTEN.with_prefix(prefix), DROPPED.with_prefix(prefix)]
 }
 
@@ -54,5 +61,5 @@ impl Collector for LineCounts {
 }
 
 pub(crate) fn register(counts: &Arc<LineCounts>, registry: &Registry, prefix: &str) {
-    registry.collector(descs(prefix), counts.clone());
+    registry.collector(line_descs(prefix), counts.clone());
 }

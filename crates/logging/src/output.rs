@@ -1,6 +1,6 @@
 //! Where lines go.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Takes lines.
@@ -10,16 +10,6 @@ pub trait Output: Send + Sync + 'static {
     /// # Errors
     /// When they were not all written: they are counted as dropped.
     fn write_lines(&self, lines: &[u8]) -> io::Result<()>;
-}
-
-/// Standard error.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stderr;
-
-impl Output for Stderr {
-    fn write_lines(&self, lines: &[u8]) -> io::Result<()> {
-        io::stderr().write_all(lines)
-    }
 }
 
 /// Lines in memory, for tests. Cheap to clone; all clones hold the same lines.

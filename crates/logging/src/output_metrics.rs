@@ -6,7 +6,7 @@ use nkudo_metrics_core::{Collector, Counter, Desc, Registry, SampleSink};
 
 type Read = fn(&OutputCounts) -> &Counter;
 
-const TABLE: [(Desc, Read); 10] = [
+const TABLE: [(Desc, Read); 11] = [
     (Desc::counter("log_file_bytes_written_total", "Bytes written to log files."), |counts| {
         &counts.bytes_written
     }),
@@ -42,6 +42,13 @@ const TABLE: [(Desc, Read); 10] = [
         |counts| &counts.failures,
     ),
     (Desc::counter("log_file_lines_lost_total", "Lines that no log file took."), |counts| &counts.lost),
+    (
+        Desc::counter(
+            "log_stderr_lines_lost_total",
+            "Lines that are in log files, but found no way to standard error.",
+        ),
+        |counts| &counts.stderr_lost,
+    ),
     (
         Desc::counter(
             "log_lines_suppressed_total",
@@ -87,6 +94,8 @@ pub struct OutputCounts {
     pub failures: Counter,
     /// Lines that were not written, or not whole.
     pub lost: Counter,
+    /// Lines that standard error did not take while there were files.
+    pub stderr_lost: Counter,
     /// Lines that were not written as they repeat what their call site said.
     pub suppressed: Counter,
     /// Lines that were not limited for want of room.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nkudo_spans::Here;
 use tracing::Metadata;
 
-use crate::callsite::CallSite;
+use crate::callsite::Site;
 use crate::escape::{json_text, print};
 use crate::stamp::Stamps;
 
@@ -63,7 +63,7 @@ pub(crate) struct Sites([Option<Remembered>; REMEMBERED]);
 struct Remembered {
     address: usize,
     owner: u64,
-    site: Arc<CallSite>,
+    site: Arc<Site>,
 }
 
 impl Sites {
@@ -73,8 +73,8 @@ impl Sites {
         &mut self,
         metadata: &'static Metadata<'static>,
         owner: u64,
-        make: impl FnOnce() -> Arc<CallSite>,
-    ) -> &CallSite {
+        make: impl FnOnce() -> Arc<Site>,
+    ) -> &Site {
         let address = std::ptr::from_ref(metadata).addr();
         // Metadata is some hundred bytes long.
         let place = &mut self.0[(address >> 5 ^ address >> 11) % REMEMBERED];

@@ -4,21 +4,26 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nkudo_spans::{Drain, Lanes, LanesOptions, lanes};
 
 use crate::batch::Batch;
 use crate::handle::LogHandle;
 use crate::level::LogLevel;
-use crate::output::Output;
+use crate::outputs::{Outputs, own_line};
 
 /// Most bytes of the ring of one thread, of rings, and of long lines beside them.
 const RINGS: LanesOptions =
-    LanesOptions { ring_max_bytes: 64 << 10, rings_max: 64, beside_max_bytes: 1 << 20 };
+    LanesOptions { ring_max_bytes: 1 << 20, rings_max_bytes: 4 << 20, beside_max_bytes: 1 << 20 };
 /// How long lines wait for others to be written with.
 const GATHER: Duration = Duration::from_millis(10);
 /// After so many looks that found nothing, only a line ends the sleep.
 const IDLE_LOOKS: u32 = 8;
 const SLEEP: Duration = Duration::from_secs(60);
+/// How long whoever flushes waits for standard error, where files are written beside.
+const STDERR_WAIT: Duration = Duration::from_secs(1);
+/// How often it is told that lines were dropped.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Hands lines to the thread and waits for it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,12 +47,12 @@ impl Flushes {
 
 impl Writer {
     /// Starts the thread. It ends with the program.
-    pub(crate) fn start(handle: &LogHandle, output: impl Output) -> io::Result<Self> {
+    pub(crate) fn start(handle: &LogHandle, mut outputs: Outputs) -> io::Result<Self> {
         let (lanes, drain) = lanes(RINGS);
         handle.takes_from(&lanes);
         let writer = Self { lanes, flushes: Arc::default() };
         let (handle, flushes) = (handle.clone(), writer.flushes.clone());
-        let work = move || write_all(drain, &handle, &output, &flushes);
+        let work = move || write_all(drain, &handle, &mut outputs, &flushes);
         std::thread::Builder::new().name("log".to_owned()).spawn(work)?;
         Ok(writer)
     }
@@ -77,18 +82,23 @@ impl Writer {
     }
 }
 
-fn write_all(mut drain: Drain, handle: &LogHandle, output: &impl Output, flushes: &Flushes) {
+fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushes: &Flushes) {
     let mut batch = Batch::default();
+    let mut drops = Drops::default();
     let mut idle_looks = 0;
     loop {
         let asked = flushes.lock().0;
         let count = drain.pass(|lane, record| {
             batch.push(lane, &record);
             if batch.is_full() {
-                write(&mut batch, handle, output);
+                write(&mut batch, handle, outputs);
             }
         });
-        write(&mut batch, handle, output);
+        write(&mut batch, handle, outputs);
+        drops.tell(handle, outputs);
+        if flushes.lock().1 < asked {
+            outputs.flush(STDERR_WAIT);
+        }
         let mut asked_done = flushes.lock();
         let is_asked_again = asked_done.0 > asked;
         if asked_done.1 < asked {
@@ -110,11 +120,31 @@ fn write_all(mut drain: Drain, handle: &LogHandle, output: &impl Output, flushes
 }
 
 /// Lines that cannot be written are lost and counted; the next may be written again.
-fn write(batch: &mut Batch, handle: &LogHandle, output: &impl Output) {
+fn write(batch: &mut Batch, handle: &LogHandle, outputs: &mut Outputs) {
     if batch.is_empty() {
         return;
     }
-    let is_written = output.write_lines(batch.sorted()).is_ok();
+    let is_written = outputs.write(Timestamp::now(), batch.sorted());
     LogLevel::ALL.into_iter().for_each(|level| handle.count(level, is_written, batch.count(level)));
     batch.clear();
+}
+
+/// Tells in the log that lines are missing from it.
+#[derive(Debug, Default)]
+struct Drops {
+    told: u64,
+    told_at: Option<Instant>,
+}
+
+impl Drops {
+    fn tell(&mut self, handle: &LogHandle, outputs: &mut Outputs) {
+        let dropped = handle.dropped();
+        if dropped == self.told || self.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            return;
+        }
+        let lines = (dropped - self.told).to_string();
+        let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", ("lines", &lines));
+        handle.count(LogLevel::Warn, outputs.write(Timestamp::now(), &line), 1);
+        (self.told, self.told_at) = (handle.dropped(), Some(Instant::now()));
+    }
 }

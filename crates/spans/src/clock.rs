@@ -73,7 +73,7 @@ fn wall_unix_ns() -> u64 {
 ///
 /// ```
 /// let clock = nkudo_spans::Calibration::new();
-/// assert!(clock.now_unix_ns() > 1_700_000_000_000_000_000);
+/// assert!(clock.now().unix_ns > 1_700_000_000_000_000_000);
 /// ```
 #[derive(Debug)]
 pub struct Calibration {
@@ -83,6 +83,15 @@ pub struct Calibration {
     version: AtomicU64,
     /// The last reading: ticks, nanoseconds since 1970, and nanoseconds of a tick.
     anchor: [AtomicU64; 3],
+}
+
+/// A time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock, in nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// Nanoseconds since the [`Calibration`] was made, whatever the wall clock does.
+    pub uptime_ns: u64,
 }
 
 /// How long an anchor is good for a stamp.
@@ -163,18 +172,28 @@ impl Calibration {
         }
     }
 
-    /// The wall clock now, in nanoseconds since 1970.
+    /// The time now.
     #[inline]
-    pub fn now_unix_ns(&self) -> u64 {
-        let Some([anchor, unix_ns, rate]) = self.try_read() else { return wall_unix_ns() };
-        let since = scale(ticks().saturating_sub(anchor), rate);
-        if since < ANCHOR_EVERY_NS { unix_ns.saturating_add(since) } else { self.anchored_now() }
+    pub fn now(&self) -> Moment {
+        let Some([anchor, unix_ns, rate]) = self.try_read() else { return self.read_now() };
+        let ticks = ticks();
+        let since = scale(ticks.saturating_sub(anchor), rate);
+        if since >= ANCHOR_EVERY_NS {
+            return self.anchored_now();
+        }
+        let uptime_ns = scale(ticks.saturating_sub(self.first.0), rate);
+        Moment { unix_ns: unix_ns.saturating_add(since), uptime_ns }
     }
 
     #[cold]
-    fn anchored_now(&self) -> u64 {
-        let now = wall_unix_ns();
-        self.anchor_at(now);
+    fn read_now(&self) -> Moment {
+        Moment { unix_ns: wall_unix_ns(), uptime_ns: nanos(self.first.1.elapsed()) }
+    }
+
+    #[cold]
+    fn anchored_now(&self) -> Moment {
+        let now = self.read_now();
+        self.anchor_at(now.unix_ns);
         now
     }
 
@@ -230,7 +249,7 @@ mod tests {
         let from = ticks();
         calibration.anchor_at(2_000_000_000_000);
         assert!(calibration.unix_ns(from).abs_diff(2_000_000_000_000) < 1_000_000_000);
-        assert!(calibration.now_unix_ns().abs_diff(2_000_000_000_000) < 1_000_000_000);
+        assert!(calibration.now().unix_ns.abs_diff(2_000_000_000_000) < 1_000_000_000);
         assert!(calibration.duration_ns(ticks() - from) < 10_000_000_000);
         assert_eq!(scale(u64::MAX, u64::MAX), u64::MAX);
     }

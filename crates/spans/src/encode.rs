@@ -32,10 +32,14 @@ fn header(what: u64, field: &Field, bytes: usize) -> u64 {
     what | (field.index() as u64) << 8 | (bytes as u64) << 32
 }
 
-/// Up to seven bytes in a word, the first in the lowest place.
+/// The last bytes that fill no word, the first in the lowest place.
 #[inline]
-fn pack(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+fn pack_rest(bytes: &[u8]) -> u64 {
+    match bytes.last_chunk::<8>() {
+        // Those before them fall out.
+        Some(last) => u64::from_le_bytes(*last) >> ((8 - bytes.len() % 8) * 8 % 64),
+        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// Writes fields into a place from some word on.
@@ -64,12 +68,12 @@ impl<'p> FieldWriter<'p> {
 
     #[inline]
     fn put_word(&mut self, what: u64, field: &Field, word: u64, text: impl FnOnce() -> String) {
-        if self.at + 2 > WORDS {
+        let Some([head, value]) = self.place.words.get(self.at..).and_then(<[_]>::first_chunk) else {
             self.dropped += 1;
             return;
-        }
-        self.place.set(self.at, header(what, field, 8));
-        self.place.set(self.at + 1, word);
+        };
+        head.store(header(what, field, 8), Ordering::Relaxed);
+        value.store(word, Ordering::Relaxed);
         self.at += 2;
         if self.is_wanted(field) {
             self.taken.push((field.name(), Some(text())));
@@ -113,20 +117,24 @@ impl<'p> FieldWriter<'p> {
 impl Visit for FieldWriter<'_> {
     #[inline]
     fn record_str(&mut self, field: &Field, value: &str) {
-        let words = value.len().div_ceil(8);
-        if self.wanted != 0 || value.len() > TEXT_MAX_BYTES || self.at + 1 + words > WORDS {
+        let bytes = value.as_bytes();
+        let end = self.at + 1 + bytes.len().div_ceil(8);
+        if self.wanted != 0 || bytes.len() > TEXT_MAX_BYTES {
             return self.put_text(field, |text| text.write_str(value));
         }
         // What most fields are: a short text that is there already.
-        self.place.set(self.at, header(TEXT, field, value.len()));
-        let (whole, rest) = value.as_bytes().as_chunks::<8>();
-        let places = self.place.words[self.at + 1..self.at + 1 + words].iter();
-        let last = (!rest.is_empty()).then(|| pack(rest));
-        let packed = whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain(last);
-        for (place, word) in places.zip(packed) {
-            place.store(word, Ordering::Relaxed);
+        let Some([head, places @ ..]) = self.place.words.get(self.at..end) else {
+            return self.put_text(field, |text| text.write_str(value));
+        };
+        head.store(header(TEXT, field, bytes.len()), Ordering::Relaxed);
+        let (whole, rest) = bytes.as_chunks::<8>();
+        for (place, chunk) in places.iter().zip(whole) {
+            place.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
         }
-        self.at += 1 + words;
+        if let (false, Some(last)) = (rest.is_empty(), places.last()) {
+            last.store(pack_rest(bytes), Ordering::Relaxed);
+        }
+        self.at = end;
     }
 
     #[inline]

@@ -67,6 +67,14 @@ pub(crate) fn enter(key: Key) {
 pub(crate) fn exit(key: Key) {
     STACK.with(|stack| {
         let depth = stack.depth.get();
+        // Mostly the innermost.
+        let top = depth.wrapping_sub(1);
+        if let Some(Some((entered, _))) = stack.spans.get(top).map(Cell::get)
+            && entered.0 == key.0
+        {
+            stack.depth.set(top);
+            return;
+        }
         let is_it = |at: &usize| stack.get(*at).map_or(0, |(entered, _)| entered.0) == key.0;
         let Some(at) = (0..depth).rev().find(is_it) else { return };
         for above in at + 1..depth {
@@ -80,6 +88,13 @@ pub(crate) fn exit(key: Key) {
 #[inline]
 pub(crate) fn innermost(is_meant: impl Fn(&Place) -> bool) -> Option<(Key, &'static Place)> {
     STACK.with(|stack| {
+        let top = stack.depth.get().wrapping_sub(1);
+        if let Some(Some((key, place))) = stack.spans.get(top).map(Cell::get)
+            && place.is(key)
+            && is_meant(place)
+        {
+            return Some((key, place));
+        }
         let entered = (0..stack.depth.get()).rev().filter_map(|at| stack.get(at));
         entered.into_iter().find(|(key, place)| place.is(*key) && is_meant(place))
     })

@@ -103,7 +103,8 @@ const UNSEEDED: State = [0; 4];
 fn random() -> u64 {
     STATE.with(|cell| {
         let state = cell.get();
-        let (value, state) = step(if state == UNSEEDED { seed() } else { state });
+        // Its first word is never zero once it is seeded, but for one state in 2⁶⁴: then it is seeded anew.
+        let (value, state) = step(if state[0] == 0 { seed() } else { state });
         cell.set(state);
         value
     })

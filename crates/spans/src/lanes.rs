@@ -12,10 +12,16 @@ use crate::wake::Wake;
 
 /// A thread's first ring; it gets greater ones as it needs them. In words.
 const FIRST_WORDS: usize = 512;
+/// The ring that threads without one of their own share. In words.
+const COMMON_WORDS: usize = 4_096;
 /// How many times as great the next one is.
 const GROWTH: usize = 4;
 /// A record that takes more of the greatest ring than one part in so many goes beside it.
 const BESIDE_PART: usize = 4;
+/// So many records in one pass are a flood.
+const FLOOD: usize = 64;
+/// Spins of some microseconds in all.
+const SPINS: usize = 200;
 /// The `meta` of a record whose bytes are beside the rings, under the number in its one word.
 const BESIDE: u32 = u32::MAX;
 
@@ -24,8 +30,8 @@ const BESIDE: u32 = u32::MAX;
 pub struct LanesOptions {
     /// Most bytes of the ring of one thread; a power of two. What does not fit until it is drained is dropped and counted.
     pub ring_max_bytes: usize,
-    /// Most threads with a ring of their own; what others write goes through one that they share, under a lock.
-    pub rings_max: usize,
+    /// Most bytes of all rings. A thread that gets none writes to one that is shared, under a lock.
+    pub rings_max_bytes: usize,
     /// Most bytes of records that are too long for a ring; more are dropped and counted.
     pub beside_max_bytes: usize,
 }
@@ -38,6 +44,8 @@ pub struct Lanes(Arc<Shared>);
 pub struct Drain {
     shared: Arc<Shared>,
     readers: Vec<Reader>,
+    /// Records that the last pass read.
+    found: usize,
 }
 
 /// A record as it comes out.
@@ -102,7 +110,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Lanes, and their drain.
 pub fn lanes(options: LanesOptions) -> (Lanes, Drain) {
-    let (common, reader) = ring(FIRST_WORDS.max(options.ring_max_bytes / 8));
+    let (common, reader) = ring(COMMON_WORDS.min(options.ring_max_bytes / 8));
     let table = Table { live: vec![reader.ring()], fresh: vec![reader], ..Table::default() };
     let shared = Arc::new(Shared {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -113,7 +121,7 @@ pub fn lanes(options: LanesOptions) -> (Lanes, Drain) {
         beside: Mutex::default(),
         dropped_beside: AtomicU64::new(0),
     });
-    (Lanes(shared.clone()), Drain { shared, readers: Vec::new() })
+    (Lanes(shared.clone()), Drain { shared, readers: Vec::new(), found: 0 })
 }
 
 impl Lanes {
@@ -185,7 +193,12 @@ impl Lanes {
                 None => FIRST_WORDS,
             };
             let greater = greater.max((record.count() + 1).next_power_of_two()).min(words_max);
-            let new = self.0.register(greater, writer.as_ref())?;
+            let Some(new) = self.0.register(greater, writer.as_ref()) else {
+                // Without room for a greater one, what does not fit into its own is lost.
+                let own = writer.as_ref()?;
+                own.count_dropped();
+                return Some(false);
+            };
             let is_put = new.put(meta, record) != Put::Full;
             if !is_put {
                 new.count_dropped();
@@ -256,10 +269,11 @@ impl Lanes {
 }
 
 impl Shared {
-    /// A new ring for this thread, after which nothing comes in the old one; none where there are enough.
+    /// A new ring for this thread, after which nothing comes in the old one; none where there is no room for it.
     fn register(&self, words: usize, old: Option<&Writer>) -> Option<Writer> {
         let mut table = lock(&self.table);
-        if old.is_none() && table.live.len() > self.options.rings_max {
+        let all: usize = table.live.iter().map(|ring| ring.bytes()).sum();
+        if all + words * 8 > self.options.rings_max_bytes {
             return None;
         }
         let (writer, reader) = ring(words);
@@ -301,6 +315,7 @@ impl Drain {
         if self.readers.iter().any(Reader::is_over) {
             self.forget_rings_that_are_over();
         }
+        self.found = count;
         count
     }
 
@@ -326,9 +341,15 @@ impl Drain {
         self.shared.wake.sleep(at_most, is_empty);
     }
 
-    /// Sleeps for so long, or until a ring is half full or somebody [wakes](Lanes::wake) it.
+    /// Sleeps for so long, or until a ring is half full or somebody [wakes](Lanes::wake) it. In a flood of records it comes
+    /// back at once.
     pub fn doze(&self, at_most: Duration) {
-        self.shared.wake.doze(at_most);
+        if self.found < FLOOD {
+            self.shared.wake.doze(at_most);
+        } else {
+            // More come sooner than a thread falls asleep and is woken, which would cost whoever puts them.
+            (0..SPINS).for_each(|_| std::hint::spin_loop());
+        }
     }
 }
 

@@ -48,7 +48,7 @@ mod sync;
 mod traceparent;
 mod wake;
 
-pub use clock::Calibration;
+pub use clock::{Calibration, Moment};
 pub use drain::{SpanDrain, SpanRecord};
 pub use finished::{AttributeValue, FinishedSpan};
 pub use here::{Context, Here};

@@ -44,7 +44,8 @@ pub struct SpansOptions {
 
 impl Default for SpansOptions {
     fn default() -> Self {
-        let finished = LanesOptions { ring_max_bytes: 64 << 10, rings_max: 64, beside_max_bytes: 0 };
+        let finished =
+            LanesOptions { ring_max_bytes: 256 << 10, rings_max_bytes: 2 << 20, beside_max_bytes: 0 };
         Self { level: Level::INFO, carried: &[], finished: Some(finished) }
     }
 }

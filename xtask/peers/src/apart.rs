@@ -2,7 +2,7 @@
 //!
 //! The program starts itself with `--apart WORK WHO THREADS` and is told what the round came to.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::harness::{Subject, Whose};
 
@@ -39,7 +39,9 @@ fn run(work: &str, who: Whose, threads: usize) -> Round {
     let program = std::env::current_exe().expect("the program knows where it is");
     let mut command = Command::new(program);
     command.args(["--apart", work, who.as_str(), &threads.to_string()]);
-    let output = command.stderr(Stdio::inherit()).output().expect("the program can be started again");
+    // Lines go to a file in memory; whoever fails says so by its status.
+    let lines = tempfile::tempfile_in("/dev/shm").expect("there is memory for a file");
+    let output = command.stderr(lines).output().expect("the program can be started again");
     assert!(output.status.success(), "{work} by {}: {}", who.as_str(), output.status);
     let text = String::from_utf8_lossy(&output.stdout);
     Round::parse(&text).unwrap_or_else(|| panic!("{work} by {}: {text:?}", who.as_str()))

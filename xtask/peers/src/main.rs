@@ -14,6 +14,7 @@ mod peers {
     pub(crate) mod prometheus;
     pub(crate) mod prometheus_client;
 }
+mod logs;
 mod row;
 mod spans;
 
@@ -132,7 +133,8 @@ fn apart_rows() -> Vec<Row> {
     use spans::{BRIDGE, FASTRACE, REGISTRY, SDK};
     let mut rows = Vec::new();
     for (threads, of) in [(1, "1 thread"), (2, "2 threads")] {
-        let subjects = [Ours, Limit, REGISTRY, FASTRACE, BRIDGE, SDK].map(|who| apart::time("span", who, threads));
+        let subjects =
+            [Ours, Limit, REGISTRY, FASTRACE, BRIDGE, SDK].map(|who| apart::time("span", who, threads));
         rows.push(Row::new(format!("span with 2 attributes and a parent, {of}"), "ns", subjects.into()));
     }
     let deliverers = [Ours, FASTRACE, BRIDGE, SDK];
@@ -140,6 +142,32 @@ fn apart_rows() -> Vec<Row> {
     rows.push(Row::new("spans lost, 2 threads".to_owned(), "%", subjects.into()));
     let subjects = deliverers.map(|who| apart::vanished("span", who, 2));
     rows.push(Row::new("spans lost and not counted, 2 threads".to_owned(), "%", subjects.into()));
+    rows.extend(line_rows());
+    rows
+}
+
+/// Log lines, in processes of their own.
+fn line_rows() -> Vec<Row> {
+    use harness::Whose::{Limit, Ours};
+    use logs::{SLOG, SPDLOG, TRACING};
+    let mut rows = Vec::new();
+    for (work, of) in [("line flat out", "flat out"), ("line 1", "1 M a second"), ("line 3", "3 M a second")]
+    {
+        let subjects = [Ours, Limit, TRACING, SPDLOG, SLOG].map(|who| apart::time(work, who, 1));
+        rows.push(Row::new(format!("log line of JSON, 3 fields, {of}"), "ns", subjects.into()));
+    }
+    let inside = [Ours, TRACING].map(|who| apart::time("line flat out inside", who, 1));
+    rows.push(Row::new(
+        "log line of JSON, 3 fields and the ids of its span, flat out".to_owned(),
+        "ns",
+        inside.into(),
+    ));
+    for (work, of) in [("line flat out", "flat out"), ("line 3", "3 M a second")] {
+        let subjects = [Ours, TRACING, SPDLOG, SLOG].map(|who| apart::lost(work, who, 1));
+        rows.push(Row::new(format!("log lines lost, {of}"), "%", subjects.into()));
+        let subjects = [Ours, TRACING, SPDLOG, SLOG].map(|who| apart::vanished(work, who, 1));
+        rows.push(Row::new(format!("log lines lost and not counted, {of}"), "%", subjects.into()));
+    }
     rows
 }
 
@@ -149,6 +177,7 @@ fn apart_round(args: &[String]) -> Option<()> {
     let threads = threads.parse().ok()?;
     match work.as_str() {
         "span" => spans::run(who, threads)?.print(),
+        line if line.starts_with("line ") => logs::run(line, who, threads)?.print(),
         _ => return None,
     }
     Some(())

@@ -122,7 +122,8 @@ fn limit(threads: usize) -> Round {
             for size in 0..IN_TRACE {
                 // SAFETY: reads a register.
                 let began = unsafe { core::arch::x86_64::_rdtsc() };
-                let record = ring[at.get() * 8..].first_chunk::<8>().expect("the ring has eight words for each");
+                let record =
+                    ring[at.get() * 8..].first_chunk::<8>().expect("the ring has eight words for each");
                 for (place, word) in record.iter().zip([number, size, began, 4, 5, 6, 7]) {
                     place.store(word, Ordering::Relaxed);
                 }
@@ -148,7 +149,8 @@ fn fastrace(threads: usize) -> Round {
     fastrace::set_reporter(count.clone(), fastrace::collector::Config::default());
     let ns = spin(threads, |number| {
         use fastrace::prelude::{LocalSpan, Span, SpanContext};
-        let parent = Span::root("parent", SpanContext::random()).with_property(|| ("number", number.to_string()));
+        let parent =
+            Span::root("parent", SpanContext::random()).with_property(|| ("number", number.to_string()));
         let _inside = parent.set_local_parent();
         for size in 0..IN_TRACE - 1 {
             let _span = LocalSpan::enter_with_local_parent("work")

@@ -11,7 +11,7 @@ use crate::setup::{self, VALGRIND};
 use crate::shell::{self, cargo, root};
 
 /// The crates that are measured, each by its example of this name.
-const CRATES: [&str; 1] = ["metrics-core"];
+const CRATES: [&str; 3] = ["logging", "metrics-core", "spans"];
 const EXAMPLE: &str = "instructions";
 /// What was agreed, by crate and work.
 const AGREED: &str = "xtask/instructions.toml";
