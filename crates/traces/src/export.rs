@@ -1,0 +1,4 @@
+//! Forms in which traces leave and come.
+
+pub mod chrome;
+pub mod otlp;
