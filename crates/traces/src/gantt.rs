@@ -48,6 +48,7 @@ struct Scale {
     start_unix_ns: u64,
     duration_ns: u64,
     name_columns: usize,
+    indent_columns_max: usize,
     bar_columns: usize,
     colour: bool,
 }
@@ -76,8 +77,10 @@ impl Gantt {
         let (least, most) = WIDTH;
         let width = self.width.clamp(least, most);
         let name_columns_max = width * 2 / 5;
+        // Deep spans are indented no further than to half of the column.
+        let indent_columns_max = name_columns_max / 2;
         let of_name = |branch: Branch<'_>| {
-            let indent = indent(branch.depth, name_columns_max);
+            let indent = indent(branch.depth, indent_columns_max);
             indent + columns(&branch.span.name, name_columns_max)
         };
         let longest = trace.tree().take(self.lines).map(of_name).max().unwrap_or_default();
@@ -86,6 +89,7 @@ impl Gantt {
             start_unix_ns: trace.start_unix_ns(),
             duration_ns: trace.duration_ns().max(1),
             name_columns,
+            indent_columns_max,
             bar_columns: width - name_columns - DURATION_COLUMNS - SPACING_COLUMNS,
             colour: self.colour,
         }
@@ -107,15 +111,14 @@ fn around(trace: &Trace, on_path: &HashMap<SpanId, Vec<Segment>>) -> HashSet<Spa
     around
 }
 
-/// Deep spans are indented no further than to half of the column.
-fn indent(depth: usize, name_columns: usize) -> usize {
-    depth.saturating_mul(INDENT_COLUMNS).min(name_columns / 2)
+fn indent(depth: usize, most: usize) -> usize {
+    depth.saturating_mul(INDENT_COLUMNS).min(most)
 }
 
 impl Scale {
     fn line(&self, branch: &Branch<'_>, parts: &[Segment], is_on_path: bool, out: &mut String) {
         let span = branch.span;
-        let indent = indent(branch.depth, self.name_columns);
+        let indent = indent(branch.depth, self.indent_columns_max);
         let name = fitted(&span.name, self.name_columns - indent);
         let bar = self.bar(span.start_unix_ns, span.end_unix_ns(), parts);
         let took = duration(span.duration_ns);
