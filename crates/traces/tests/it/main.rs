@@ -1,5 +1,7 @@
 //! Traces as their user sees them.
 
+mod chrome;
+mod counting;
 mod critical;
 mod damage;
 mod drawing;
@@ -7,6 +9,7 @@ mod faults;
 mod full_disk;
 mod gathering;
 mod killed;
+mod otlp;
 mod sampling;
 mod searching;
 mod spans;

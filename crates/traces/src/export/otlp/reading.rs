@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::{ERROR, KIND, KINDS, STATUS_ERROR, THREAD};
 use crate::error::OtlpError;
 
+const INTEGER: &str = "an integer in range";
+
 /// The spans of one program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResourceSpans {
@@ -137,10 +139,11 @@ fn span(from: SpanIn, target: &str, at: &str) -> Result<FinishedSpan, OtlpError>
     let parent_id = from.parent_span_id.filter(|id| !id.bytes().all(|digit| digit == b'0'));
     let parent_id =
         parent_id.map(|parent| id(&parent, &format!("{at}.parentSpanId"), expected)).transpose()?;
-    let start_unix_ns: u64 = number(&from.start_time_unix_nano, || format!("{at}.startTimeUnixNano"))?;
-    let end_unix_ns: u64 = number(&from.end_time_unix_nano, || format!("{at}.endTimeUnixNano"))?;
+    let start_unix_ns: u64 =
+        number(&from.start_time_unix_nano, || format!("{at}.startTimeUnixNano"), INTEGER)?;
+    let end_unix_ns: u64 = number(&from.end_time_unix_nano, || format!("{at}.endTimeUnixNano"), INTEGER)?;
     let dropped_attributes =
-        number(&from.dropped_attributes_count, || format!("{at}.droppedAttributesCount"))?;
+        number(&from.dropped_attributes_count, || format!("{at}.droppedAttributesCount"), INTEGER)?;
     let mut span = FinishedSpan {
         trace_id,
         span_id,
@@ -184,8 +187,8 @@ fn id<T: FromStr>(text: &str, at: &str, expected: &'static str) -> Result<T, Otl
     text.to_ascii_lowercase().parse().map_err(wrong)
 }
 
-/// An integer as a number or as a decimal string; nothing is zero.
-fn number<T>(from: &Value, at: impl Fn() -> String) -> Result<T, OtlpError>
+/// A number, or one in a string as 64-bit integers are; nothing is zero.
+fn number<T>(from: &Value, at: impl Fn() -> String, expected: &'static str) -> Result<T, OtlpError>
 where
     T: FromStr + Default,
     T::Err: Display,
@@ -195,7 +198,7 @@ where
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    text.parse().map_err(|_| OtlpError::Value { at: at(), found: text, expected: "an integer in range" })
+    text.parse().map_err(|_| OtlpError::Value { at: at(), found: text, expected })
 }
 
 fn value(attribute: &KeyValueIn, at: &str) -> Result<AttributeValue, OtlpError> {
@@ -204,10 +207,10 @@ fn value(attribute: &KeyValueIn, at: &str) -> Result<AttributeValue, OtlpError> 
         value;
     let at = || format!("{at}.attributes[{:?}]", attribute.key);
     Ok(if let Some(integer) = int_value {
-        AttributeValue::Integer(number(integer, at)?)
+        AttributeValue::Integer(number(integer, at, INTEGER)?)
     } else if let Some(double) = double_value {
         // Rust reads "NaN" and "Infinity" as JSON's mapping writes them.
-        AttributeValue::Float(number(double, at)?)
+        AttributeValue::Float(number(double, at, "a number")?)
     } else if let Some(bool) = bool_value {
         AttributeValue::Bool(*bool)
     } else if let Some(nested) = array_value.as_ref().or(kvlist_value.as_ref()) {
