@@ -16,9 +16,6 @@ use nkudo_spans::{AttributeValue, FinishedSpan, SpanId};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// The attribute that names the program of a span where spans of several are together.
-const SERVICE: &str = "service.name";
-
 /// Writes spans, event by event. They are of the program `process`, but for those whose attribute `service.name` names
 /// another.
 ///
@@ -65,10 +62,7 @@ impl<'s> Layout<'s> {
         let mut order: Vec<(usize, &FinishedSpan)> = spans.iter().enumerate().collect();
         order.sort_by_key(|(_, span)| (span.start_unix_ns, Reverse(span.duration_ns)));
         for (at, span) in order {
-            let name = match span.attribute(SERVICE) {
-                Some(AttributeValue::Text(service)) => service,
-                _ => process,
-            };
+            let name = super::service(span).unwrap_or(process);
             let pid = *known.entry(name).or_insert_with(|| {
                 layout.processes.push((name, Tracks::default()));
                 layout.processes.len()

@@ -15,6 +15,7 @@ use nkudo_spans::{AttributeValue, FinishedSpan};
 use serde::{Serialize, Serializer};
 
 pub use self::reading::{ResourceSpans, read};
+use super::SERVICE;
 
 /// The attribute that tells the kind of a span.
 pub(crate) const KIND: &str = "otel.kind";
@@ -25,22 +26,44 @@ const KINDS: [&str; 5] = ["internal", "server", "client", "producer", "consumer"
 const STATUS_ERROR: u64 = 2;
 
 /// Writes spans as one `ExportTraceServiceRequest`, span by span. `resource` tells what they come from: `service.name`,
-/// `service.version`, `deployment.environment.name`.
+/// `service.version`, `deployment.environment.name`. Spans whose attribute `service.name` names another program come from
+/// that, of which no more is known.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write(out: impl Write, resource: &[(&str, AttributeValue)], spans: &[FinishedSpan]) -> io::Result<()> {
-    let attributes = resource.iter().map(|(name, value)| KeyValue::of(name, value)).collect();
-    let scope_spans = by_target(spans);
-    let document =
-        Document { resource_spans: [ResourceOut { resource: Attributes { attributes }, scope_spans }] };
     let mut out = BufWriter::new(out);
-    serde_json::to_writer(&mut out, &document)?;
+    serde_json::to_writer(&mut out, &Document { resource_spans: by_service(resource, spans) })?;
     out.flush()
 }
 
+/// The spans of each program: those of `resource` first, the others in the order of their first spans.
+fn by_service<'s>(resource: &'s [(&str, AttributeValue)], spans: &'s [FinishedSpan]) -> Vec<ResourceOut<'s>> {
+    let attributes = resource.iter().map(|(name, value)| KeyValue::of(name, value)).collect();
+    let mut programs = vec![ResourceOut { resource: Attributes { attributes }, scope_spans: Vec::new() }];
+    let own = resource.iter().find(|(name, _)| *name == SERVICE).map(|(_, value)| value.to_string());
+    let mut places = HashMap::new();
+    let mut of_program: Vec<Vec<&FinishedSpan>> = vec![Vec::new()];
+    for span in spans {
+        let place = match super::service(span).filter(|service| own.as_deref() != Some(service)) {
+            None => 0,
+            Some(service) => *places.entry(service).or_insert_with(|| {
+                let attributes = vec![KeyValue { key: SERVICE, value: ValueOut::Text(service) }];
+                programs.push(ResourceOut { resource: Attributes { attributes }, scope_spans: Vec::new() });
+                of_program.push(Vec::new());
+                of_program.len() - 1
+            }),
+        };
+        of_program[place].push(span);
+    }
+    for (program, spans) in programs.iter_mut().zip(of_program) {
+        program.scope_spans = by_target(spans);
+    }
+    programs
+}
+
 /// The spans of each target, which come in the order of their first spans.
-fn by_target(spans: &[FinishedSpan]) -> Vec<ScopeOut<'_>> {
+fn by_target(spans: Vec<&FinishedSpan>) -> Vec<ScopeOut<'_>> {
     let mut scopes: Vec<ScopeOut<'_>> = Vec::new();
     let mut places = HashMap::new();
     for span in spans {
@@ -56,7 +79,7 @@ fn by_target(spans: &[FinishedSpan]) -> Vec<ScopeOut<'_>> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'s> {
-    resource_spans: [ResourceOut<'s>; 1],
+    resource_spans: Vec<ResourceOut<'s>>,
 }
 
 #[derive(Serialize)]

@@ -69,6 +69,37 @@ fn spans_are_written_by_program_and_scope() {
     assert_eq!(written(&resource, &spans), expected);
 }
 
+#[test]
+fn spans_that_name_another_program_come_from_that() {
+    let of = |service: &str, name: &str| with(span(name, "", 0, 1), "service.name", text(service));
+    let number = with(span("number", "", 0, 1), "service.name", AttributeValue::Integer(5));
+    let spans = [
+        of("bank", "pay"),
+        span("order", "", 0, 1),
+        of("shop", "auth"),
+        of("post", "mail"),
+        of("bank", "fee"),
+        number,
+    ];
+    let document =
+        written(&[("service.name", text("shop")), ("replica", AttributeValue::Integer(3))], &spans);
+    let programs = document["resourceSpans"].as_array().expect("it is a list").iter().map(|program| {
+        let resource = program["resource"]["attributes"].as_array().expect("it is a list");
+        let spans = program["scopeSpans"][0]["spans"].as_array().expect("it is a list");
+        let names: Vec<_> = spans.iter().filter_map(|span| span["name"].as_str()).collect();
+        (resource[0]["value"]["stringValue"].as_str().expect("it is a text"), resource.len(), names)
+    });
+    let programs: Vec<_> = programs.collect();
+    assert_eq!(
+        programs,
+        [
+            ("shop", 2, vec!["order", "auth", "number"]),
+            ("bank", 1, vec!["pay", "fee"]),
+            ("post", 1, vec!["mail"]),
+        ]
+    );
+}
+
 /// A kind is written as this number, and its attribute is or is not written besides.
 #[track_caller]
 fn check_kind(kind: AttributeValue, number: u64, is_written: bool) {
