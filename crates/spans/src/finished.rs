@@ -1,6 +1,7 @@
 //! A span that ended, as it leaves this crate.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::ids::{SpanId, TraceId};
 
@@ -35,6 +36,17 @@ pub enum AttributeValue {
     Integer(i64),
     Float(f64),
     Bool(bool),
+}
+
+impl fmt::Display for AttributeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(integer) => integer.fmt(f),
+            Self::Float(float) => float.fmt(f),
+            Self::Bool(bool) => bool.fmt(f),
+        }
+    }
 }
 
 impl FinishedSpan {

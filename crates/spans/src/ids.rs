@@ -35,6 +35,12 @@ macro_rules! id {
             pub fn to_bytes(self) -> [u8; $bytes] {
                 self.0.to_be_bytes()
             }
+
+            /// The id that these bytes are, most significant first; none when all are zero.
+            pub fn from_bytes(bytes: [u8; $bytes]) -> Option<Self> {
+                let value = <$int>::from_be_bytes(bytes);
+                (value != 0).then_some(Self(value))
+            }
         }
 
         impl fmt::Display for $name {
@@ -162,11 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_across_threads_and_survive_their_text() {
+    fn ids_differ_across_threads_and_survive_their_text_and_bytes() {
         let make = || (0..1_000).map(|_| TraceId::generate()).collect::<Vec<_>>();
         let mut all = make();
         all.extend((0..4).map(|_| std::thread::spawn(make)).flat_map(|thread| thread.join().unwrap()));
         assert!(all.iter().all(|id| id.to_string().parse() == Ok(*id)));
+        assert!(all.iter().all(|id| TraceId::from_bytes(id.to_bytes()) == Some(*id)));
+        assert_eq!(TraceId::from_bytes([0; 16]), None);
         let distinct: std::collections::HashSet<_> = all.iter().copied().collect();
         assert_eq!(distinct.len(), 5_000);
     }

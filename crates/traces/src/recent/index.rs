@@ -1,0 +1,86 @@
+//! Where the parts of each trace are.
+
+use std::collections::HashMap;
+
+use nkudo_spans::TraceId;
+
+use crate::store::Place;
+use crate::store::record::{Head, Part};
+
+/// Most parts of a trace that are written after its first.
+pub(super) const PARTS_MAX: usize = 8;
+/// Memory of a trace in the index, in bytes: a table may be half empty.
+pub(crate) const INDEX_ENTRY_BYTES: usize = 2 * size_of::<(TraceId, Entry)>();
+
+/// The traces on disk.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    entries: HashMap<TraceId, Entry>,
+    /// Of all traces together.
+    parts: usize,
+}
+
+/// A trace on disk.
+#[derive(Debug)]
+struct Entry {
+    start_unix_ns: u64,
+    first: Place,
+    more: Vec<Place>,
+}
+
+impl Index {
+    /// More of a trace that does not begin anywhere is left out: where it began is gone.
+    pub(super) fn insert(&mut self, head: &Head, place: Place) {
+        if let Some(entry) = self.entries.get_mut(&head.trace_id) {
+            if entry.more.len() < PARTS_MAX {
+                entry.start_unix_ns = entry.start_unix_ns.min(head.start_unix_ns);
+                entry.more.push(place);
+                self.parts += 1;
+            }
+        } else if head.part == Part::First {
+            let entry = Entry { start_unix_ns: head.start_unix_ns, first: place, more: Vec::new() };
+            self.entries.insert(head.trace_id, entry);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.len() * INDEX_ENTRY_BYTES + self.parts * 2 * size_of::<Place>()
+    }
+
+    pub(super) fn contains(&self, id: TraceId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    /// How many parts of a trace came after its first.
+    pub(super) fn parts(&self, id: TraceId) -> usize {
+        self.entries.get(&id).map_or(0, |entry| entry.more.len())
+    }
+
+    pub(super) fn places(&self, id: TraceId) -> impl Iterator<Item = Place> {
+        let entry = self.entries.get(&id);
+        entry.into_iter().flat_map(|entry| [entry.first].into_iter().chain(entry.more.iter().copied()))
+    }
+
+    /// The traces with when their first span began, in nanoseconds since 1970.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (TraceId, u64)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry.start_unix_ns))
+    }
+
+    /// The oldest segment that a trace begins in.
+    pub(super) fn oldest_segment(&self) -> Option<u32> {
+        self.entries.values().map(|entry| entry.first.segment).min()
+    }
+
+    /// Leaves out what is in a segment, and all of the traces that begin in it. How many these were.
+    pub(super) fn forget(&mut self, segment: u32) -> u64 {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| entry.first.segment != segment);
+        self.entries.values_mut().for_each(|entry| entry.more.retain(|place| place.segment != segment));
+        self.parts = self.entries.values().map(|entry| entry.more.len()).sum();
+        (before - self.entries.len()) as u64
+    }
+}
