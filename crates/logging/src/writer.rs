@@ -110,11 +110,12 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
             continue;
         }
         idle_looks = if count == 0 { idle_looks + 1 } else { 0 };
+        let is_idle = || flushes.lock().0 == asked;
         if idle_looks < IDLE_LOOKS {
-            drain.doze(GATHER);
+            drain.doze(GATHER, is_idle);
         } else {
             batch.shrink();
-            drain.sleep(SLEEP);
+            drain.sleep(SLEEP, is_idle);
         }
     }
 }

@@ -43,9 +43,16 @@ impl SpanDrain {
         })
     }
 
+    /// Sleeps until a span ends or somebody wakes it, at most so long: for a drain that has had nothing to do for a while.
+    /// It does not sleep where `is_idle` denies that there is nothing else to do: whoever wakes it for something first
+    /// changes what `is_idle` says.
+    pub fn sleep(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
+        self.drain.sleep(at_most, is_idle);
+    }
+
     /// Sleeps for so long, or until a ring is half full or somebody wakes it.
-    pub fn doze(&self, at_most: Duration) {
-        self.drain.doze(at_most);
+    pub fn doze(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
+        self.drain.doze(at_most, is_idle);
     }
 }
 
