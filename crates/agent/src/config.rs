@@ -49,6 +49,12 @@ pub struct Settings {
     pub history_daily: Duration,
     /// The most disk that the history takes; past it the oldest goes.
     pub history_disk_bytes: u64,
+    /// The share of traces that are kept, besides those that failed or were slow.
+    pub sampling_ratio: f64,
+    /// How long a trace takes that is kept in any case.
+    pub traces_slow: Duration,
+    /// The most disk that recent traces take; past it the oldest go.
+    pub traces_disk_bytes: u64,
     /// How long a stop waits for running actions.
     pub stop_wait: Duration,
     /// Actions performed at once, over all VMs.
@@ -78,6 +84,9 @@ impl Default for Settings {
             history_hourly: Duration::from_secs(7 * 24 * 3600),
             history_daily: Duration::from_secs(30 * 24 * 3600),
             history_disk_bytes: 64 << 20,
+            sampling_ratio: 1.0,
+            traces_slow: Duration::from_secs(1),
+            traces_disk_bytes: 16 << 20,
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
         }

@@ -13,6 +13,7 @@ use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
+use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,7 @@ use crate::providers::providers;
 use crate::reload::Reloader;
 use crate::sampler::Sampler;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::traces;
 
 /// How long the executor may take to answer a look before it is not well.
 const EXECUTOR_ANSWERS: Duration = Duration::from_secs(5);
@@ -58,6 +60,8 @@ pub enum DaemonError {
     Logging(#[from] LogError),
     #[error(transparent)]
     Exporter(#[from] ExporterError),
+    #[error("recent traces cannot be kept as they are configured")]
+    Traces(#[from] RecorderError),
     #[error("cannot open {}", path.display())]
     Socket { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}", path.display())]
@@ -72,7 +76,7 @@ pub enum DaemonError {
 
 /// Runs until SIGTERM or SIGINT, or until a part fails for good. VMs run on.
 pub async fn run(sources: Sources, settings: Settings, version: Version) -> Result<(), DaemonError> {
-    let log = nkudo_logging::init(&log_config(&settings))?;
+    let (log, drain) = nkudo_logging::init_with_spans(&log_config(&settings), &traces::spans_options())?;
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
@@ -81,7 +85,8 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
     let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
-    let daemon = Daemon::assemble(settings, log.clone(), version);
+    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let daemon = Daemon::assemble(settings, log.clone(), recorder, version);
     let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
     daemon.start(bound, socket);
     let ended = daemon.until_end(&reloader).await;
@@ -123,14 +128,16 @@ struct Daemon {
     history: Option<Questions>,
     standing: Arc<Standing>,
     log: LogHandle,
+    recorder: Option<Recorder>,
     ready: Arc<AtomicBool>,
 }
 
 impl Daemon {
-    fn assemble(settings: Settings, log: LogHandle, version: Version) -> Self {
+    fn assemble(settings: Settings, log: LogHandle, recorder: Option<Recorder>, version: Version) -> Self {
         let registry = Registry::new();
         let metrics = AgentMetrics::register(&registry);
         log.register(&registry, PREFIX);
+        recorder.iter().for_each(|recorder| recorder.register(&registry, PREFIX));
         nkudo_exporter::collectors::register(
             &registry,
             PREFIX,
@@ -163,6 +170,7 @@ impl Daemon {
             handle,
             standing: Arc::default(),
             log,
+            recorder,
             ready: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -172,6 +180,7 @@ impl Daemon {
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
         self.start_exporter(bound);
+        self.start_traces();
         self.start_history();
         self.start_local(socket);
         self.start_link();
@@ -235,6 +244,15 @@ impl Daemon {
         });
     }
 
+    fn start_traces(&self) {
+        let Some(recorder) = &self.recorder else { return };
+        let recorder = recorder.clone();
+        self.supervisor.start(ComponentSpec::new("traces"), move |context| {
+            let recorder = recorder.clone();
+            async move { nkudo_recorder::watch(&recorder, &context).await }
+        });
+    }
+
     fn start_history(&self) {
         let Some(Questions { mailbox, .. }) = &self.history else { return };
         let history = Arc::new(History {
@@ -264,6 +282,7 @@ impl Daemon {
             registry: self.registry.clone(),
             log: self.log.clone(),
             history: self.history.as_ref().map(|history| history.sender.clone()),
+            recorder: self.recorder.clone(),
         };
         let path = self.settings.borrow().state_dir.clone();
         self.supervisor.start(ComponentSpec::new("local"), move |context| {
@@ -287,6 +306,7 @@ impl Daemon {
             supervisor: self.supervisor.clone(),
             metrics: self.metrics.clone(),
             standing: Arc::clone(&self.standing),
+            recorder: self.recorder.clone(),
         });
         self.supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

@@ -18,6 +18,7 @@ use axum::routing::{get, post, put};
 use nkudo_executor::{Handle, Providers};
 use nkudo_logging::LogHandle;
 use nkudo_metrics_core::Registry;
+use nkudo_recorder::Recorder;
 use nkudo_supervision::{Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub(crate) struct Local {
     pub(crate) log: LogHandle,
     /// None where it is off.
     pub(crate) history: Option<Sender<Ask>>,
+    /// None where nothing is recorded.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// What handlers are given: what answers are made from, and when to let go.

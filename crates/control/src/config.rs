@@ -16,6 +16,9 @@ const CERTIFICATE_LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The shortest time for which ended actions are kept: an agent may tell of them again for that long.
 const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
 
+/// With less there is no room for a few traces.
+const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+
 /// What a call of the control plane gave.
 pub type Sources = nkudo_settings::Sources<Settings>;
 
@@ -39,6 +42,12 @@ pub struct Settings {
     pub action_lifetime: Duration,
     /// How long what has ended, expired or left stays in the books.
     pub retention: Duration,
+    /// The share of traces that are kept, besides those that failed or were slow.
+    pub sampling_ratio: f64,
+    /// How long a trace takes that is kept in any case.
+    pub traces_slow: Duration,
+    /// The most disk that recent traces take; past it the oldest go.
+    pub traces_disk_bytes: u64,
     /// How long a stop waits for open requests.
     pub stop_wait: Duration,
     pub log_format: LogFormat,
@@ -59,6 +68,9 @@ impl Default for Settings {
             certificate_lifetime: Duration::from_secs(30 * 24 * 3600),
             action_lifetime: Duration::from_secs(3600),
             retention: Duration::from_secs(90 * 24 * 3600),
+            sampling_ratio: 1.0,
+            traces_slow: Duration::from_secs(1),
+            traces_disk_bytes: 16 << 20,
             stop_wait: Duration::from_secs(5),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -84,7 +96,7 @@ impl Settings {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_CP_",
     default_file: "/etc/nkudo/control-plane.toml",
-    sections: &["log_components"],
+    sections: &["log_components", "traces"],
     keys: KEYS,
 };
 
@@ -194,4 +206,22 @@ const KEYS: &[Key<Settings>] = &[
     )
     .live()
     .free(),
+    Key::<Settings>::new(
+        "sampling_ratio",
+        "the share of traces that are kept, besides those that failed or were slow",
+        |s| s.sampling_ratio.to_string(),
+        put!(sampling_ratio, given => given.share()?),
+    ),
+    Key::<Settings>::new(
+        "traces.slow",
+        "how long a trace takes that is kept in any case",
+        |s| format!("{:?}", s.traces_slow),
+        put!(traces_slow, given => given.duration(Duration::ZERO)?),
+    ),
+    Key::<Settings>::new(
+        "traces.disk_bytes",
+        "the most disk that recent traces take",
+        |s| s.traces_disk_bytes.to_string(),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+    ),
 ];

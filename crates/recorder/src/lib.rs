@@ -14,8 +14,8 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let (subscriber, drain) = spans(&SpansOptions::default(), ());
-//! let (handle, drain) = (subscriber.handle(), drain.expect("finished spans are asked for"));
-//! let recorder = Recorder::start(dir, Config::default(), drain, handle)?;
+//! let drain = drain.expect("finished spans are asked for");
+//! let recorder = Recorder::start(dir, Config::default(), drain)?;
 //! tracing::subscriber::with_default(subscriber, || tracing::info_span!("work", order = 7).in_scope(|| ()));
 //!
 //! let query = Query { attributes: vec![("order".to_owned(), "7".to_owned())], ..Query::default() };
@@ -32,6 +32,8 @@
 
 mod metrics;
 mod recorder;
+mod watch;
 
 pub use metrics::descs;
 pub use recorder::{NoAnswer, Recorder, RecorderError};
+pub use watch::watch;

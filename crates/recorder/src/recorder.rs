@@ -73,12 +73,8 @@ impl Recorder {
     ///
     /// # Errors
     /// When the bounds make no sense, or there is no thread. A disk that does not work is told by [`Recorder::failure`].
-    pub fn start(
-        dir: &Path,
-        config: Config,
-        drain: SpanDrain,
-        spans: SpansHandle,
-    ) -> Result<Self, RecorderError> {
+    pub fn start(dir: &Path, config: Config, drain: SpanDrain) -> Result<Self, RecorderError> {
+        let spans = drain.handle();
         let recent = Recent::open(dir, config)?;
         let registering = recent.registering();
         let (asks, asked) = sync_channel(WAITING_MAX);

@@ -10,7 +10,7 @@ use crate::finished::FinishedSpan;
 use crate::ids::{SpanId, TraceId};
 use crate::lanes::{Drain, Record};
 use crate::open::{CALLSITE, FIELDS, INFO, Info, PARENT, SPAN, START, TOOK, TRACE_HIGH, TRACE_LOW};
-use crate::subscriber::Shared;
+use crate::subscriber::{Shared, SpansHandle};
 
 /// The one reader of a subscriber's finished spans. Each thread's spans come in the order in which they ended.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ pub struct SpanRecord<'a> {
 impl SpanDrain {
     pub(crate) fn new(drain: Drain, shared: Arc<Shared>) -> Self {
         Self { drain, shared }
+    }
+
+    /// Counts what is drained, and wakes whoever drains.
+    pub fn handle(&self) -> SpansHandle {
+        SpansHandle(self.shared.clone())
     }
 
     /// Hands over what has finished by now. Says how many spans that was.

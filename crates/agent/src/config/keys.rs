@@ -21,13 +21,16 @@ macro_rules! put {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_EDGE_",
     default_file: "/etc/nkudo/edge-agent.toml",
-    sections: &["log_components", "providers", "qemu", "commands", "check", "history"],
+    sections: &["log_components", "providers", "qemu", "commands", "check", "history", "traces"],
     keys: KEYS,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// With less there is no room for a block of each series.
 const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
+
+/// With less there is no room for a few traces.
+const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
 
 /// Every key of the agent's configuration.
 const KEYS: &[Key<Settings>] = &[
@@ -176,5 +179,23 @@ const KEYS: &[Key<Settings>] = &[
         "the most disk that the history takes",
         |s| s.history_disk_bytes.to_string(),
         put!(history_disk_bytes, given => given.number(HISTORY_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "sampling_ratio",
+        "the share of traces that are kept, besides those that failed or were slow",
+        |s| s.sampling_ratio.to_string(),
+        put!(sampling_ratio, given => given.share()?),
+    ),
+    Key::<Settings>::new(
+        "traces.slow",
+        "how long a trace takes that is kept in any case",
+        |s| format!("{:?}", s.traces_slow),
+        put!(traces_slow, given => given.duration(Duration::ZERO)?),
+    ),
+    Key::<Settings>::new(
+        "traces.disk_bytes",
+        "the most disk that recent traces take",
+        |s| s.traces_disk_bytes.to_string(),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
     ),
 ];

@@ -13,8 +13,7 @@ use tracing::Dispatch;
 
 fn recorder(dir: &Path) -> (Dispatch, Recorder) {
     let (subscriber, drain) = spans(&SpansOptions::default(), ());
-    let handle = subscriber.handle();
-    let recorder = Recorder::start(dir, Config::default(), drain.unwrap(), handle).unwrap();
+    let recorder = Recorder::start(dir, Config::default(), drain.unwrap()).unwrap();
     (Dispatch::new(subscriber), recorder)
 }
 
