@@ -8,5 +8,5 @@ pub fn new_origin() -> Origin {
     let action_id: ActionId =
         uuid::Uuid::now_v7().to_string().parse().expect("a UUID is made of what an action id may have");
     let trace_id = TraceId::from_bytes(nkudo_spans::TraceId::generate().to_bytes());
-    Origin { action_id, trace_id, correlation_id: None }
+    Origin { action_id, trace_id, parent_span_id: None, correlation_id: None }
 }

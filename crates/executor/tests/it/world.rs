@@ -121,6 +121,7 @@ fn parse(body: &Value) -> Action {
     let origin = nkudo_api::action::Origin {
         action_id: "none".parse().unwrap(),
         trace_id: None,
+        parent_span_id: None,
         correlation_id: None,
     };
     nkudo_api::action::parse(body, "", origin).unwrap()
