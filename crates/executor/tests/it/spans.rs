@@ -1,14 +1,16 @@
 //! The spans of an action: one tree, which has ended when the outcome can be learned.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
 
 use nkudo_domain::{Action, SpanId, TraceId};
 use nkudo_executor::{Event, Handle};
 use nkudo_journal::SimulatedDisk;
-use nkudo_spans::{FinishedSpan, SpanDrain, Spans, SpansOptions, spans};
+use nkudo_spans::{Events, FinishedSpan, Here, SpanDrain, Spans, SpansOptions, spans};
 use serde_json::json;
-use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
+use tracing::field::{Empty, Field};
+use tracing::metadata::LevelFilter;
+use tracing::{Instrument as _, Metadata, Span};
 
 use crate::world::{World, create, faulty, hanging, pause};
 
@@ -96,6 +98,7 @@ async fn an_action_is_one_tree_of_spans() {
         &fields,
         "\
 bring admission=New
+  message
   MicroVMCreate action_id=create-1 correlation_id=call-7 status=success
     waited in the lane
     journal append record=accepted
@@ -117,6 +120,7 @@ async fn the_deepest_span_that_failed_tells_why() {
         &["deed", "error"],
         "\
 bring
+  message
   MicroVMCreate error=simulated failure of boot FAILED
     waited in the lane
     journal append
@@ -141,6 +145,7 @@ async fn each_attempt_is_a_span() {
         &["number", "status", "error"],
         "\
 bring
+  message
   MicroVMCreate status=success
     waited in the lane
     journal append
@@ -191,6 +196,59 @@ async fn an_action_waits_in_its_lane_as_long_as_the_one_before() {
         finished.iter().filter(of_trace).find(|span| span.name == name).unwrap().end_unix_ns()
     };
     assert!(end_of("waited in the lane", second.trace_id) >= end_of("MicroVMCreate", None));
+}
+
+/// The message of a line, and what it takes from the spans around.
+type Line = (String, Vec<(&'static str, String)>);
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<Line>>>);
+
+impl Events for Lines {
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("nkudo_executor")
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::INFO
+    }
+
+    fn event(&self, event: &tracing::Event<'_>, here: Option<Here<'_>>) {
+        let mut said = here.map(|here| here.carried()).unwrap_or_default();
+        said.extend(here.and_then(|here| here.context()).map(|at| ("trace_id", at.trace_id.to_string())));
+        let mut message = String::new();
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            if field.name() == "message" {
+                message = format!("{value:?}");
+            }
+        });
+        self.0.lock().unwrap().push((message, said));
+    }
+}
+
+#[tokio::test]
+async fn lines_of_an_action_say_whose_they_are() {
+    let lines = Lines::default();
+    let options = SpansOptions { carried: &["action_id", "correlation_id"], ..SpansOptions::default() };
+    let (subscriber, _drain) = spans(&options, lines.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::on(SimulatedDisk::new()).await;
+    let action = brought_by(&bringing(), create(1));
+    world.handle.submit(action.clone()).await.unwrap();
+    world.handle.wait(&action.action_id).await.unwrap();
+    let mut expected = vec![
+        ("action_id", action.action_id.to_string()),
+        ("correlation_id", "call-7".to_owned()),
+        ("trace_id", action.trace_id.unwrap().to_string()),
+    ];
+    expected.sort();
+    for message in ["action started", "action succeeded"] {
+        let lines = lines.0.lock().unwrap();
+        let (_, said) = lines.iter().find(|(told, _)| told == message).unwrap();
+        let mut said = said.clone();
+        said.sort();
+        assert_eq!(said, expected, "{message}");
+    }
 }
 
 /// The program was killed: what the next one does hangs below the span that is stored with the action.
