@@ -23,6 +23,7 @@ use crate::config::{Settings, Sources};
 use crate::history::{self, Ask, History};
 use crate::link::{Link, Standing};
 use crate::local::{self, Local};
+use crate::logs;
 use crate::offline::executor_config;
 use crate::providers::providers;
 use crate::reload::Reloader;
@@ -81,6 +82,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
     let dir = StateDir::exclusive(&settings.state_dir).await?;
+    logs::write_files(&log, &settings);
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
@@ -103,6 +105,8 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: logs::repeats(settings),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
 }

@@ -15,6 +15,7 @@ pub mod history;
 pub mod identity;
 mod link;
 mod local;
+pub mod logs;
 pub mod offline;
 pub mod origin;
 pub mod providers;

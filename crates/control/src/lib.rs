@@ -19,6 +19,7 @@ pub mod data_dir;
 mod grpc;
 mod housekeeping;
 mod listen;
+mod logs;
 mod rest;
 mod roster;
 pub mod server;

@@ -27,6 +27,7 @@ use crate::data_dir::{DataDir, DataDirError, ServerIdentity};
 use crate::grpc::Calls;
 use crate::housekeeping;
 use crate::listen::{self, Routers, TlsConfig};
+use crate::logs;
 use crate::rest::{self, Port};
 use crate::roster::{Now, Roster};
 use crate::traces;
@@ -96,6 +97,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     }
     let dir = DataDir::open(&settings.data_dir)?;
     let locked = dir.lock()?;
+    logs::write_files(&log, &settings);
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;
     let plain_bound = nkudo_exporter::bind(settings.http_listen, "http-listen").await?;
     let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
@@ -117,6 +119,8 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: logs::repeats(settings),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
 }
