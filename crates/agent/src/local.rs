@@ -7,6 +7,7 @@ mod events;
 mod history;
 mod identity;
 mod paging;
+mod traces;
 mod views;
 
 use std::ops::Deref;
@@ -86,6 +87,8 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/metrics", get(views::metrics))
         .route("/v1/metrics/query", get(history::query))
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{trace_id}", get(traces::show))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .with_state(Arc::new(Served { local, shutdown }))

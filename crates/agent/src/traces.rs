@@ -12,7 +12,7 @@ use crate::config::Settings;
 /// The directory within the state directory.
 const DIR: &str = "traces";
 /// What spans of this program are known by, among those of others.
-const SERVICE: &str = "edge-agent";
+pub const SERVICE: &str = "edge-agent";
 /// Most bytes of what goes to the control plane of one trace. A trace that is larger is told without its last spans.
 const TOLD_MAX_BYTES: usize = 512 << 10;
 /// About what one span takes there, without its texts.

@@ -57,6 +57,7 @@ pub(crate) struct Change {
 }
 
 impl Control {
+    #[expect(clippy::too_many_arguments, reason = "each part is given once, where the server is assembled")]
     pub(crate) fn new(
         store: Arc<dyn Store>,
         authority: Authority,

@@ -11,6 +11,8 @@ use crate::config::Settings;
 
 /// The directory within the data directory.
 const DIR: &str = "traces";
+/// What spans of this program are known by, among those of others.
+pub(crate) const SERVICE: &str = "control-plane";
 /// Most spans of one message of an agent.
 const TOLD_SPANS_MAX: usize = 4_096;
 /// Whose a span is. What an agent tells bears both, whatever it says itself.

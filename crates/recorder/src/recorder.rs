@@ -37,11 +37,15 @@ struct Inner {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What somebody may see of a trace; none where that is nothing.
+type PartOf = Box<dyn Fn(Trace) -> Option<Trace> + Send>;
+
 /// Exposes the traces' metrics, once.
 type Registering = Box<dyn FnOnce(&Registry, &str) + Send>;
 
 enum Ask {
     Search(Query, oneshot::Sender<Result<Found, QueryError>>),
+    SearchParts(Query, PartOf, oneshot::Sender<Result<Found, QueryError>>),
     Trace(TraceId, oneshot::Sender<Option<Trace>>),
     Offer(Vec<FinishedSpan>),
     Flush(oneshot::Sender<()>),
@@ -99,6 +103,19 @@ impl Recorder {
     /// When the query is none, too many ask at once, or nothing is recorded any more.
     pub async fn search(&self, query: Query) -> Result<Found, NoAnswer> {
         Ok(self.ask(|answer| Ask::Search(query, answer)).await??)
+    }
+
+    /// The traces that are asked for, for somebody who may see only a part of each: everything but their order is of what
+    /// `part` leaves of them.
+    ///
+    /// # Errors
+    /// As [`Recorder::search`].
+    pub async fn search_parts(
+        &self,
+        query: Query,
+        part: impl Fn(Trace) -> Option<Trace> + Send + 'static,
+    ) -> Result<Found, NoAnswer> {
+        Ok(self.ask(|answer| Ask::SearchParts(query, Box::new(part), answer)).await??)
     }
 
     /// What is known of a trace, also while it goes on.
@@ -237,6 +254,9 @@ impl Thread {
         // Whoever does not wait any more need not hear it.
         match ask {
             Ask::Search(query, answer) => drop(answer.send(self.recent.search(&query))),
+            Ask::SearchParts(query, part, answer) => {
+                drop(answer.send(self.recent.search_parts(&query, part)));
+            }
             Ask::Trace(id, answer) => drop(answer.send(self.recent.trace(id))),
             Ask::Offer(spans) => self.recent.offer(Instant::now(), spans),
             Ask::Flush(answer) => {

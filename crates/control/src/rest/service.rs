@@ -262,6 +262,8 @@ fn span_of(request: &Request, method: &'static str, route: &'static str) -> trac
         correlation_id = request_id(request.headers()),
         method,
         route,
+        // Known once the caller is.
+        tenant_id = tracing::field::Empty,
     )
 }
 
