@@ -123,7 +123,7 @@ impl Calls<'_> {
         let began = Instant::now();
         let result = call.instrument(span.clone()).await;
         if let Err(error) = &result {
-            span.record("error", chain(error));
+            span.record("error", error as &dyn std::error::Error);
         }
         self.metrics.provider_call(self.provider.kind(), operation, began.elapsed(), result.is_ok());
         result

@@ -8,8 +8,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::error::chain;
-
 /// Most records of one fsync.
 const GROUP_MAX: usize = 512;
 /// Records on their way to the journal.
@@ -73,7 +71,7 @@ fn write_all<D: Disk>(
         let written = write_group(&mut journal, first, &mut queue, durable, &mut spans, metrics, operations);
         if let Err(error) = &written {
             spans.iter().for_each(|span: &Span| {
-                span.record("error", chain(error));
+                span.record("error", error as &dyn std::error::Error);
             });
         }
         // They end before anybody acts on what is durable.

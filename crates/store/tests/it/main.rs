@@ -7,6 +7,7 @@ mod actions;
 mod database;
 mod fleet;
 mod results;
+mod spans;
 
 use std::path::Path;
 
