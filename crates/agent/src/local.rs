@@ -6,6 +6,7 @@ mod connections;
 mod events;
 mod history;
 mod identity;
+mod logs;
 mod paging;
 mod views;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post, put};
 use nkudo_executor::{Handle, Providers};
+use nkudo_logbook::LogBook;
 use nkudo_logging::LogHandle;
 use nkudo_metrics_core::Registry;
 use nkudo_supervision::{Sender, Supervisor};
@@ -38,6 +40,8 @@ pub(crate) struct Local {
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
+    /// None where none is written.
+    pub(crate) logs: Option<LogBook>,
     /// None where it is off.
     pub(crate) history: Option<Sender<Ask>>,
 }
@@ -83,6 +87,7 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/metrics", get(views::metrics))
         .route("/v1/metrics/query", get(history::query))
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
+        .route("/v1/logs", get(logs::list))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .with_state(Arc::new(Served { local, shutdown }))
