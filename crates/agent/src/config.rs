@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nkudo_logging::Rotation;
+use nkudo_logbook::LogSettings;
 pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
@@ -56,15 +56,8 @@ pub struct Settings {
     pub traces_slow: Duration,
     /// The most disk that recent traces take; past it the oldest go.
     pub traces_disk_bytes: u64,
-    /// Whether the daemon writes log files.
-    pub logs_enabled: bool,
-    /// Where; none for `logs` in the state directory.
-    pub logs_dir: Option<PathBuf>,
-    pub logs_max_total_bytes: u64,
-    pub logs_max_file_bytes: u64,
-    pub logs_rotate: Rotation,
-    /// Lines of one call site in ten seconds; 0 is no limit.
-    pub logs_repeats: u32,
+    /// The log files.
+    pub logs: LogSettings,
     /// How long a stop waits for running actions.
     pub stop_wait: Duration,
     /// Actions performed at once, over all VMs.
@@ -97,12 +90,7 @@ impl Default for Settings {
             sampling_ratio: 1.0,
             traces_slow: Duration::from_secs(1),
             traces_disk_bytes: 16 << 20,
-            logs_enabled: true,
-            logs_dir: None,
-            logs_max_total_bytes: 64 << 20,
-            logs_max_file_bytes: 8 << 20,
-            logs_rotate: Rotation::Daily,
-            logs_repeats: 1_000,
+            logs: LogSettings::default(),
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
         }
@@ -161,9 +149,9 @@ mod tests {
 
     #[test]
     fn an_empty_directory_of_logs_is_the_default_one() {
-        assert_eq!(load("[logs]\ndir = \"\"\nmax_file_bytes = 65536").unwrap().logs_dir, None);
+        assert_eq!(load("[logs]\ndir = \"\"\nmax_file_bytes = 65536").unwrap().logs.dir, None);
         let given = load("[logs]\ndir = \"/var/log/nkudo\"").unwrap();
-        assert_eq!(given.logs_dir, Some(PathBuf::from("/var/log/nkudo")));
+        assert_eq!(given.logs.dir, Some(PathBuf::from("/var/log/nkudo")));
     }
 
     #[test]

@@ -15,7 +15,6 @@ pub mod history;
 pub mod identity;
 mod link;
 mod local;
-pub mod logs;
 pub mod offline;
 pub mod origin;
 pub mod providers;

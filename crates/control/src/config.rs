@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nkudo_logging::{LogFormat, LogLevel, Rotation};
+use nkudo_logbook::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};
+use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_settings::{Key, Schema};
 
 pub use nkudo_settings::{Changes, ConfigError};
@@ -15,10 +16,6 @@ pub use nkudo_settings::{Changes, ConfigError};
 const CERTIFICATE_LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The shortest time for which ended actions are kept: an agent may tell of them again for that long.
 const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
-/// A line takes 16 KiB for each long field.
-const LOG_FILE_MIN_BYTES: i64 = 64 << 10;
-/// More in ten seconds are no repeats.
-const LOG_REPEATS_MAX: i64 = 1_000_000;
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
@@ -58,15 +55,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Levels of single components, over `log_level`.
     pub log_components: BTreeMap<String, LogLevel>,
-    /// Whether the server writes log files.
-    pub logs_enabled: bool,
-    /// Where; none for `logs` in the data directory.
-    pub logs_dir: Option<PathBuf>,
-    pub logs_max_total_bytes: u64,
-    pub logs_max_file_bytes: u64,
-    pub logs_rotate: Rotation,
-    /// Lines of one call site in ten seconds; 0 is no limit.
-    pub logs_repeats: u32,
+    /// The log files.
+    pub logs: LogSettings,
 }
 
 impl Default for Settings {
@@ -88,12 +78,7 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_components: BTreeMap::new(),
-            logs_enabled: true,
-            logs_dir: None,
-            logs_max_total_bytes: 64 << 20,
-            logs_max_file_bytes: 8 << 20,
-            logs_rotate: Rotation::Daily,
-            logs_repeats: 1_000,
+            logs: LogSettings::default(),
         }
     }
 }
@@ -121,9 +106,9 @@ pub static SCHEMA: Schema<Settings> = Schema {
 
 /// Reads a value into a field.
 macro_rules! put {
-    ($field:ident, $given:ident => $read:expr) => {
+    ($($field:ident).+, $given:ident => $read:expr) => {
         |settings, $given| {
-            settings.$field = $read;
+            settings.$($field).+ = $read;
             Ok(())
         }
     };
@@ -246,37 +231,37 @@ const KEYS: &[Key<Settings>] = &[
     Key::<Settings>::new(
         "logs.enabled",
         "whether the server writes log files",
-        |s| s.logs_enabled.to_string(),
-        put!(logs_enabled, given => given.flag()?),
+        |s| s.logs.enabled.to_string(),
+        put!(logs.enabled, given => given.flag()?),
     ),
     Key::<Settings>::new(
         "logs.dir",
         "where its log files are, when not in the data directory",
-        |s| s.logs_dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
-        put!(logs_dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
+        |s| s.logs.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        put!(logs.dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
     ),
     Key::<Settings>::new(
         "logs.max_total_bytes",
         "the most disk that log files take",
-        |s| s.logs_max_total_bytes.to_string(),
-        put!(logs_max_total_bytes, given => given.number(LOG_FILE_MIN_BYTES, i64::MAX)?),
+        |s| s.logs.max_total_bytes.to_string(),
+        put!(logs.max_total_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
     ),
     Key::<Settings>::new(
         "logs.max_file_bytes",
         "the largest log file; never larger than all may be together",
-        |s| s.logs_max_file_bytes.to_string(),
-        put!(logs_max_file_bytes, given => given.number(LOG_FILE_MIN_BYTES, i64::MAX)?),
+        |s| s.logs.max_file_bytes.to_string(),
+        put!(logs.max_file_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
     ),
     Key::<Settings>::new(
         "logs.rotate",
         "how often a log file is begun anew: hourly, daily or never",
-        |s| format!("{:?}", s.logs_rotate),
-        put!(logs_rotate, given => given.word()?),
+        |s| format!("{:?}", s.logs.rotate),
+        put!(logs.rotate, given => given.word()?),
     ),
     Key::<Settings>::new(
         "logs.repeats",
         "lines of one call site in ten seconds; 0 is no limit",
-        |s| s.logs_repeats.to_string(),
-        put!(logs_repeats, given => u32::try_from(given.number(0, LOG_REPEATS_MAX)?).unwrap_or(u32::MAX)),
+        |s| s.logs.repeats.to_string(),
+        put!(logs.repeats, given => u32::try_from(given.number(0, REPEATS_MAX)?).unwrap_or(u32::MAX)),
     ),
 ];

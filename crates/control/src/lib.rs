@@ -19,7 +19,6 @@ pub mod data_dir;
 mod grpc;
 mod housekeeping;
 mod listen;
-mod logs;
 mod rest;
 mod roster;
 pub mod server;

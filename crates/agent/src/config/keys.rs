@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nkudo_logbook::{FILE_MIN_BYTES, REPEATS_MAX};
 use nkudo_settings::{Key, Schema};
 
 use super::Settings;
 
 /// Reads a value into a field: `put!(field, reader)`.
 macro_rules! put {
-    ($field:ident, $given:ident => $read:expr) => {
+    ($($field:ident).+, $given:ident => $read:expr) => {
         |settings, $given| {
-            settings.$field = $read;
+            settings.$($field).+ = $read;
             Ok(())
         }
     };
@@ -28,10 +29,6 @@ pub static SCHEMA: Schema<Settings> = Schema {
 const HOUR: Duration = Duration::from_secs(3600);
 /// With less there is no room for a block of each series.
 const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
-/// A line takes 16 KiB for each long field.
-const LOG_FILE_MIN_BYTES: i64 = 64 << 10;
-/// More in ten seconds are no repeats.
-const LOG_REPEATS_MAX: i64 = 1_000_000;
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
@@ -205,37 +202,37 @@ const KEYS: &[Key<Settings>] = &[
     Key::<Settings>::new(
         "logs.enabled",
         "whether the agent writes log files",
-        |s| s.logs_enabled.to_string(),
-        put!(logs_enabled, given => given.flag()?),
+        |s| s.logs.enabled.to_string(),
+        put!(logs.enabled, given => given.flag()?),
     ),
     Key::<Settings>::new(
         "logs.dir",
         "where its log files are, when not in the state directory",
-        |s| s.logs_dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
-        put!(logs_dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
+        |s| s.logs.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        put!(logs.dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
     ),
     Key::<Settings>::new(
         "logs.max_total_bytes",
         "the most disk that log files take",
-        |s| s.logs_max_total_bytes.to_string(),
-        put!(logs_max_total_bytes, given => given.number(LOG_FILE_MIN_BYTES, i64::MAX)?),
+        |s| s.logs.max_total_bytes.to_string(),
+        put!(logs.max_total_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
     ),
     Key::<Settings>::new(
         "logs.max_file_bytes",
         "the largest log file; never larger than all may be together",
-        |s| s.logs_max_file_bytes.to_string(),
-        put!(logs_max_file_bytes, given => given.number(LOG_FILE_MIN_BYTES, i64::MAX)?),
+        |s| s.logs.max_file_bytes.to_string(),
+        put!(logs.max_file_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
     ),
     Key::<Settings>::new(
         "logs.rotate",
         "how often a log file is begun anew: hourly, daily or never",
-        |s| format!("{:?}", s.logs_rotate),
-        put!(logs_rotate, given => given.word()?),
+        |s| format!("{:?}", s.logs.rotate),
+        put!(logs.rotate, given => given.word()?),
     ),
     Key::<Settings>::new(
         "logs.repeats",
         "lines of one call site in ten seconds; 0 is no limit",
-        |s| s.logs_repeats.to_string(),
-        put!(logs_repeats, given => u32::try_from(given.number(0, LOG_REPEATS_MAX)?).unwrap_or(u32::MAX)),
+        |s| s.logs.repeats.to_string(),
+        put!(logs.repeats, given => u32::try_from(given.number(0, REPEATS_MAX)?).unwrap_or(u32::MAX)),
     ),
 ];
