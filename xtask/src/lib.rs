@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod bench;
 pub mod codegen;
+pub mod collector;
 pub mod demo;
 pub mod fleet;
 pub mod interrupt;

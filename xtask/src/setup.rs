@@ -43,6 +43,15 @@ pub const OPENMETRICS_PARSER: Need = Need {
     },
 };
 
+pub const PYTHON_VENV: Need = Need {
+    package: "python3-venv",
+    why: "holds the collector of traces that tests send to",
+    is_here: || {
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", "import venv, ensurepip"]).output().is_ok_and(|output| output.status.success())
+    },
+};
+
 /// Installs what is missing, and says so first. Without root it says what to run instead.
 pub fn ensure(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !(need.is_here)()).collect();

@@ -5,12 +5,14 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::bench;
-use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, QEMU, VALGRIND};
+use crate::collector;
+use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, PYTHON_VENV, QEMU, VALGRIND};
 use crate::shell::{self, cargo};
 
 /// Installs what is missing, holds the hottest paths to their instructions, and runs every test: documentation's first, so that the runner's summary comes last.
 pub fn run() -> Result<()> {
-    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, VALGRIND])?;
+    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, PYTHON_VENV, VALGRIND])?;
+    collector::python()?;
     bench::instructions::run(false)?;
     loom()?;
     shell::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
