@@ -11,8 +11,10 @@ use nkudo_executor::{Command, Executor, Handle, Providers};
 use nkudo_exporter::{Bound, ExporterError, ProbeAnswer, Probes};
 use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
+use nkudo_logbook::LogBook;
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
+use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,7 @@ use crate::providers::providers;
 use crate::reload::Reloader;
 use crate::sampler::Sampler;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::traces;
 
 /// How long the executor may take to answer a look before it is not well.
 const EXECUTOR_ANSWERS: Duration = Duration::from_secs(5);
@@ -38,6 +41,8 @@ const STOP_EXTRA: Duration = Duration::from_secs(5);
 const PREFIX: &str = "nkudo_";
 /// Fields that an event takes from the spans around it.
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
+/// What the names of the daemon's log files begin with.
+const LOG_NAME: &str = "edge-agent";
 /// Tells where the metrics are served.
 const ADDR_FILE: &str = "edge-agent.addr.json";
 
@@ -58,6 +63,8 @@ pub enum DaemonError {
     Logging(#[from] LogError),
     #[error(transparent)]
     Exporter(#[from] ExporterError),
+    #[error("recent traces cannot be kept as they are configured")]
+    Traces(#[from] RecorderError),
     #[error("cannot open {}", path.display())]
     Socket { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}", path.display())]
@@ -72,16 +79,18 @@ pub enum DaemonError {
 
 /// Runs until SIGTERM or SIGINT, or until a part fails for good. VMs run on.
 pub async fn run(sources: Sources, settings: Settings, version: Version) -> Result<(), DaemonError> {
-    let log = nkudo_logging::init(&log_config(&settings))?;
+    let (log, drain) = nkudo_logging::init_with_spans(&log_config(&settings), &traces::spans_options())?;
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
     let dir = StateDir::exclusive(&settings.state_dir).await?;
+    settings.logs.write_files(&log, &settings.state_dir, LOG_NAME);
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
     let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
-    let daemon = Daemon::assemble(settings, log.clone(), version);
+    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let daemon = Daemon::assemble(settings, log.clone(), recorder, version);
     let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
     daemon.start(bound, socket);
     let ended = daemon.until_end(&reloader).await;
@@ -98,8 +107,15 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: settings.logs.repeat_limit(),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
+}
+
+/// The log files of the daemon of these settings.
+pub fn log_book(settings: &Settings) -> LogBook {
+    LogBook::new(settings.logs.directory(&settings.state_dir), LOG_NAME)
 }
 
 /// Where the history is asked, and hears it.
@@ -123,14 +139,18 @@ struct Daemon {
     history: Option<Questions>,
     standing: Arc<Standing>,
     log: LogHandle,
+    recorder: Option<Recorder>,
+    /// None where none is written.
+    logs: Option<LogBook>,
     ready: Arc<AtomicBool>,
 }
 
 impl Daemon {
-    fn assemble(settings: Settings, log: LogHandle, version: Version) -> Self {
+    fn assemble(settings: Settings, log: LogHandle, recorder: Option<Recorder>, version: Version) -> Self {
         let registry = Registry::new();
         let metrics = AgentMetrics::register(&registry);
         log.register(&registry, PREFIX);
+        recorder.iter().for_each(|recorder| recorder.register(&registry, PREFIX));
         nkudo_exporter::collectors::register(
             &registry,
             PREFIX,
@@ -151,6 +171,7 @@ impl Daemon {
             supervisor.operations("executor"),
             commands,
         );
+        let logs = settings.logs.enabled.then(|| log_book(&settings));
         Self {
             settings: watch::Sender::new(settings),
             registry,
@@ -163,6 +184,8 @@ impl Daemon {
             handle,
             standing: Arc::default(),
             log,
+            recorder,
+            logs,
             ready: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -172,6 +195,7 @@ impl Daemon {
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
         self.start_exporter(bound);
+        self.start_traces();
         self.start_history();
         self.start_local(socket);
         self.start_link();
@@ -235,6 +259,15 @@ impl Daemon {
         });
     }
 
+    fn start_traces(&self) {
+        let Some(recorder) = &self.recorder else { return };
+        let recorder = recorder.clone();
+        self.supervisor.start(ComponentSpec::new("traces"), move |context| {
+            let recorder = recorder.clone();
+            async move { nkudo_recorder::watch(&recorder, &context).await }
+        });
+    }
+
     fn start_history(&self) {
         let Some(Questions { mailbox, .. }) = &self.history else { return };
         let history = Arc::new(History {
@@ -263,7 +296,9 @@ impl Daemon {
             state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
+            logs: self.logs.clone(),
             history: self.history.as_ref().map(|history| history.sender.clone()),
+            recorder: self.recorder.clone(),
         };
         let path = self.settings.borrow().state_dir.clone();
         self.supervisor.start(ComponentSpec::new("local"), move |context| {
@@ -287,6 +322,7 @@ impl Daemon {
             supervisor: self.supervisor.clone(),
             metrics: self.metrics.clone(),
             standing: Arc::clone(&self.standing),
+            recorder: self.recorder.clone(),
         });
         self.supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

@@ -23,5 +23,6 @@ mod sampler;
 mod samples;
 pub mod state_dir;
 mod status;
+pub mod traces;
 
 pub use local::SOCKET_NAME;

@@ -16,6 +16,7 @@ use nkudo_catalogue::AgentMetrics;
 use nkudo_executor::Handle;
 use nkudo_fleet::{Backoff, renew_at_ms};
 use nkudo_host::clock;
+use nkudo_recorder::Recorder;
 use nkudo_supervision::{Context, Health, Supervisor};
 
 use crate::identity::{self, Identity, IdentityDir, StoredError};
@@ -40,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) supervisor: Supervisor,
     pub(crate) metrics: AgentMetrics,
     pub(crate) standing: Arc<Standing>,
+    /// None where nothing is recorded.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Link {

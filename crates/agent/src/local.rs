@@ -6,7 +6,9 @@ mod connections;
 mod events;
 mod history;
 mod identity;
+mod logs;
 mod paging;
+mod traces;
 mod views;
 
 use std::ops::Deref;
@@ -16,8 +18,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post, put};
 use nkudo_executor::{Handle, Providers};
+use nkudo_logbook::LogBook;
 use nkudo_logging::LogHandle;
 use nkudo_metrics_core::Registry;
+use nkudo_recorder::Recorder;
 use nkudo_supervision::{Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -38,8 +42,12 @@ pub(crate) struct Local {
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
+    /// None where none is written.
+    pub(crate) logs: Option<LogBook>,
     /// None where it is off.
     pub(crate) history: Option<Sender<Ask>>,
+    /// None where nothing is recorded.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// What handlers are given: what answers are made from, and when to let go.
@@ -83,6 +91,9 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/metrics", get(views::metrics))
         .route("/v1/metrics/query", get(history::query))
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{trace_id}", get(traces::show))
+        .route("/v1/logs", get(logs::list))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .with_state(Arc::new(Served { local, shutdown }))

@@ -14,6 +14,8 @@ pub mod log_level;
 mod problem;
 pub mod request;
 pub mod time;
+pub mod trace_format;
+pub mod trace_query;
 pub mod view;
 
 pub use nkudo_settings::nearest;

@@ -2,6 +2,7 @@
 
 pub mod fleet;
 pub mod history;
+pub mod trace;
 
 use std::collections::BTreeMap;
 

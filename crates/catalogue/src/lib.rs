@@ -55,6 +55,7 @@ fn entries(program: &'static str, own: Vec<Desc>) -> Vec<Entry> {
         own,
         nkudo_exporter::descs(PREFIX),
         nkudo_logging::descs(PREFIX),
+        nkudo_recorder::descs(PREFIX),
         nkudo_supervision::metrics::descs(PREFIX),
     ];
     let mut descs = sets.concat();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nkudo_logbook::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};
 use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_settings::{Key, Schema};
 
@@ -15,6 +16,9 @@ pub use nkudo_settings::{Changes, ConfigError};
 const CERTIFICATE_LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The shortest time for which ended actions are kept: an agent may tell of them again for that long.
 const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// With less there is no room for a few traces.
+const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
 
 /// What a call of the control plane gave.
 pub type Sources = nkudo_settings::Sources<Settings>;
@@ -39,12 +43,20 @@ pub struct Settings {
     pub action_lifetime: Duration,
     /// How long what has ended, expired or left stays in the books.
     pub retention: Duration,
+    /// The share of traces that are kept, besides those that failed or were slow.
+    pub sampling_ratio: f64,
+    /// How long a trace takes that is kept in any case.
+    pub traces_slow: Duration,
+    /// The most disk that recent traces take; past it the oldest go.
+    pub traces_disk_bytes: u64,
     /// How long a stop waits for open requests.
     pub stop_wait: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     /// Levels of single components, over `log_level`.
     pub log_components: BTreeMap<String, LogLevel>,
+    /// The log files.
+    pub logs: LogSettings,
 }
 
 impl Default for Settings {
@@ -59,10 +71,14 @@ impl Default for Settings {
             certificate_lifetime: Duration::from_secs(30 * 24 * 3600),
             action_lifetime: Duration::from_secs(3600),
             retention: Duration::from_secs(90 * 24 * 3600),
+            sampling_ratio: 1.0,
+            traces_slow: Duration::from_secs(1),
+            traces_disk_bytes: 16 << 20,
             stop_wait: Duration::from_secs(5),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_components: BTreeMap::new(),
+            logs: LogSettings::default(),
         }
     }
 }
@@ -84,15 +100,15 @@ impl Settings {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_CP_",
     default_file: "/etc/nkudo/control-plane.toml",
-    sections: &["log_components"],
+    sections: &["log_components", "logs", "traces"],
     keys: KEYS,
 };
 
 /// Reads a value into a field.
 macro_rules! put {
-    ($field:ident, $given:ident => $read:expr) => {
+    ($($field:ident).+, $given:ident => $read:expr) => {
         |settings, $given| {
-            settings.$field = $read;
+            settings.$($field).+ = $read;
             Ok(())
         }
     };
@@ -194,4 +210,58 @@ const KEYS: &[Key<Settings>] = &[
     )
     .live()
     .free(),
+    Key::<Settings>::new(
+        "sampling_ratio",
+        "the share of traces that are kept, besides those that failed or were slow",
+        |s| s.sampling_ratio.to_string(),
+        put!(sampling_ratio, given => given.share()?),
+    ),
+    Key::<Settings>::new(
+        "traces.slow",
+        "how long a trace takes that is kept in any case",
+        |s| format!("{:?}", s.traces_slow),
+        put!(traces_slow, given => given.duration(Duration::ZERO)?),
+    ),
+    Key::<Settings>::new(
+        "traces.disk_bytes",
+        "the most disk that recent traces take",
+        |s| s.traces_disk_bytes.to_string(),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.enabled",
+        "whether the server writes log files",
+        |s| s.logs.enabled.to_string(),
+        put!(logs.enabled, given => given.flag()?),
+    ),
+    Key::<Settings>::new(
+        "logs.dir",
+        "where its log files are, when not in the data directory",
+        |s| s.logs.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        put!(logs.dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
+    ),
+    Key::<Settings>::new(
+        "logs.max_total_bytes",
+        "the most disk that log files take",
+        |s| s.logs.max_total_bytes.to_string(),
+        put!(logs.max_total_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.max_file_bytes",
+        "the largest log file; never larger than all may be together",
+        |s| s.logs.max_file_bytes.to_string(),
+        put!(logs.max_file_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.rotate",
+        "how often a log file is begun anew: hourly, daily or never",
+        |s| format!("{:?}", s.logs.rotate),
+        put!(logs.rotate, given => given.word()?),
+    ),
+    Key::<Settings>::new(
+        "logs.repeats",
+        "lines of one call site in ten seconds; 0 is no limit",
+        |s| s.logs.repeats.to_string(),
+        put!(logs.repeats, given => u32::try_from(given.number(0, REPEATS_MAX)?).unwrap_or(u32::MAX)),
+    ),
 ];

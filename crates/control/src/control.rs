@@ -7,6 +7,7 @@ use std::time::Duration;
 use nkudo_catalogue::ControlMetrics;
 use nkudo_domain::{ActionId, ActionStatus, AgentId, EndStatus, TenantId};
 use nkudo_pki::Authority;
+use nkudo_recorder::Recorder;
 use nkudo_store::{ActionRecord, Store, StoreError};
 use nkudo_supervision::Supervisor;
 use tokio::sync::broadcast;
@@ -27,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) limits: Limits,
     pub(crate) version: &'static str,
     pub(crate) supervisor: Supervisor,
+    /// None where nothing is recorded.
+    pub(crate) recorder: Option<Recorder>,
     /// Whether the books answered the last time they were asked.
     pub(crate) ready: AtomicBool,
     changes: broadcast::Sender<Change>,
@@ -54,6 +57,7 @@ pub(crate) struct Change {
 }
 
 impl Control {
+    #[expect(clippy::too_many_arguments, reason = "each part is given once, where the server is assembled")]
     pub(crate) fn new(
         store: Arc<dyn Store>,
         authority: Authority,
@@ -62,6 +66,7 @@ impl Control {
         limits: Limits,
         version: &'static str,
         supervisor: Supervisor,
+        recorder: Option<Recorder>,
     ) -> Self {
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let shutdown = CancellationToken::new();
@@ -73,6 +78,7 @@ impl Control {
             limits,
             version,
             supervisor,
+            recorder,
             ready: AtomicBool::new(true),
             changes,
             shutdown,

@@ -22,5 +22,6 @@ mod listen;
 mod rest;
 mod roster;
 pub mod server;
+mod traces;
 
 pub use rest::openapi;

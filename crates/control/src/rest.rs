@@ -14,6 +14,7 @@ mod query;
 mod routes;
 mod schema;
 mod service;
+mod traces;
 mod vms;
 
 pub(crate) use answer::Refused;

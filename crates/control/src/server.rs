@@ -14,6 +14,7 @@ use nkudo_journal::{JournalError, RealDisk, atomic_replace};
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
 use nkudo_pki::PkiError;
+use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_store::{SqliteStore, Store, StoreError, StoreObserver};
 use nkudo_supervision::{ComponentSpec, Supervisor};
 use tokio::net::TcpListener;
@@ -28,6 +29,7 @@ use crate::housekeeping;
 use crate::listen::{self, Routers, TlsConfig};
 use crate::rest::{self, Port};
 use crate::roster::{Now, Roster};
+use crate::traces;
 
 /// How long the server's own certificate is good.
 const SERVER_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -39,6 +41,9 @@ const STOP_EXTRA: Duration = Duration::from_secs(2);
 const OPEN_ACTIONS_MAX: u32 = 10_000;
 /// Fields that an event takes from the spans around it.
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
+
+/// What the names of the server's log files begin with.
+const LOG_NAME: &str = "control-plane";
 
 /// What is running, for `build_info` and for agents.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,8 @@ pub enum ServerError {
     Logging(#[from] LogError),
     #[error(transparent)]
     Listen(#[from] ExporterError),
+    #[error("recent traces cannot be kept as they are configured")]
+    Traces(#[from] RecorderError),
     #[error("the server's certificate cannot be used")]
     Certificate(#[from] PkiError),
     #[error("cannot write {}", path.display())]
@@ -78,7 +85,7 @@ pub enum ServerError {
 /// # Errors
 /// When something that it needs is not there, or a part failed.
 pub async fn run(sources: Sources, settings: Settings, version: Version) -> Result<(), ServerError> {
-    let log = nkudo_logging::init(&log_config(&settings))?;
+    let (log, drain) = nkudo_logging::init_with_spans(&log_config(&settings), &traces::spans_options())?;
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(
             variable,
@@ -92,9 +99,11 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     }
     let dir = DataDir::open(&settings.data_dir)?;
     let locked = dir.lock()?;
+    settings.logs.write_files(&log, &settings.data_dir, LOG_NAME);
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;
     let plain_bound = nkudo_exporter::bind(settings.http_listen, "http-listen").await?;
-    let server = Server::assemble(dir, settings, &log, version).await?;
+    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let server = Server::assemble(dir, settings, &log, recorder, version).await?;
     let addr_file = AddrFile::write(&server.dir, tls_bound.local_addr(), plain_bound.local_addr())?;
     server.start(tls_bound, plain_bound);
     let ended = server.until_end(&sources, &log).await;
@@ -112,6 +121,8 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: settings.logs.repeat_limit(),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
 }
@@ -142,11 +153,13 @@ impl Server {
         dir: DataDir,
         settings: Settings,
         log: &LogHandle,
+        recorder: Option<Recorder>,
         version: Version,
     ) -> Result<Self, ServerError> {
         let registry = Registry::new();
         let metrics = ControlMetrics::register(&registry);
         log.register(&registry, PREFIX);
+        recorder.iter().for_each(|recorder| recorder.register(&registry, PREFIX));
         let build = [("version", version.version), ("commit", version.commit), ("profile", version.profile)];
         nkudo_exporter::collectors::register(&registry, PREFIX, &build);
         let supervisor = Supervisor::new(&registry, PREFIX, clock::wall_ms);
@@ -167,8 +180,16 @@ impl Server {
             retention: settings.retention,
         };
         let books: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let control =
-            Control::new(books, authority, roster, metrics, limits, version.version, supervisor.clone());
+        let control = Control::new(
+            books,
+            authority,
+            roster,
+            metrics,
+            limits,
+            version.version,
+            supervisor.clone(),
+            recorder,
+        );
         let control = Arc::new(control);
         Ok(Self { dir, settings, registry, supervisor, store, control, names, tls })
     }
@@ -177,12 +198,22 @@ impl Server {
     fn start(&self, tls_bound: Bound, plain_bound: Bound) {
         tracing::info!(addr = %tls_bound.local_addr(), port = "tls", "listening");
         tracing::info!(addr = %plain_bound.local_addr(), port = "http", "listening");
+        self.start_traces();
         self.start_housekeeping();
         self.start_renewing();
         self.start_plain(plain_bound.into_listener());
         self.start_tls(tls_bound.into_listener());
         tell_systemd(&[sd_notify::NotifyState::Ready]);
         tracing::info!("ready");
+    }
+
+    fn start_traces(&self) {
+        let Some(recorder) = &self.control.recorder else { return };
+        let recorder = recorder.clone();
+        self.supervisor.start(ComponentSpec::new("traces"), move |context| {
+            let recorder = recorder.clone();
+            async move { nkudo_recorder::watch(&recorder, &context).await }
+        });
     }
 
     fn start_housekeeping(&self) {

@@ -88,6 +88,9 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
     let mut idle_looks = 0;
     loop {
         let asked = flushes.lock().0;
+        if let Some(new) = handle.take_new_files() {
+            outputs.take(new);
+        }
         let count = drain.pass(|lane, record| {
             batch.push(lane, &record);
             if batch.is_full() {
@@ -110,11 +113,12 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
             continue;
         }
         idle_looks = if count == 0 { idle_looks + 1 } else { 0 };
+        let is_idle = || flushes.lock().0 == asked;
         if idle_looks < IDLE_LOOKS {
-            drain.doze(GATHER);
+            drain.doze(GATHER, is_idle);
         } else {
             batch.shrink();
-            drain.sleep(SLEEP);
+            drain.sleep(SLEEP, is_idle);
         }
     }
 }

@@ -153,6 +153,7 @@ impl From<FromAgent> for wire::AgentMessage {
             }
             FromAgent::Result(result) => Message::Result((*result).into()),
             FromAgent::Vms(report) => Message::Vms(report.into()),
+            FromAgent::Spans { otlp_json } => Message::Spans(wire::Spans { otlp_json }),
             FromAgent::Goodbye { reason } => Message::Goodbye(wire::Goodbye { reason }),
         };
         Self { message: Some(message) }
@@ -182,6 +183,7 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
             }
             Message::Result(result) => Self::Result(Box::new(result.try_into()?)),
             Message::Vms(report) => Self::Vms(report.try_into()?),
+            Message::Spans(wire::Spans { otlp_json }) => Self::Spans { otlp_json },
             Message::Goodbye(wire::Goodbye { reason }) => Self::Goodbye { reason },
         })
     }

@@ -77,7 +77,7 @@ pub struct HeartbeatResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 10")]
     pub message: ::core::option::Option<agent_message::Message>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -96,6 +96,8 @@ pub mod agent_message {
         Vms(super::Vms),
         #[prost(message, tag = "6")]
         Goodbye(super::Goodbye),
+        #[prost(message, tag = "10")]
+        Spans(super::Spans),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -330,6 +332,14 @@ pub struct Vm {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+}
+/// What the host did for an action, told before its result: steps that ended, of the action's trace. They may come again,
+/// and are not acknowledged.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Spans {
+    /// OTLP/JSON, at most 512 KiB.
+    #[prost(bytes = "vec", tag = "1")]
+    pub otlp_json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Goodbye {

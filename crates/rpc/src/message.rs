@@ -64,11 +64,23 @@ pub struct HeartbeatAnswer {
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromAgent {
     Hello(AgentHello),
-    Received { action_id: ActionId, answer: Answer },
-    Started { action_id: ActionId, at_ms: i64 },
+    Received {
+        action_id: ActionId,
+        answer: Answer,
+    },
+    Started {
+        action_id: ActionId,
+        at_ms: i64,
+    },
     Result(Box<ActionResult>),
     Vms(VmReport),
-    Goodbye { reason: String },
+    /// Steps that ended, as OTLP/JSON.
+    Spans {
+        otlp_json: Vec<u8>,
+    },
+    Goodbye {
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,9 +30,11 @@ impl<'r> Given<'r> {
     pub fn text(&self) -> Result<&'r str, String> {
         match self.value {
             RawValue::Text(text) => Ok(text),
-            RawValue::Flag(_) | RawValue::Number(_) | RawValue::List(_) | RawValue::Other(_) => {
-                Err(format!("must be a string, not {}", shown(self.value)))
-            }
+            RawValue::Flag(_)
+            | RawValue::Number(_)
+            | RawValue::Fraction(_)
+            | RawValue::List(_)
+            | RawValue::Other(_) => Err(format!("must be a string, not {}", shown(self.value))),
         }
     }
 
@@ -51,9 +53,11 @@ impl<'r> Given<'r> {
             RawValue::Flag(flag) => Ok(*flag),
             RawValue::Text(text) if text == "true" => Ok(true),
             RawValue::Text(text) if text == "false" => Ok(false),
-            RawValue::Text(_) | RawValue::Number(_) | RawValue::List(_) | RawValue::Other(_) => {
-                Err(format!("must be true or false, not {}", shown(self.value)))
-            }
+            RawValue::Text(_)
+            | RawValue::Number(_)
+            | RawValue::Fraction(_)
+            | RawValue::List(_)
+            | RawValue::Other(_) => Err(format!("must be true or false, not {}", shown(self.value))),
         }
     }
 
@@ -65,12 +69,29 @@ impl<'r> Given<'r> {
         let number = match self.value {
             RawValue::Number(number) => Some(*number),
             RawValue::Text(text) => text.parse().ok(),
-            RawValue::Flag(_) | RawValue::List(_) | RawValue::Other(_) => None,
+            RawValue::Flag(_) | RawValue::Fraction(_) | RawValue::List(_) | RawValue::Other(_) => None,
         };
         number
             .filter(|number| (min..=max).contains(number))
             .and_then(|number| u64::try_from(number).ok())
             .ok_or_else(|| format!("must be a whole number from {min} to {max}, not {}", shown(self.value)))
+    }
+
+    /// A share, from 0 to 1.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn share(&self) -> Result<f64, String> {
+        let share = match self.value {
+            RawValue::Number(0) => Some(0.0),
+            RawValue::Number(1) => Some(1.0),
+            RawValue::Fraction(share) => Some(*share),
+            RawValue::Text(text) => text.parse().ok(),
+            RawValue::Number(_) | RawValue::Flag(_) | RawValue::List(_) | RawValue::Other(_) => None,
+        };
+        share
+            .filter(|share| (0.0..=1.0).contains(share))
+            .ok_or_else(|| format!("must be a number from 0 to 1, not {}", shown(self.value)))
     }
 
     /// A duration with its unit.
@@ -118,7 +139,7 @@ impl<'r> Given<'r> {
             RawValue::Text(text) => {
                 Ok(text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
             }
-            RawValue::Flag(_) | RawValue::Number(_) | RawValue::Other(_) => {
+            RawValue::Flag(_) | RawValue::Number(_) | RawValue::Fraction(_) | RawValue::Other(_) => {
                 Err(format!("must be a list of strings, not {}", shown(self.value)))
             }
         }
@@ -144,6 +165,7 @@ fn shown(value: &RawValue) -> String {
         RawValue::Flag(flag) => flag.to_string(),
         RawValue::Number(number) => number.to_string(),
         RawValue::List(_) => "a list".to_owned(),
+        RawValue::Fraction(number) => number.to_string(),
         RawValue::Other(what) => (*what).to_owned(),
     }
 }

@@ -34,6 +34,7 @@ pub enum RawValue {
     Text(String),
     Flag(bool),
     Number(i64),
+    Fraction(f64),
     List(Vec<String>),
     /// A value of a type that no key has, by its name.
     Other(&'static str),
@@ -94,7 +95,9 @@ fn known<S>(
                 .collect::<Option<Vec<_>>>()
                 .map_or(RawValue::Other("a list of other things than strings"), RawValue::List)
         }
-        DeValue::Float(_) => RawValue::Other("a fraction"),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(RawValue::Other("a fraction that is none"), RawValue::Fraction)
+        }
         DeValue::Datetime(_) => RawValue::Other("a date"),
         DeValue::Table(_) => RawValue::Other("a table"),
     };

@@ -22,7 +22,7 @@ fn main() {
                     lines.push(format!("{} {parent} {} {name:<8} {took:?}", span.trace_id, span.span_id));
                 }
             });
-            drain.doze(Duration::from_millis(100));
+            drain.doze(Duration::from_millis(100), || true);
         }
         lines
     });

@@ -10,7 +10,7 @@ use crate::finished::FinishedSpan;
 use crate::ids::{SpanId, TraceId};
 use crate::lanes::{Drain, Record};
 use crate::open::{CALLSITE, FIELDS, INFO, Info, PARENT, SPAN, START, TOOK, TRACE_HIGH, TRACE_LOW};
-use crate::subscriber::Shared;
+use crate::subscriber::{Shared, SpansHandle};
 
 /// The one reader of a subscriber's finished spans. Each thread's spans come in the order in which they ended.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl SpanDrain {
         Self { drain, shared }
     }
 
+    /// Counts what is drained, and wakes whoever drains.
+    pub fn handle(&self) -> SpansHandle {
+        SpansHandle(self.shared.clone())
+    }
+
     /// Hands over what has finished by now. Says how many spans that was.
     pub fn pass(&mut self, mut each: impl FnMut(SpanRecord<'_>)) -> usize {
         self.shared.clock.anchor();
@@ -43,9 +48,16 @@ impl SpanDrain {
         })
     }
 
+    /// Sleeps until a span ends or somebody wakes it, at most so long: for a drain that has had nothing to do for a while.
+    /// It does not sleep where `is_idle` denies that there is nothing else to do: whoever wakes it for something first
+    /// changes what `is_idle` says.
+    pub fn sleep(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
+        self.drain.sleep(at_most, is_idle);
+    }
+
     /// Sleeps for so long, or until a ring is half full or somebody wakes it.
-    pub fn doze(&self, at_most: Duration) {
-        self.drain.doze(at_most);
+    pub fn doze(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
+        self.drain.doze(at_most, is_idle);
     }
 }
 

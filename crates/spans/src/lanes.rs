@@ -334,18 +334,22 @@ impl Drain {
     }
 
     /// Sleeps until there is something to read, at most so long. Whoever puts the first record wakes it, which costs that
-    /// thread some microseconds: for a drain that has had nothing to do for a while.
-    pub fn sleep(&self, at_most: Duration) {
-        let is_empty =
-            || self.readers.iter().all(Reader::is_empty) && lock(&self.shared.table).fresh.is_empty();
+    /// thread some microseconds: for a drain that has had nothing to do for a while. It
+    /// does not sleep where `is_idle` denies that there is nothing else to do.
+    pub fn sleep(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
+        let is_empty = || {
+            is_idle()
+                && self.readers.iter().all(Reader::is_empty)
+                && lock(&self.shared.table).fresh.is_empty()
+        };
         self.shared.wake.sleep(at_most, is_empty);
     }
 
     /// Sleeps for so long, or until a ring is half full or somebody [wakes](Lanes::wake) it. In a flood of records it comes
     /// back at once.
-    pub fn doze(&self, at_most: Duration) {
+    pub fn doze(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
         if self.found < FLOOD {
-            self.shared.wake.doze(at_most);
+            self.shared.wake.doze(at_most, is_idle);
         } else {
             // More come sooner than a thread falls asleep and is woken, which would cost whoever puts them.
             (0..SPINS).for_each(|_| std::hint::spin_loop());

@@ -55,9 +55,11 @@ impl Wake {
     }
 
     /// Sleeps until there is much to do, at most so long.
-    pub(crate) fn doze(&self, at_most: Duration) {
+    pub(crate) fn doze(&self, at_most: Duration, is_idle: impl Fn() -> bool) {
         self.lie_down(DOZING);
-        std::thread::park_timeout(at_most);
+        if is_idle() {
+            std::thread::park_timeout(at_most);
+        }
         self.depth.store(AWAKE, Ordering::SeqCst);
     }
 

@@ -55,6 +55,8 @@ pub enum QueryError {
     Status { found: String },
     #[error("`cursor` is {found:?}: give what the answer before gave, or leave it out")]
     Cursor { found: String },
+    #[error("the beginning of an id is {found:?}: give 6 to 32 lower-case hexadecimal digits")]
+    IdPrefix { found: String },
     #[error("`{parameter}` is {found:?}: give numbers with units, such as 250ms, 1.5s or 1h30m")]
     Duration { parameter: String, found: String },
 }

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use nkudo_spans::SpanId;
 
-use self::text::{columns, duration, fitted};
+use self::text::{columns, fitted};
+pub use self::text::{escaped, short_duration};
 use crate::critical::{CriticalPath, Segment};
 use crate::trace::{Branch, Trace};
 
@@ -121,7 +122,7 @@ impl Scale {
         let indent = indent(branch.depth, self.indent_columns_max);
         let name = fitted(&span.name, self.name_columns - indent);
         let bar = self.bar(span.start_unix_ns, span.end_unix_ns(), parts);
-        let took = duration(span.duration_ns);
+        let took = short_duration(span.duration_ns);
         let pad = " ".repeat(DURATION_COLUMNS.saturating_sub(took.chars().count()));
         let mark = if is_on_path && !self.colour { '*' } else { ' ' };
         let style = match (self.colour, span.failed, is_on_path) {

@@ -1,6 +1,7 @@
 //! What is asked of traces, and the answer.
 
 mod duration;
+mod prefix;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use nkudo_spans::{SpanId, TraceId};
 
 pub use self::duration::parse_duration;
+pub use self::prefix::IdPrefix;
 use crate::critical::CriticalPath;
 use crate::error::QueryError;
 use crate::trace::Trace;
@@ -24,6 +26,8 @@ const ATTRIBUTES_MAX: usize = 32;
 pub struct Query {
     /// One of these, unless there are none.
     pub ids: Vec<TraceId>,
+    /// Its id begins so.
+    pub id_prefix: Option<IdPrefix>,
     /// For each pair of name and value there is a span that has it. Numbers and booleans are compared as text.
     pub attributes: Vec<(String, String)>,
     pub status: Option<Status>,
@@ -96,6 +100,7 @@ impl Default for Query {
     fn default() -> Self {
         Self {
             ids: Vec::new(),
+            id_prefix: None,
             attributes: Vec::new(),
             status: None,
             since_unix_ns: None,
@@ -141,12 +146,20 @@ impl Query {
         }
     }
 
-    /// What is known of a trace before it is read.
+    /// Whether a trace may be one of these, by what is known of it before it is read.
     pub(crate) fn admits(&self, cursor: &Cursor) -> bool {
-        let start = cursor.start_unix_ns;
-        self.since_unix_ns.is_none_or(|since| since <= start)
-            && self.until_unix_ns.is_none_or(|until| start < until)
+        self.until_unix_ns.is_none_or(|until| cursor.start_unix_ns < until)
             && self.cursor.is_none_or(|after| cursor.rank() < after.rank())
+    }
+
+    /// Whether a trace that begins then may be one of these. A part of it may begin later.
+    pub(crate) fn is_since(&self, start_unix_ns: u64) -> bool {
+        self.since_unix_ns.is_none_or(|since| since <= start_unix_ns)
+    }
+
+    pub(crate) fn names(&self, id: TraceId) -> bool {
+        (self.ids.is_empty() || self.ids.contains(&id))
+            && self.id_prefix.is_none_or(|prefix| prefix.matches(id))
     }
 
     /// What a trace has to be read for.
@@ -165,13 +178,16 @@ pub(crate) struct Needle<'q> {
 
 impl Needle<'_> {
     pub(crate) fn matches(&self, trace: &Trace) -> bool {
-        let Query { attributes, status, min_duration, .. } = self.query;
+        let Query { attributes, status, min_duration, until_unix_ns, .. } = self.query;
+        let start = trace.start_unix_ns();
+        let in_time = self.query.is_since(start) && until_unix_ns.is_none_or(|until| start < until);
         let long_enough = min_duration.is_none_or(|least| Duration::from_nanos(trace.duration_ns()) >= least);
         let status_fits = status.is_none_or(|status| match status {
             Status::Ok => !trace.failed(),
             Status::Error => trace.failed(),
         });
-        long_enough
+        in_time
+            && long_enough
             && status_fits
             && attributes.iter().all(|(name, value)| has(trace, name, value))
             && self.text.as_deref().is_none_or(|text| mentions(trace, text))

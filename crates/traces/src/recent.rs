@@ -152,6 +152,12 @@ impl<D: Disk> Recent<D> {
         self.counts.register(registry, prefix);
     }
 
+    /// What [`Recent::register`] does, for whoever gives the traces away before there is a registry.
+    pub fn registering(&self) -> impl FnOnce(&Registry, &str) + Send + use<D> {
+        let counts = self.counts.clone();
+        move |registry: &Registry, prefix: &str| counts.register(registry, prefix)
+    }
+
     /// Whether the beginning of a trace is written, or is to be.
     fn is_known(&self, id: TraceId) -> bool {
         self.index.contains(id) || self.held.of(id).next().is_some()

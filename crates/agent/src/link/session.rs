@@ -19,6 +19,7 @@ use super::deliveries::Deliveries;
 use super::standing::INTERVAL_DEFAULT;
 use super::{LOOK_INTERVAL, Link, random, reports, told};
 use crate::identity::{self, Identity, IdentityDir};
+use crate::traces;
 
 /// How long a heartbeat's answer may take.
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
@@ -287,6 +288,12 @@ impl Open {
             self.results_due = !results.is_empty();
             for result in results {
                 self.telling.sent(result.seq);
+                let trace_id = result.action.as_ref().and_then(|action| action.trace_id);
+                if let (Some(recorder), Some(trace_id)) = (&session.link.recorder, trace_id)
+                    && let Some(otlp_json) = traces::told(recorder, trace_id).await
+                {
+                    self.outgoing.push_back(FromAgent::Spans { otlp_json });
+                }
                 self.outgoing.push_back(FromAgent::Result(Box::new(result)));
             }
         }

@@ -14,6 +14,16 @@ const LIMIT_DEFAULT: usize = 100;
 /// Most items of a page.
 const LIMIT_MAX: usize = 1_000;
 
+/// Refuses a parameter that is not among the known ones.
+pub(super) fn known_only(values: &BTreeMap<String, String>, known: &[&str]) -> Result<(), Refused> {
+    let Some(name) = values.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    let hint = nearest(name, known.iter().copied()).map_or_else(
+        || format!("known here: {}", known.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Refused::invalid(name, format!("is not a known parameter; {hint}")))
+}
+
 /// What a request to a list asks for.
 pub(crate) struct ListQuery {
     values: BTreeMap<String, String>,
@@ -28,13 +38,7 @@ impl ListQuery {
         known: &[&str],
     ) -> Result<Self, Refused> {
         let known: Vec<&str> = known.iter().copied().chain(["limit", "cursor"]).collect();
-        if let Some(name) = values.keys().find(|name| !known.contains(&name.as_str())) {
-            let hint = nearest(name, known.iter().copied()).map_or_else(
-                || format!("known here: {}", known.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return Err(Refused::invalid(name, format!("is not a known parameter; {hint}")));
-        }
+        known_only(&values, &known)?;
         let number = |name: &str, default: usize, max: usize| match values.get(name) {
             None => Ok(default),
             Some(text) => text.parse().ok().filter(|number| (0..=max).contains(number)).ok_or_else(|| {

@@ -8,6 +8,7 @@ use nkudo_pki::{ApiKey, PkiError, digest, same};
 
 use super::answer::Refused;
 use crate::control::Control;
+use crate::traces::TENANT;
 
 /// Whoever has shown a key.
 #[derive(Debug, Clone)]
@@ -42,7 +43,13 @@ pub(super) async fn authenticate(control: &Control, headers: &HeaderMap) -> Resu
     let known = known.filter(|known| same(&known.secret_digest, &digest(&key.secret))).ok_or_else(|| {
         refused("the API key is not known here: it was deleted, or is of another control plane")
     })?;
+    mark_span(&known.tenant_id);
     Ok(Principal { tenant_id: known.tenant_id, role: known.role, key_id: known.key_id })
+}
+
+/// Says on the request's span whose it is: nobody else may see it.
+pub(super) fn mark_span(tenant_id: &TenantId) {
+    tracing::Span::current().record(TENANT, tracing::field::display(tenant_id));
 }
 
 impl Principal {

@@ -10,6 +10,7 @@ use nkudo_rpc::RpcErrorKind;
 
 use super::actions::no_agent;
 use super::answer::{self, Answered, Refused};
+use super::auth::mark_span;
 use super::routes::Call;
 use crate::grpc::{self, NotRenewed};
 
@@ -57,10 +58,12 @@ async fn peer(call: &Call) -> Result<Peer, Refused> {
     let caller = call.caller.as_ref();
     let absent = || Refused::new(StatusCode::UNAUTHORIZED, "this needs the agent's certificate");
     let caller = caller.ok_or_else(absent)?;
-    grpc::authenticate(&call.control, caller).await.map_err(|error| {
+    let peer = grpc::authenticate(&call.control, caller).await.map_err(|error| {
         // A database that does not answer says nothing about the certificate.
         let unavailable = error.kind == RpcErrorKind::Unavailable;
         let status = if unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
         Refused::new(status, error.to_string())
-    })
+    })?;
+    mark_span(&peer.identity.tenant_id);
+    Ok(peer)
 }

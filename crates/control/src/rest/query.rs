@@ -71,6 +71,11 @@ impl Params {
         self.0.get(name).map(parse).transpose()
     }
 
+    /// A parameter as it came.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A parameter of the path, which is always there.
     pub(super) fn require<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Refused> {
         self.get(name)?.ok_or_else(|| Refused::invalid(name, "is required"))

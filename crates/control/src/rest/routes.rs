@@ -12,7 +12,7 @@ use nkudo_rpc::Caller;
 use super::answer::{Answered, Refused};
 use super::auth::Principal;
 use super::query::{Param, Params};
-use super::{access, actions, agents, events, executions, health, identity, vms};
+use super::{access, actions, agents, events, executions, health, identity, traces, vms};
 use crate::control::Control;
 
 /// One operation of the REST API.
@@ -282,5 +282,37 @@ pub(super) fn routes() -> Vec<Route> {
             )
         },
         get("/v1/health", "The health of the control plane and its parts.", "Health", handler!(health::show)),
+        list(
+            "/v1/traces",
+            "The recent traces, the newest first: of each what is the caller's tenant's.",
+            "TraceList",
+            vec![
+                param("agent_id", "AgentId", "Only with a step on this agent."),
+                param("vm_id", "VmId", "Only about this microVM."),
+                param("action_id", "ActionId", "Only about this action."),
+                param("status", "TraceStatus", "Only those in which a step failed, or none did."),
+                SINCE,
+                UNTIL,
+                param("q", "Text", "Only with this text in the name or an attribute of a step."),
+                param(
+                    "min_duration",
+                    "Duration",
+                    "Only those that took at least so long: 250ms, 1.5s, 1h30m.",
+                ),
+            ],
+            handler!(traces::list),
+        ),
+        Route {
+            params: vec![
+                param("trace_id", "TraceIdPrefix", "The trace, by its id or the first digits of it."),
+                param("format", "TraceFormat", "json, or otlp for a collector, or chrome for Perfetto."),
+            ],
+            ..get(
+                "/v1/traces/{trace_id}",
+                "A trace with its steps, as much of it as is the caller's tenant's.",
+                "TraceAnswer",
+                handler!(traces::show),
+            )
+        },
     ]
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use nkudo_api::request::{TOKEN_LIFETIME_SECONDS_MAX, TOKEN_USES_MAX};
+use nkudo_api::trace_format::TraceFormat;
+use nkudo_api::view::trace::TraceStatus;
 use nkudo_domain::{
     ActionStatus, ActionType, Console, DiskFormat, ExecutionStatus, Machine, Presence, ProviderKind,
     RestartPolicy, Role, VmState,
@@ -43,6 +45,7 @@ pub(super) fn all() -> BTreeMap<&'static str, Value> {
     let mut all = scalars();
     all.extend(requests());
     all.extend(answers());
+    all.extend(traces());
     for (name, item) in [
         ("AgentList", "Agent"),
         ("VmList", "Vm"),
@@ -52,6 +55,7 @@ pub(super) fn all() -> BTreeMap<&'static str, Value> {
         ("KeyList", "Key"),
         ("SiteList", "Site"),
         ("TenantList", "Tenant"),
+        ("TraceList", "Trace"),
     ] {
         all.insert(name, list(item));
     }
@@ -77,6 +81,11 @@ fn scalars() -> BTreeMap<&'static str, Value> {
         ("Provider", words(ProviderKind::ALL.map(ProviderKind::as_str))),
         ("Labels", json!({"type": "object", "additionalProperties": {"type": "string"}})),
         ("Count", json!({"type": "integer", "minimum": 0})),
+        ("TraceIdPrefix", json!({"type": "string", "pattern": "^[0-9a-f]{6,32}$"})),
+        ("SpanId", json!({"type": "string", "pattern": "^[0-9a-f]{16}$"})),
+        ("TraceStatus", words(TraceStatus::ALL.map(TraceStatus::as_str))),
+        ("TraceFormat", words(TraceFormat::ALL.map(TraceFormat::as_str))),
+        ("Duration", json!({"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us|µs|ns))+$"})),
     ])
 }
 
@@ -242,5 +251,49 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("Unenrolled", object(&[("agent_id", reference("AgentId"))])),
         ("Health", health),
         ("Problem", problem),
+    ])
+}
+
+fn traces() -> BTreeMap<&'static str, Value> {
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "number", "minimum": 0});
+    let array = |items: Value| json!({"type": "array", "items": items});
+    let slow_step = object(&[("name", text()), ("span_id", reference("SpanId")), ("self_ms", number())]);
+    let about = || {
+        vec![
+            ("trace_id", reference("TraceId")),
+            ("name", text()),
+            ("started_at", reference("Time")),
+            ("duration_ms", number()),
+            ("status", reference("TraceStatus")),
+            ("error", nullable(&text())),
+            ("slow_step", nullable(&reference("SlowStep"))),
+        ]
+    };
+    let span = object(&[
+        ("span_id", reference("SpanId")),
+        ("parent_id", nullable(&reference("SpanId"))),
+        ("name", text()),
+        ("service", text()),
+        ("started_at", reference("Time")),
+        ("offset_us", number()),
+        ("duration_us", number()),
+        ("status", reference("TraceStatus")),
+        ("attributes", json!({"type": "object", "additionalProperties": true})),
+        ("critical_us", number()),
+    ]);
+    let path = object(&[("span_id", reference("SpanId")), ("from_us", number()), ("to_us", number())]);
+    let whole = [("spans", array(reference("Span"))), ("critical_path", array(path))];
+    let trace = object(&[about(), vec![("spans", reference("Count"))]].concat());
+    let detail = object(&[about(), whole.into()].concat());
+    // The forms of others are described where they come from.
+    let of_others = |member: &str| json!({"type": "object", "properties": {member: {"type": "array"}}, "required": [member]});
+    let any = [reference("TraceDetail"), of_others("resourceSpans"), of_others("traceEvents")];
+    BTreeMap::from([
+        ("SlowStep", slow_step),
+        ("Span", span),
+        ("Trace", trace),
+        ("TraceDetail", detail),
+        ("TraceAnswer", json!({ "anyOf": any })),
     ])
 }

@@ -274,6 +274,8 @@ fn span_of(request: &Request, method: &'static str, route: &'static str) -> trac
         correlation_id = request_id(request.headers()),
         method,
         route,
+        // Known once the caller is, and what is asked for.
+        tenant_id = Empty,
         action_id = Empty,
         vm_id = Empty,
         status = Empty,

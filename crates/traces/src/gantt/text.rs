@@ -63,8 +63,14 @@ fn shown(c: char) -> impl Iterator<Item = char> {
     escaped.into_iter().flatten().chain(itself)
 }
 
+/// A text of anybody's in one line of a terminal: what would move the cursor, change the direction of what follows or not
+/// be seen is escaped.
+pub fn escaped(text: &str) -> String {
+    text.chars().flat_map(shown).collect()
+}
+
 /// A duration in at most eight columns; what is less than the last digit is cut off.
-pub(super) fn duration(ns: u64) -> String {
+pub fn short_duration(ns: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", ns / unit, ns % unit / (unit / 10));
     let seconds = ns / 1_000_000_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -122,7 +128,7 @@ mod tests {
             (90_000_000_000_000, "1d 01h"),
             (u64::MAX, "213503d"),
         ] {
-            let text = duration(ns);
+            let text = short_duration(ns);
             assert_eq!(text, shown);
             assert!(text.chars().count() <= 8);
         }

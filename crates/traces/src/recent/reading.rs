@@ -25,14 +25,38 @@ impl<D: Disk> Recent<D> {
     /// # Errors
     /// When the query is none.
     pub fn search(&self, query: &Query) -> Result<Found, QueryError> {
+        let may_begin = |cursor: &Cursor| query.is_since(cursor.start_unix_ns);
+        self.search_among(query, may_begin, Some)
+    }
+
+    /// As [`Recent::search`], for somebody who may see only a part of each trace: everything but the order is of what
+    /// `part` leaves of it. A cursor tells when the whole trace began.
+    ///
+    /// # Errors
+    /// When the query is none.
+    pub fn search_parts(
+        &self,
+        query: &Query,
+        part: impl Fn(Trace) -> Option<Trace>,
+    ) -> Result<Found, QueryError> {
+        self.search_among(query, |_| true, part)
+    }
+
+    fn search_among(
+        &self,
+        query: &Query,
+        may_begin: impl Fn(&Cursor) -> bool,
+        part: impl Fn(Trace) -> Option<Trace>,
+    ) -> Result<Found, QueryError> {
         query.check()?;
         let needle = query.needle();
         let mut found = Found::default();
-        let mut candidates = self.candidates(query).into_iter().peekable();
+        let mut candidates = self.candidates(query).into_iter().filter(may_begin).peekable();
         while let Some(cursor) = candidates.next() {
             let (trace, damaged) = self.read(cursor.trace_id);
             found.damaged += damaged;
-            let Some(trace) = trace.filter(|trace| needle.matches(trace)) else { continue };
+            let part = trace.and_then(&part);
+            let Some(trace) = part.filter(|part| needle.matches(part)) else { continue };
             found.summaries.push(Summary::of(&trace));
             if found.summaries.len() == query.limit {
                 found.next = candidates.peek().is_some().then_some(cursor);
@@ -47,7 +71,7 @@ impl<D: Disk> Recent<D> {
         let held = self.held.heads().map(|head| (head.trace_id, head.start_unix_ns));
         let all = self.index.starts().chain(held).chain(self.pending.starts());
         let mut starts: HashMap<TraceId, u64> = HashMap::new();
-        for (id, start) in all.filter(|(id, _)| query.ids.is_empty() || query.ids.contains(id)) {
+        for (id, start) in all.filter(|(id, _)| query.names(*id)) {
             match starts.entry(id) {
                 Entry::Occupied(mut known) => *known.get_mut() = start.min(*known.get()),
                 Entry::Vacant(new) => drop(new.insert(start)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nkudo_spans::AttributeValue;
-use nkudo_traces::{Config, Cursor, Query, SlowStep, Status, Summary};
+use nkudo_traces::{Config, Cursor, Query, SlowStep, Status, Summary, Trace};
 use proptest::prelude::*;
 
 use crate::spans::{MILLI, START, failed, of_trace, span, span_id, text, trace_id, with};
@@ -52,6 +52,47 @@ fn everything_is_found_newest_first() {
 #[test]
 fn traces_are_found_by_their_ids() {
     check(&Query { ids: vec![trace_id(2), trace_id(9), trace_id(4)], ..Query::default() }, &[4, 2]);
+}
+
+#[test]
+fn traces_are_found_by_the_beginning_of_their_ids() {
+    let whole = trace_id(2).to_string();
+    for digits in [31, 32] {
+        let prefix = whole.get(..digits).and_then(|prefix| prefix.parse().ok());
+        let expected: &[u64] = if digits == 32 { &[2] } else { &[5, 4, 3, 2, 1] };
+        check(&Query { id_prefix: prefix, ..Query::default() }, expected);
+    }
+    check(&Query { id_prefix: "abcdef".parse().ok(), ..Query::default() }, &[]);
+}
+
+#[test]
+fn of_traces_of_which_one_sees_a_part_only_the_part_is_told() {
+    // Everything but what failed, and what was around it.
+    let unfailed = |trace: Trace| {
+        let own = trace.into_spans().into_iter().filter(|span| !span.failed);
+        Trace::gather(own.filter(|span| span.parent_id.is_some())).pop()
+    };
+    let world = world();
+    let ids = |query: &Query| -> Vec<_> {
+        let found = world.recent.search_parts(query, unfailed).expect("it can be answered");
+        found.summaries.into_iter().map(|summary| (summary.trace_id, summary.spans)).collect()
+    };
+    let parts = [(trace_id(5), 1), (trace_id(1), 1)];
+    assert_eq!(ids(&Query::default()), parts);
+    assert_eq!(ids(&Query { status: Some(Status::Ok), ..Query::default() }), parts);
+    for hidden in [
+        Query { status: Some(Status::Error), ..Query::default() },
+        mentions("no route"),
+        mentions("J\u{f6}rg"),
+        attributes(&[("user", "J\u{f6}rg")]),
+        Query { min_duration: Some(Duration::from_millis(61)), ..Query::default() },
+        // The whole began before, the part that is seen did not.
+        Query { until_unix_ns: Some(START + 5 * MILLI), ..Query::default() },
+    ] {
+        assert_eq!(ids(&hidden), [], "{hidden:?}");
+    }
+    let since = Query { since_unix_ns: Some(START + 5 * MILLI), ..Query::default() };
+    assert_eq!(ids(&since), parts);
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl World {
             retention: HOUR,
         };
         let (authority, _) = Authority::create(now.wall_ms).unwrap();
-        let control = Arc::new(Control::new(store, authority, roster, metrics, limits, "1", supervisor));
+        let control =
+            Arc::new(Control::new(store, authority, roster, metrics, limits, "1", supervisor, None));
         Self { control, registry, agent_id, key }
     }
 

@@ -11,6 +11,7 @@ use tracing::{Instrument as _, Span};
 use super::Session;
 use super::spans::result as result_span;
 use crate::grpc::store_failed;
+use crate::traces;
 
 /// What is kept of the reason of a goodbye, in bytes.
 const REASON_MAX_BYTES: usize = 256;
@@ -34,6 +35,7 @@ struct Batch {
     unrun: Vec<(ActionId, EndStatus, Option<String>)>,
     results: Vec<ActionResult>,
     reports: Vec<VmReport>,
+    spans: Vec<Vec<u8>>,
     goodbye: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Session {
             ended.await.map_err(failed)?;
         }
         self.record_vms(batch.reports).await?;
+        self.record_spans(&batch.spans);
         if !batch.results.is_empty() {
             self.record_results(batch.results).await?;
         }
@@ -102,6 +105,7 @@ impl Session {
                 Ok(FromAgent::Started { action_id, at_ms }) => batch.started.push((action_id, at_ms)),
                 Ok(FromAgent::Result(result)) => batch.results.push(*result),
                 Ok(FromAgent::Vms(report)) => batch.reports.push(report),
+                Ok(FromAgent::Spans { otlp_json }) => batch.spans.push(otlp_json),
                 Ok(FromAgent::Goodbye { mut reason }) => {
                     reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
                     batch.goodbye = Some(reason);
@@ -116,6 +120,23 @@ impl Session {
             }
         }
         Ok(batch)
+    }
+
+    /// What cannot be read, or finds no room, is missing in its trace and nowhere else.
+    fn record_spans(&self, told: &[Vec<u8>]) {
+        let Some(recorder) = &self.control.recorder else { return };
+        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
+        for otlp_json in told {
+            match traces::told(otlp_json, tenant_id, agent_id) {
+                Ok(spans) => {
+                    let _is_taken = recorder.offer(spans);
+                }
+                Err(error) => {
+                    self.control.metrics.messages_not_understood.inc();
+                    tracing::warn!(%agent_id, reason = %error, "spans of an agent were not understood");
+                }
+            }
+        }
     }
 
     async fn record_results(&mut self, results: Vec<ActionResult>) -> Result<(), RpcError> {

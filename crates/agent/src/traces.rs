@@ -1,0 +1,57 @@
+//! The host's recent traces: its finished spans on disk, and those of an action for the control plane.
+
+use std::path::{Path, PathBuf};
+
+use nkudo_domain::TraceId;
+use nkudo_recorder::{Recorder, RecorderError};
+use nkudo_spans::{AttributeValue, LanesOptions, SpanDrain, SpansOptions};
+use nkudo_traces::{Config, Sampling, export};
+
+use crate::config::Settings;
+
+/// The directory within the state directory.
+const DIR: &str = "traces";
+/// What spans of this program are known by, among those of others.
+pub const SERVICE: &str = "edge-agent";
+/// Most bytes of what goes to the control plane of one trace. A trace that is larger is told without its last spans.
+const TOLD_MAX_BYTES: usize = 512 << 10;
+/// About what one span takes there, without its texts.
+const TOLD_SPANS_MAX: usize = 1_000;
+
+/// How the program takes spans.
+pub(crate) fn spans_options() -> SpansOptions {
+    let finished = LanesOptions { ring_max_bytes: 64 << 10, rings_max_bytes: 1 << 20, beside_max_bytes: 0 };
+    SpansOptions { finished: Some(finished), ..SpansOptions::default() }
+}
+
+/// Where recent traces are.
+pub(crate) fn dir(state_dir: &Path) -> PathBuf {
+    state_dir.join(DIR)
+}
+
+/// The bounds of what is kept.
+pub(crate) fn config(settings: &Settings) -> Config {
+    let sampling = Sampling { ratio: settings.sampling_ratio, slow: settings.traces_slow };
+    Config { sampling, disk_bytes: settings.traces_disk_bytes, ..Config::default() }
+}
+
+/// Has the spans of this program be recorded.
+pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, RecorderError> {
+    Recorder::start(&dir(&settings.state_dir), config(settings), drain)
+}
+
+/// What this host did in a trace, as OTLP/JSON; none where nothing is known of it.
+pub(crate) async fn told(recorder: &Recorder, trace_id: TraceId) -> Option<Vec<u8>> {
+    let id = trace_id.to_string().parse().ok()?;
+    let mut spans = recorder.trace(id).await.ok()??.into_spans();
+    let resource = [("service.name", AttributeValue::Text(SERVICE.to_owned()))];
+    spans.truncate(TOLD_SPANS_MAX);
+    loop {
+        let mut json = Vec::new();
+        export::otlp::write(&mut json, &resource, &spans).ok()?;
+        if json.len() <= TOLD_MAX_BYTES || spans.is_empty() {
+            return (!spans.is_empty()).then_some(json);
+        }
+        spans.truncate(spans.len() / 2);
+    }
+}

@@ -1,0 +1,278 @@
+//! The thread that owns the traces, and its handle.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nkudo_metrics_core::Registry;
+use nkudo_spans::{FinishedSpan, SpanDrain, SpansHandle, TraceId};
+use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Trace};
+use tokio::sync::oneshot;
+
+use crate::metrics;
+
+/// Questions and spans of others that wait; more are refused.
+const WAITING_MAX: usize = 64;
+/// How long spans wait for others to be taken with.
+const GATHER: Duration = Duration::from_millis(200);
+/// The longest sleep when there is nothing to do.
+const SLEEP: Duration = Duration::from_secs(60);
+
+/// Takes spans and answers questions. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    asks: SyncSender<Ask>,
+    /// How many there were.
+    asked: Arc<AtomicU64>,
+    spans: SpansHandle,
+    failure: Arc<Mutex<Option<String>>>,
+    recent: Mutex<Option<Registering>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What somebody may see of a trace; none where that is nothing.
+type PartOf = Box<dyn Fn(Trace) -> Option<Trace> + Send>;
+
+/// Exposes the traces' metrics, once.
+type Registering = Box<dyn FnOnce(&Registry, &str) + Send>;
+
+enum Ask {
+    Search(Query, oneshot::Sender<Result<Found, QueryError>>),
+    SearchParts(Query, PartOf, oneshot::Sender<Result<Found, QueryError>>),
+    Trace(TraceId, oneshot::Sender<Option<Trace>>),
+    Offer(Vec<FinishedSpan>),
+    Flush(oneshot::Sender<()>),
+    End,
+}
+
+/// The recorder cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the thread that records traces cannot be started")]
+    Thread(#[from] io::Error),
+}
+
+/// A question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("too many ask for traces at once; try again in a moment")]
+    Busy,
+    #[error("traces are not recorded any more: the program ends, or the recorder failed")]
+    Gone,
+}
+
+impl Recorder {
+    /// Opens the traces in a directory and has a thread drain into them.
+    ///
+    /// # Errors
+    /// When the bounds make no sense, or there is no thread. A disk that does not work is told by [`Recorder::failure`].
+    pub fn start(dir: &Path, config: Config, drain: SpanDrain) -> Result<Self, RecorderError> {
+        let spans = drain.handle();
+        let recent = Recent::open(dir, config)?;
+        let registering = recent.registering();
+        let (asks, asked) = sync_channel(WAITING_MAX);
+        let failure = Arc::new(Mutex::new(None));
+        let count = Arc::<AtomicU64>::default();
+        let mut thread = Thread { recent, drain, asked, count: count.clone(), failure: failure.clone() };
+        let joined = std::thread::Builder::new().name("traces".to_owned()).spawn(move || thread.run())?;
+        let registering: Registering = Box::new(registering);
+        Ok(Self(Arc::new(Inner {
+            asks,
+            asked: count,
+            spans,
+            failure,
+            recent: Mutex::new(Some(registering)),
+            thread: Mutex::new(Some(joined)),
+        })))
+    }
+
+    /// The traces that are asked for.
+    ///
+    /// # Errors
+    /// When the query is none, too many ask at once, or nothing is recorded any more.
+    pub async fn search(&self, query: Query) -> Result<Found, NoAnswer> {
+        Ok(self.ask(|answer| Ask::Search(query, answer)).await??)
+    }
+
+    /// The traces that are asked for, for somebody who may see only a part of each: everything but their order is of what
+    /// `part` leaves of them.
+    ///
+    /// # Errors
+    /// As [`Recorder::search`].
+    pub async fn search_parts(
+        &self,
+        query: Query,
+        part: impl Fn(Trace) -> Option<Trace> + Send + 'static,
+    ) -> Result<Found, NoAnswer> {
+        Ok(self.ask(|answer| Ask::SearchParts(query, Box::new(part), answer)).await??)
+    }
+
+    /// What is known of a trace, also while it goes on.
+    ///
+    /// # Errors
+    /// When too many ask at once, or nothing is recorded any more.
+    pub async fn trace(&self, id: TraceId) -> Result<Option<Trace>, NoAnswer> {
+        self.ask(|answer| Ask::Trace(id, answer)).await
+    }
+
+    /// Takes spans that ended in another program. Says whether there was room.
+    pub fn offer(&self, spans: Vec<FinishedSpan>) -> bool {
+        self.send(Ask::Offer(spans)).is_ok()
+    }
+
+    /// Has everything that ended before be on disk: for the end of a program.
+    ///
+    /// # Errors
+    /// When nothing is recorded any more.
+    pub async fn flush(&self) -> Result<(), NoAnswer> {
+        self.ask(Ask::Flush).await
+    }
+
+    /// Why traces are not written, while that is so.
+    pub fn failure(&self) -> Option<String> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the thread is there.
+    pub fn is_alive(&self) -> bool {
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Exposes what became of spans and traces, under names that begin with `prefix`. The first registry gets it.
+    pub fn register(&self, registry: &Registry, prefix: &str) {
+        let registering = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(register) = registering {
+            register(registry, prefix);
+            metrics::register(self.0.spans.clone(), registry, prefix);
+        }
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.send(ask(answer))?;
+        answered.await.map_err(|_| NoAnswer::Gone)
+    }
+
+    fn send(&self, ask: Ask) -> Result<(), NoAnswer> {
+        self.0.asks.try_send(ask).map_err(|refused| match refused {
+            TrySendError::Full(_) => NoAnswer::Busy,
+            TrySendError::Disconnected(_) => NoAnswer::Gone,
+        })?;
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0.spans.wake_drain();
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A full queue ends, too: its sender is gone after this.
+        let _is_told = self.asks.try_send(Ask::End).is_ok();
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.spans.wake_drain();
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("failure", &self.failure()).finish_non_exhaustive()
+    }
+}
+
+struct Thread {
+    recent: Recent,
+    drain: SpanDrain,
+    asked: Receiver<Ask>,
+    count: Arc<AtomicU64>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        loop {
+            let count = self.count.load(Ordering::SeqCst);
+            // In this order: an answer tells what had ended before the question.
+            let asks: Result<Vec<Ask>, ()> = self.take_asks();
+            let found = self.pass();
+            let is_over = match asks {
+                Ok(asks) => asks.into_iter().fold(false, |is_over, ask| self.answer(ask) | is_over),
+                Err(()) => true,
+            };
+            let now = Instant::now();
+            self.recent.tick(now);
+            self.show_failure();
+            if is_over {
+                self.recent.flush(Instant::now());
+                return;
+            }
+            let is_idle = || self.count.load(Ordering::SeqCst) == count;
+            if found > 0 {
+                self.drain.doze(GATHER, is_idle);
+            } else {
+                let due = self.recent.next_due().map_or(SLEEP, |due| due.saturating_duration_since(now));
+                self.drain.sleep(due.min(SLEEP), is_idle);
+            }
+        }
+    }
+
+    /// What was asked by now; nothing comes any more where it is an error.
+    fn take_asks(&self) -> Result<Vec<Ask>, ()> {
+        let mut asks = Vec::new();
+        loop {
+            match self.asked.try_recv() {
+                Ok(ask) => asks.push(ask),
+                Err(TryRecvError::Empty) => return Ok(asks),
+                Err(TryRecvError::Disconnected) if asks.is_empty() => return Err(()),
+                Err(TryRecvError::Disconnected) => return Ok(asks),
+            }
+        }
+    }
+
+    /// Takes over what has finished.
+    fn pass(&mut self) -> usize {
+        let mut spans = Vec::new();
+        self.drain.pass(|span| spans.extend(span.to_finished()));
+        let found = spans.len();
+        self.recent.offer(Instant::now(), spans);
+        found
+    }
+
+    /// Says whether it is over.
+    fn answer(&mut self, ask: Ask) -> bool {
+        // Whoever does not wait any more need not hear it.
+        match ask {
+            Ask::Search(query, answer) => drop(answer.send(self.recent.search(&query))),
+            Ask::SearchParts(query, part, answer) => {
+                drop(answer.send(self.recent.search_parts(&query, part)));
+            }
+            Ask::Trace(id, answer) => drop(answer.send(self.recent.trace(id))),
+            Ask::Offer(spans) => self.recent.offer(Instant::now(), spans),
+            Ask::Flush(answer) => {
+                self.recent.flush(Instant::now());
+                let _is_awaited = answer.send(()).is_ok();
+            }
+            Ask::End => return true,
+        }
+        false
+    }
+
+    fn show_failure(&self) {
+        let failure = self.recent.failure().map(|error| format!("{error}: {}", error.source));
+        let mut shown = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown != failure {
+            *shown = failure;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Recording as a supervised part of a program.
+
+use std::time::Duration;
+
+use nkudo_supervision::{ComponentError, Context, Health};
+
+use crate::recorder::{NoAnswer, Recorder};
+
+/// How often it is looked whether traces are written.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Tells how recording goes until shutdown, and has everything be on disk then.
+///
+/// # Errors
+/// When the recorder's thread is gone: no restart brings it back.
+pub async fn watch(recorder: &Recorder, context: &Context) -> Result<(), ComponentError> {
+    let mut look = tokio::time::interval(LOOK);
+    let mut told: Option<String> = None;
+    loop {
+        tokio::select! {
+            () = context.shutdown.cancelled() => break,
+            _ = look.tick() => {}
+        }
+        if !recorder.is_alive() {
+            return Err(ComponentError::hopeless(NoAnswer::Gone));
+        }
+        let failure = recorder.failure();
+        if failure == told {
+            continue;
+        }
+        match &failure {
+            Some(reason) => {
+                tracing::warn!(reason, "recent traces are in memory only");
+                context.health.error("write");
+                context.health.set(Health::Degraded(format!("recent traces are in memory only: {reason}")));
+            }
+            None => {
+                tracing::info!("recent traces are written again");
+                context.health.set(Health::Healthy);
+            }
+        }
+        told = failure;
+    }
+    recorder.flush().await.map_err(ComponentError::from)
+}

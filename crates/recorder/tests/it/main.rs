@@ -1,0 +1,134 @@
+//! Spans become traces, whoever made them, and are found.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nkudo_metrics_core::{Format, Registry};
+use nkudo_recorder::{NoAnswer, Recorder};
+use nkudo_spans::{FinishedSpan, SpanId, SpansOptions, TraceId, current, spans};
+use nkudo_traces::{Config, Query};
+use tracing::Dispatch;
+
+fn recorder(dir: &Path) -> (Dispatch, Recorder) {
+    let (subscriber, drain) = spans(&SpansOptions::default(), ());
+    let recorder = Recorder::start(dir, Config::default(), drain.unwrap()).unwrap();
+    (Dispatch::new(subscriber), recorder)
+}
+
+fn work(dispatch: &Dispatch) -> TraceId {
+    tracing::dispatcher::with_default(dispatch, || {
+        let root = tracing::info_span!("root", order = 7);
+        root.in_scope(|| tracing::info_span!("step").in_scope(|| ()));
+        root.in_scope(current).unwrap().trace_id
+    })
+}
+
+/// Until the recorder's thread is gone.
+fn wait_for_end(dir: &Path) -> Recorder {
+    let began = Instant::now();
+    loop {
+        let (_, recorder) = recorder(dir);
+        let found = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(recorder.search(Query::default()))
+            .unwrap();
+        if !found.summaries.is_empty() {
+            return recorder;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing was kept");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_question_sees_all_that_had_ended_before_it_however_idle_the_recorder_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    for number in 0..200_u32 {
+        let id = work(&dispatch);
+        let trace = recorder.trace(id).await.unwrap().unwrap();
+        assert_eq!((trace.spans().len(), trace.root().name.as_ref()), (2, "root"), "{number}");
+        if number % 50 == 0 {
+            // Long enough for the thread to fall asleep for good.
+            tokio::task::spawn_blocking(|| std::thread::park_timeout(Duration::from_millis(300)))
+                .await
+                .unwrap();
+        }
+    }
+    assert!(recorder.is_alive() && recorder.failure().is_none());
+}
+
+#[test]
+fn what_was_recorded_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, first) = recorder(dir.path());
+    work(&dispatch);
+    let clone = first.clone();
+    drop(first);
+    assert!(clone.is_alive(), "a clone keeps it");
+    drop(clone);
+    wait_for_end(dir.path());
+}
+
+#[tokio::test]
+async fn spans_of_another_program_join_the_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    let trace_id = work(&dispatch);
+    let parent = recorder.trace(trace_id).await.unwrap().unwrap().root().span_id;
+    let far = FinishedSpan {
+        trace_id,
+        span_id: SpanId::generate(),
+        parent_id: Some(parent),
+        name: "far away".into(),
+        target: "other".into(),
+        start_unix_ns: 1_700_000_000_000_000_000,
+        duration_ns: 5,
+        failed: true,
+        thread: 1,
+        attributes: Vec::new(),
+        dropped_attributes: 0,
+    };
+    // Told twice, as after a connection that broke.
+    assert!(recorder.offer(vec![far.clone()]) && recorder.offer(vec![far]));
+    let trace = recorder.trace(trace_id).await.unwrap().unwrap();
+    assert_eq!(trace.spans().len(), 3);
+    assert!(trace.failed());
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_and_a_disk_that_fails_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let (dispatch, recorder) = recorder(&file.join("traces"));
+    let refused = recorder.search(Query { limit: 0, ..Query::default() }).await;
+    assert!(matches!(refused, Err(NoAnswer::Query(_))), "{refused:?}");
+    let id = work(&dispatch);
+    recorder.flush().await.unwrap();
+    let failure = recorder.failure().unwrap();
+    assert!(failure.contains("traces"), "{failure}");
+    assert!(recorder.trace(id).await.unwrap().is_some(), "it is in memory still");
+}
+
+#[tokio::test]
+async fn what_became_of_spans_is_exposed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    let registry = Registry::new();
+    recorder.register(&registry, "app_");
+    recorder.register(&registry, "app_");
+    let id = work(&dispatch);
+    assert!(recorder.trace(id).await.unwrap().is_some());
+    let mut text = Vec::new();
+    registry.encode(Format::Text004, &mut text);
+    let text = String::from_utf8(text).unwrap();
+    for line in
+        ["app_spans_finished_total 2", "app_spans_dropped_total 0", "app_trace_spans_received_total 2"]
+    {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
