@@ -242,8 +242,10 @@ impl Session {
         let (late, mut due): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(_, record)| too_late(record, now.wall_ms));
         late.iter().for_each(|(ordinal, _)| open.dispatch.skipped(*ordinal));
-        let spans: Vec<Span> =
-            due.iter_mut().map(|(_, record)| open.deliveries.begin(&mut record.action)).collect();
+        let spans: Vec<Span> = due
+            .iter_mut()
+            .map(|(_, record)| open.deliveries.begin(&mut record.action, &self.peer.identity))
+            .collect();
         let ids: Vec<ActionId> = due.iter().map(|(_, record)| record.action.action_id.clone()).collect();
         let marked = match spans.first() {
             None => Vec::new(),

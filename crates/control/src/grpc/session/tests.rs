@@ -186,17 +186,17 @@ async fn an_action_is_one_tree_of_spans_from_its_request_to_its_result() {
     let trace_id = root.trace_id;
     finished.retain(|span| span.trace_id == trace_id);
     finished.sort_by_key(|span| span.start_unix_ns);
-    let fields = ["otel.kind", "route", "action_id", "correlation_id", "answer", "status"];
+    let fields = ["otel.kind", "route", "tenant_id", "action_id", "correlation_id", "answer", "status"];
     assert_eq!(
         tree(&finished, &fields),
         "\
-http_request otel.kind=server route=/v1/agents/{agent_id}/actions action_id=pause-1 correlation_id=call-7 status=202
+http_request otel.kind=server route=/v1/agents/{agent_id}/actions tenant_id=default action_id=pause-1 correlation_id=call-7 status=202
   store key otel.kind=client
   store ask otel.kind=client
-  deliver otel.kind=producer action_id=pause-1 correlation_id=call-7 answer=accepted
+  deliver otel.kind=producer tenant_id=default action_id=pause-1 correlation_id=call-7 answer=accepted
     store mark_sent otel.kind=client
     take in
-      result otel.kind=consumer action_id=pause-1 status=success
+      result otel.kind=consumer tenant_id=default action_id=pause-1 status=success
         store record_results otel.kind=client
 "
     );

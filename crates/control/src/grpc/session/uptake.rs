@@ -149,8 +149,9 @@ impl Session {
         let Some(open) = &self.open else { return Ok(()) };
         let outbox_id = open.outbox_id.clone();
         // They end when the results are in the books: one transaction, which shows in the trace of the first.
-        let spans: Vec<Span> =
-            reported.iter().map(|result| result_span(&result.action, result.status.as_str())).collect();
+        let identity = &self.peer.identity;
+        let span = |result: &Reported| result_span(&result.action, result.status.as_str(), identity);
+        let spans: Vec<Span> = reported.iter().map(span).collect();
         let within = spans.first().map_or_else(Span::none, Span::clone);
         let batch = ResultBatch { tenant_id, agent_id, outbox_id, results: reported };
         let recorded = self.control.store.record_results(&batch, nkudo_host::clock::wall_ms());
