@@ -10,6 +10,7 @@ use nkudo_pki::Peer;
 use nkudo_rpc::message::{Enrol, Enrolled, Heartbeat, HeartbeatAnswer, NewCertificate};
 use nkudo_rpc::{AgentCalls, Caller, FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
 use nkudo_store::StoreError;
+use tracing::{Instrument as _, Span};
 
 pub(crate) use identity::{NotRenewed, renew};
 
@@ -19,13 +20,30 @@ use crate::roster::Now;
 /// What is kept of an agent's word for its health, in bytes.
 const HEALTH_MAX_BYTES: usize = 32;
 
+/// The span of an agent's call.
+macro_rules! call_span {
+    ($level:ident, $name:literal) => {
+        tracing::$level!($name, otel.kind = "server", error = tracing::field::Empty)
+    };
+}
+
+/// Answers a call within its span, which says why when that fails.
+async fn within<T>(span: Span, answered: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    let answer = answered.instrument(span.clone()).await;
+    if let Err(error) = &answer {
+        span.record("error", error as &dyn std::error::Error);
+    }
+    answer
+}
+
 /// The calls of agents.
 pub(crate) struct Calls(pub(crate) Arc<Control>);
 
 #[async_trait]
 impl AgentCalls for Calls {
     async fn enrol(&self, caller: Caller, enrol: Enrol) -> Result<Enrolled, RpcError> {
-        let enrolled = identity::enrol(&self.0, enrol).await;
+        let span = call_span!(info_span, "grpc Enroll");
+        let enrolled = within(span, identity::enrol(&self.0, enrol)).await;
         self.0.metrics.enrolment(enrolled.is_ok());
         if let Err(refusal) = &enrolled {
             tracing::warn!(remote = %caller.remote, reason = %refusal, "enrolment refused");
@@ -34,26 +52,30 @@ impl AgentCalls for Calls {
     }
 
     async fn renew(&self, caller: Caller, csr_pem: String) -> Result<NewCertificate, RpcError> {
-        let peer = authenticate(&self.0, &caller).await?;
-        renew(&self.0, &peer, &csr_pem).await.map_err(|error| match error {
-            NotRenewed::Request(sentence) => RpcError::new(RpcErrorKind::Invalid, sentence),
-            NotRenewed::Unenrolled => unenrolled(),
-            NotRenewed::Store(error) => store_failed(&error),
-        })
+        let renewed = async {
+            let peer = authenticate(&self.0, &caller).await?;
+            renew(&self.0, &peer, &csr_pem).await.map_err(|error| match error {
+                NotRenewed::Request(sentence) => RpcError::new(RpcErrorKind::Invalid, sentence),
+                NotRenewed::Unenrolled => unenrolled(),
+                NotRenewed::Store(error) => store_failed(&error),
+            })
+        };
+        within(call_span!(info_span, "grpc Renew"), renewed).await
     }
 
     async fn unenrol(&self, caller: Caller) -> Result<(), RpcError> {
-        let peer = authenticate(&self.0, &caller).await?;
-        let identity = &peer.identity;
-        self.0
-            .unenrol(&identity.tenant_id, identity.agent_id)
-            .await
-            .map(drop)
-            .map_err(|error| store_failed(&error))
+        let unenrolled = async {
+            let peer = authenticate(&self.0, &caller).await?;
+            let identity = &peer.identity;
+            let unenrolled = self.0.unenrol(&identity.tenant_id, identity.agent_id).await;
+            unenrolled.map(drop).map_err(|error| store_failed(&error))
+        };
+        within(call_span!(info_span, "grpc Unenroll"), unenrolled).await
     }
 
     async fn heartbeat(&self, caller: Caller, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
-        let peer = authenticate(&self.0, &caller).await?;
+        // Every agent calls every few seconds.
+        let peer = within(call_span!(debug_span, "grpc Heartbeat"), authenticate(&self.0, &caller)).await?;
         let now = Now::read();
         let Heartbeat { sent_at_ms, mut health, version: _ } = heartbeat;
         health.truncate(health.floor_char_boundary(HEALTH_MAX_BYTES));
@@ -63,7 +85,8 @@ impl AgentCalls for Calls {
     }
 
     async fn link(&self, caller: Caller, messages: FromAgentStream) -> Result<ToAgentStream, RpcError> {
-        let peer = authenticate(&self.0, &caller).await?;
+        // The stream goes on for days; what goes over it has spans of its own.
+        let peer = within(call_span!(info_span, "grpc Link"), authenticate(&self.0, &caller)).await?;
         Ok(session::serve(Arc::clone(&self.0), peer, messages))
     }
 }

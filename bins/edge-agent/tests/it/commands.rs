@@ -122,10 +122,11 @@ fn logs_are_json_lines_and_the_trace_goes_through() {
             assert!(line.get(key).is_some(), "{key} in {line}");
         }
     }
-    let ended =
-        lines.iter().find(|line| line["message"] == "action succeeded" && line["action_id"] == action_id);
-    let ended = ended.expect("the end of the action is logged");
-    assert_eq!((&ended["trace_id"], &ended["component"]), (&json!(trace_id), &json!("executor")));
+    for message in ["action started", "action succeeded"] {
+        let line = lines.iter().find(|line| line["message"] == message && line["action_id"] == action_id);
+        let line = line.unwrap_or_else(|| panic!("there is no `{message}`"));
+        assert_eq!((&line["trace_id"], &line["component"]), (&json!(trace_id), &json!("executor")));
+    }
     assert!(lines.iter().any(|line| line["message"] == "listening" && line["fields"]["addr"].is_string()));
     host.succeed(&on("MicroVMDelete", &id));
 }

@@ -3,6 +3,7 @@
 //! The session is the stream that the agent reads: it is polled by the connection and ends with it, so it needs no
 //! task of its own. An agent that does not read stops its session, and nothing else.
 
+mod spans;
 mod uptake;
 
 use std::collections::VecDeque;
@@ -17,11 +18,13 @@ use nkudo_pki::Peer;
 use nkudo_rpc::message::{AgentHello, Delivery, FromAgent, ServerHello, ToAgent};
 use nkudo_rpc::{FromAgentStream, Heard, RpcError, RpcErrorKind, ToAgentStream};
 use nkudo_store::ActionRecord;
+use tracing::{Instrument as _, Span};
 
 use super::identity::checked;
 use super::store_failed;
 use crate::control::Control;
 use crate::roster::{EndOfLink, LinkSignal, Now};
+use spans::Deliveries;
 use uptake::Pieces;
 
 /// How long an agent may take to say hello.
@@ -62,6 +65,7 @@ struct Session {
 struct Open {
     signal: Arc<LinkSignal>,
     dispatch: Dispatch,
+    deliveries: Deliveries,
     outbox_id: String,
     /// The pieces of a report of all VMs whose last one has not come.
     pieces: Option<Pieces>,
@@ -131,7 +135,13 @@ impl Session {
         recorded.map_err(|error| store_failed(&error))?;
         let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
         let signal = signal.ok_or_else(super::unenrolled)?;
-        self.open = Some(Open { signal, dispatch: Dispatch::opened(), outbox_id, pieces: None });
+        self.open = Some(Open {
+            signal,
+            dispatch: Dispatch::opened(),
+            deliveries: Deliveries::default(),
+            outbox_id,
+            pieces: None,
+        });
         self.control.metrics.links.inc();
         tracing::info!(%agent_id, version, "link opened");
         let rest: Vec<_> = messages.collect();
@@ -229,23 +239,31 @@ impl Session {
             Fetch::After { .. } | Fetch::Again { .. } => {}
         }
         // What was never sent and is too late is left to the books' own expiry.
-        let due = found.iter().filter(|(_, record)| !too_late(record, now.wall_ms));
-        let ids: Vec<ActionId> = due.map(|(_, record)| record.action.action_id.clone()).collect();
-        let marked = if ids.is_empty() {
-            Vec::new()
-        } else {
-            store.mark_sent(agent_id, &ids, now.wall_ms).await.map_err(|error| store_failed(&error))?
+        let (late, mut due): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(_, record)| too_late(record, now.wall_ms));
+        late.iter().for_each(|(ordinal, _)| open.dispatch.skipped(*ordinal));
+        let spans: Vec<Span> = due
+            .iter_mut()
+            .map(|(_, record)| open.deliveries.begin(&mut record.action, &self.peer.identity))
+            .collect();
+        let ids: Vec<ActionId> = due.iter().map(|(_, record)| record.action.action_id.clone()).collect();
+        let marked = match spans.first() {
+            None => Vec::new(),
+            // One transaction for all of them; it shows in the trace of the first.
+            Some(first) => {
+                let marked = store.mark_sent(agent_id, &ids, now.wall_ms).instrument(first.clone()).await;
+                marked.map_err(|error| store_failed(&error))?
+            }
         };
-        for (ordinal, record) in found {
-            if !marked.contains(&record.action.action_id) {
+        for ((ordinal, record), span) in due.into_iter().zip(spans) {
+            let action_id = record.action.action_id.clone();
+            if !marked.contains(&action_id) {
+                open.deliveries.drop_unsent(&action_id);
                 open.dispatch.skipped(ordinal);
                 continue;
             }
-            let action_id = record.action.action_id.clone();
             open.dispatch.sent(ordinal, action_id.clone());
-            tracing::debug!(
-                %action_id, trace_id = record.action.trace_id.map(|id| id.to_string()), %agent_id, "action sent"
-            );
+            span.in_scope(|| tracing::debug!(%agent_id, "action sent"));
             self.outgoing.push_back(ToAgent::Deliver(Box::new(Delivery {
                 action_id,
                 action: Ok(record.action),
@@ -260,3 +278,6 @@ impl Session {
 fn too_late(record: &ActionRecord, now_ms: i64) -> bool {
     record.sent_at_ms.is_none() && record.expires_at_ms <= now_ms
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use nkudo_api::time::WallTime;
 use nkudo_api::view::{Accepted, ActionView, List};
 use nkudo_domain::{ActionId, ActionStatus, AgentId, SpanId, TraceId};
 use nkudo_store::{ActionFilter, ActionRecord, Asked, Cancelled, Origin};
+use tracing::field::display;
 
 use super::answer::{self, Answered, Refused};
 use super::routes::Call;
@@ -16,12 +17,14 @@ pub(super) async fn submit(call: Call) -> Answered {
     let agent_id: AgentId = call.params.require("agent_id")?;
     let value = answer::parsed(&call.body)?;
     let action = parse(&value, "", asking(&call)).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let span = tracing::Span::current();
+    span.record("action_id", display(&action.action_id)).record("vm_id", display(action.request.vm_id()));
     let principal = call.principal()?;
     let control = &call.control;
     let now_ms = nkudo_host::clock::wall_ms();
     let lifetime_ms = i64::try_from(control.limits.action_lifetime.as_millis()).unwrap_or(i64::MAX);
     let action_id = action.action_id.clone();
-    let (action_type, trace_id) = (action.request.action_type(), action.trace_id);
+    let action_type = action.request.action_type();
     let record = ActionRecord {
         tenant_id: principal.tenant_id.clone(),
         agent_id,
@@ -44,8 +47,7 @@ pub(super) async fn submit(call: Call) -> Answered {
         Asked::New => {
             control.metrics.tasks_queued.inc();
             tracing::info!(
-                %action_id, action_type = action_type.as_str(), %agent_id, by = %principal,
-                trace_id = trace_id.map(|id| id.to_string()), "action taken in"
+                action_type = action_type.as_str(), %agent_id, by = %principal, "action taken in"
             );
             control.roster.wake(agent_id);
             control.changed(&principal.tenant_id, &action_id);

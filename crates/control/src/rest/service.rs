@@ -16,6 +16,7 @@ use nkudo_exporter::{Answers, ProbeAnswer, Probes};
 use nkudo_metrics_core::Registry;
 use nkudo_rpc::Caller;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::answer::{self, Answered, Refused};
 use super::auth::{self, Principal};
@@ -26,6 +27,8 @@ use crate::control::Control;
 
 /// The label of requests to a path that is no route.
 const NO_ROUTE: &str = "unknown";
+/// Paths that machines ask for all the time.
+const PROBED: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 /// Longest correlation id that is carried on, in bytes.
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
@@ -77,7 +80,7 @@ pub(crate) fn router(control: &Arc<Control>, registry: &Registry, port: Port) ->
         };
         router = router.route(path, methods.fallback(refused));
     }
-    for path in ["/metrics", "/healthz", "/readyz", "/openapi.json"] {
+    for path in PROBED.into_iter().chain(["/openapi.json"]) {
         let service = service.clone();
         let handler = move |request: Request| {
             let service = service.clone();
@@ -141,6 +144,10 @@ impl Service {
         let status = response.status().as_u16();
         let response_bytes = response.body().size_hint().exact();
         self.control.metrics.request(method, route, status, started.elapsed(), request_bytes, response_bytes);
+        span.record("status", status);
+        if response.status().is_server_error() {
+            span.record("error", response.status().canonical_reason().unwrap_or("unknown status"));
+        }
         span.in_scope(|| {
             let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::debug!(status, duration_ms, "request answered");
@@ -255,15 +262,24 @@ fn announced(headers: &HeaderMap) -> u64 {
 fn span_of(request: &Request, method: &'static str, route: &'static str) -> tracing::Span {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let parent: Option<nkudo_spans::Traceparent> = text("traceparent").and_then(|text| text.parse().ok());
+    if PROBED.contains(&route) {
+        // Asked for every few seconds by machines.
+        return tracing::debug_span!("http_request", otel.kind = "server", method, route, status = Empty);
+    }
     tracing::info_span!(
         "http_request",
+        otel.kind = "server",
         trace_id = parent.map(|parent| tracing::field::display(parent.trace_id)),
         parent_span_id = parent.map(|parent| tracing::field::display(parent.parent_id)),
         correlation_id = request_id(request.headers()),
         method,
         route,
-        // Known once the caller is.
-        tenant_id = tracing::field::Empty,
+        // Known once the caller is, and what is asked for.
+        tenant_id = Empty,
+        action_id = Empty,
+        vm_id = Empty,
+        status = Empty,
+        error = Empty,
     )
 }
 

@@ -10,6 +10,8 @@ use nkudo_host::lock::LockedFile;
 use nkudo_host::process::Identity;
 use nkudo_host::{clock, fifo, process, spawn};
 use tokio::time::{Instant, sleep};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::accel::Accelerator;
 use super::observing::State;
@@ -46,13 +48,24 @@ impl Qemu {
         images::check(spec)?;
         let installed = self.installed().await?;
         let accelerator = self.accelerator(&installed).await?;
-        let lock = self.take_lock(&directory).await?;
-        let (identity, events) = self.start(spec, &directory, lock, &installed, accelerator)?;
-        let running = self.until_running(&directory, identity).await;
+        let locking = tracing::info_span!("lock", error = Empty);
+        let lock = self.take_lock(&directory).instrument(locking.clone()).await;
+        let lock = failed_in(&locking, lock)?;
+        drop(locking);
+        let spawning = tracing::info_span!("spawn", pid = Empty, error = Empty);
+        let started = spawning.in_scope(|| self.start(spec, &directory, lock, &installed, accelerator));
+        let (identity, events) = failed_in(&spawning, started)?;
+        spawning.record("pid", identity.pid);
+        drop(spawning);
+        let waiting = tracing::info_span!("wait for QMP", error = Empty);
+        let running = self.until_running(&directory, identity).instrument(waiting.clone()).await;
+        let running = failed_in(&waiting, running);
+        drop(waiting);
         // The pipe is open until QEMU had its own end of it open: what waits in a pipe that nobody holds is lost.
         match running {
             Ok(()) => {
-                until_events(&directory, events).await;
+                let waiting = tracing::info_span!("wait for events");
+                until_events(&directory, events).instrument(waiting).await;
                 Ok(())
             }
             Err(error) => {
@@ -168,6 +181,14 @@ impl Qemu {
         };
         ProviderError::EndedAtOnce { vm_id: directory.vm_id, detail }
     }
+}
+
+/// Has the span say why it failed, if it did.
+fn failed_in<T>(span: &Span, done: Result<T, ProviderError>) -> Result<T, ProviderError> {
+    if let Err(error) = &done {
+        span.record("error", error as &dyn std::error::Error);
+    }
+    done
 }
 
 fn not_started(vm_id: VmId, error: spawn::SpawnError) -> ProviderError {

@@ -7,6 +7,7 @@ use nkudo_host::clock;
 use nkudo_host::pidfd::{PidFd, PidFdError, Signal};
 use nkudo_host::process::Identity;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::Instrument as _;
 
 use super::run_directory::{RunDirectory, failed};
 use super::{COMMAND_DEADLINE, Qemu, events, qmp};
@@ -39,7 +40,8 @@ impl Qemu {
             // The button may have been pressed all the same: the guest has its time.
             tracing::debug!(vm_id = %directory.vm_id, ?failure, "no answer to the power button");
         }
-        if timeout_at(forced_at, process.exited()).await.is_ok() {
+        let waiting = tracing::info_span!("wait for guest");
+        if timeout_at(forced_at, process.exited()).instrument(waiting).await.is_ok() {
             self.reap(directory.vm_id);
             return Ok(());
         }
@@ -63,7 +65,7 @@ impl Qemu {
         loop {
             let look = self.look(directory);
             if let Some(identity) = look.process {
-                kill(directory, identity).await?;
+                kill(directory, identity).instrument(tracing::info_span!("kill", pid = identity.pid)).await?;
                 self.reap(vm_id);
             } else if !look.lock_held {
                 break;

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::field::{Empty, debug};
+use tracing::{Instrument as _, Span};
 
 use crate::error::ProviderError;
 
@@ -72,12 +74,33 @@ pub(super) async fn execute(
     commands: &[&'static str],
     deadline: Duration,
 ) -> Result<Value, Failure> {
+    // No span: a QEMU that starts is tried again every few milliseconds until it listens.
     let mut session = Session::open(socket, deadline).await?;
     let mut answer = Value::Null;
     for command in commands {
-        answer = session.execute(command).await?;
+        let span = command_span(command);
+        let answered = session.execute(command).instrument(span.clone()).await;
+        if let Err(failure) = &answered {
+            span.record("error", debug(&failure.reason));
+        }
+        answer = answered?;
     }
     Ok(answer)
+}
+
+/// Names of spans are written in the program, so the commands are as well.
+fn command_span(command: &'static str) -> Span {
+    macro_rules! named {
+        ($($command:literal),+) => {
+            match command {
+                $($command => {
+                    nkudo_spans::step!(concat!("qmp ", $command), otel.kind = "client", error = Empty)
+                })+
+                _ => nkudo_spans::step!("qmp command", otel.kind = "client", command, error = Empty),
+            }
+        };
+    }
+    named!("query-status", "query-blockstats", "stop", "cont", "system_powerdown", "quit")
 }
 
 /// One connection. Dropping it closes it.

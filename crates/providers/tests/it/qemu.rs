@@ -3,5 +3,6 @@
 mod conformance;
 mod ending;
 mod finding;
+mod spans;
 mod starting;
 mod writing;

@@ -6,8 +6,10 @@ use nkudo_domain::{ActionId, EndStatus};
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, ToAgent, VmReport, VmStanding};
 use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
+use tracing::{Instrument as _, Span};
 
 use super::Session;
+use super::spans::result as result_span;
 use crate::grpc::store_failed;
 use crate::traces;
 
@@ -83,6 +85,7 @@ impl Session {
             match message? {
                 Ok(FromAgent::Hello(_)) => {}
                 Ok(FromAgent::Received { action_id, answer }) => {
+                    open.deliveries.answered(&action_id, answer_name(&answer));
                     let end = match answer {
                         Answer::Busy => {
                             open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
@@ -145,8 +148,15 @@ impl Session {
         }
         let Some(open) = &self.open else { return Ok(()) };
         let outbox_id = open.outbox_id.clone();
+        // They end when the results are in the books: one transaction, which shows in the trace of the first.
+        let identity = &self.peer.identity;
+        let span = |result: &Reported| result_span(&result.action, result.status.as_str(), identity);
+        let spans: Vec<Span> = reported.iter().map(span).collect();
+        let within = spans.first().map_or_else(Span::none, Span::clone);
         let batch = ResultBatch { tenant_id, agent_id, outbox_id, results: reported };
-        let recorded = self.control.store.record_results(&batch, nkudo_host::clock::wall_ms()).await;
+        let recorded = self.control.store.record_results(&batch, nkudo_host::clock::wall_ms());
+        let recorded = recorded.instrument(within).await;
+        drop(spans);
         let Recorded { seq, ended, of_others } = recorded.map_err(|error| store_failed(&error))?;
         self.control.ended(&ended);
         for action_id in of_others {
@@ -242,6 +252,16 @@ impl Session {
             recorded.map_err(|error| store_failed(&error))?;
         }
         Ok(())
+    }
+}
+
+fn answer_name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Accepted => "accepted",
+        Answer::Refused(_) => "refused",
+        Answer::Expired => "expired",
+        Answer::Cancelled => "cancelled",
+        Answer::Busy => "busy",
     }
 }
 

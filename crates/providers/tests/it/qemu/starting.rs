@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::world::{World, processes, signal, tell_monitor, until};
 
 /// QEMU as a script of the test's own.
-fn script(world: &World, text: &str) -> QemuConfig {
+pub(super) fn script(world: &World, text: &str) -> QemuConfig {
     let program = world.path().join("qemu.sh");
     let version = "[ \"$1\" = --version ] && echo 'QEMU emulator version 7.2.0' && exit 0";
     fs::write(&program, format!("#!/bin/sh\n{version}\n{text}\n")).unwrap();

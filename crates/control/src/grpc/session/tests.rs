@@ -1,0 +1,220 @@
+//! An action from its request to its result, as spans.
+
+use std::fmt::Write as _;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use nkudo_catalogue::ControlMetrics;
+use nkudo_domain::{Action, AgentId, EndStatus, Role, SiteId, SpanId, TenantId};
+use nkudo_metrics_core::Registry;
+use nkudo_pki::{AgentIdentity, Authority};
+use nkudo_rpc::message::{ActionResult, Answer, Facts};
+use nkudo_spans::{FinishedSpan, SpansOptions, spans};
+use nkudo_store::{Enrolment, SqliteStore, Store, TokenRecord};
+use nkudo_supervision::Supervisor;
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use super::*;
+use crate::admin::create_key;
+use crate::control::Limits;
+use crate::rest::{self, Port};
+use crate::roster::Roster;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A control plane on books in memory with one agent.
+struct World {
+    control: Arc<Control>,
+    registry: Registry,
+    agent_id: AgentId,
+    key: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open("sqlite::memory:").await.unwrap());
+        let now = Now::read();
+        let (tenant_id, site_id) = (TenantId::default(), SiteId::default());
+        let expires_at_ms = now.wall_ms + 3_600_000;
+        store.create_tenant(&tenant_id, 0).await.unwrap();
+        store.create_site(&tenant_id, &site_id, 0).await.unwrap();
+        let token = TokenRecord {
+            token_id: "token".to_owned(),
+            tenant_id: tenant_id.clone(),
+            site_id,
+            secret_digest: [7; 32],
+            uses: 1,
+            uses_left: 1,
+            created_at_ms: 0,
+            expires_at_ms,
+        };
+        store.insert_token(&token).await.unwrap();
+        let agent_id: AgentId = "00000001-0000-7000-8000-000000000000".parse().unwrap();
+        let facts =
+            nkudo_store::Facts { hostname: "h".to_owned(), version: "1".to_owned(), labels: [].into() };
+        let enrolment = Enrolment {
+            token_id: token.token_id,
+            agent_id,
+            facts,
+            serial: "serial".to_owned(),
+            expires_at_ms,
+        };
+        store.enrol(&enrolment, now.wall_ms).await.unwrap();
+        let key = create_key(store.as_ref(), &tenant_id, Role::Admin).await.unwrap().key;
+        let registry = Registry::new();
+        let metrics = ControlMetrics::register(&registry);
+        let supervisor = Supervisor::new(&registry, "test_", nkudo_host::clock::wall_ms);
+        let roster = Roster::from_books(store.standings().await.unwrap(), None, HOUR, now);
+        let limits = Limits {
+            certificate_lifetime: HOUR,
+            action_lifetime: HOUR,
+            open_actions_max: 8,
+            retention: HOUR,
+        };
+        let (authority, _) = Authority::create(now.wall_ms).unwrap();
+        let control =
+            Arc::new(Control::new(store, authority, roster, metrics, limits, "1", supervisor, None));
+        Self { control, registry, agent_id, key }
+    }
+
+    async fn ask(&self, path: &str, body: &'static str) -> StatusCode {
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header("x-request-id", "call-7")
+            .body(Body::from(body))
+            .unwrap();
+        let router = rest::router(&self.control, &self.registry, Port::Plain);
+        router.oneshot(request).await.unwrap().status()
+    }
+
+    /// The agent's link, after both have said hello.
+    async fn link(&self) -> (mpsc::Sender<FromAgent>, ToAgentStream) {
+        let (say, said) = mpsc::channel(8);
+        let messages = unfold(said, |mut said: mpsc::Receiver<FromAgent>| async move {
+            said.recv().await.map(|message| (Ok(Ok(message)), said))
+        });
+        let identity = AgentIdentity {
+            tenant_id: TenantId::default(),
+            site_id: SiteId::default(),
+            agent_id: self.agent_id,
+        };
+        let peer = Peer { identity, serial: "serial".to_owned(), expires_at_ms: i64::MAX };
+        let facts = Facts { hostname: "h".to_owned(), version: "1".to_owned(), labels: [].into() };
+        let hello = AgentHello { facts, sent_at_ms: Now::read().wall_ms, outbox_id: "outbox".to_owned() };
+        say.send(FromAgent::Hello(hello)).await.unwrap();
+        let mut link = serve(Arc::clone(&self.control), peer, Box::pin(messages));
+        assert!(matches!(link.next().await, Some(Ok(ToAgent::Hello(_)))));
+        (say, link)
+    }
+}
+
+/// The span of an agent that takes the action in, as `crates/agent` makes it.
+fn take_in(action: &mut Action) {
+    let span = tracing::info_span!(
+        "take in",
+        trace_id = action.trace_id.map(tracing::field::display),
+        parent_span_id = action.parent_span_id.map(tracing::field::display),
+    );
+    let here = span.in_scope(nkudo_spans::current).unwrap();
+    action.parent_span_id = SpanId::from_bytes(here.span_id.to_bytes());
+}
+
+fn success(mut action: Action) -> FromAgent {
+    take_in(&mut action);
+    FromAgent::Result(Box::new(ActionResult {
+        seq: 1,
+        action_id: action.action_id.clone(),
+        action: Some(action),
+        status: EndStatus::Success,
+        changed: Some(true),
+        error: None,
+        retries: 0,
+        created_at_ms: 0,
+        completed_at_ms: 1,
+        execution: None,
+    }))
+}
+
+/// The spans of one trace as a tree. Panics when one but the first has no parent in it.
+fn tree(spans: &[FinishedSpan], fields: &[&str]) -> String {
+    let mut text = String::new();
+    for (at, span) in spans.iter().enumerate() {
+        let mut depth = 0;
+        let mut above = span.parent_id;
+        while let Some(parent_id) = above {
+            let parent = spans.iter().find(|parent| parent.span_id == parent_id);
+            above = parent.unwrap_or_else(|| panic!("{} has no parent in {spans:#?}", span.name)).parent_id;
+            depth += 1;
+        }
+        assert_eq!(depth == 0, at == 0, "{} is the root of {spans:#?}", span.name);
+        write!(text, "{:indent$}{}", "", span.name, indent = 2 * depth).unwrap();
+        let told = fields.iter().filter_map(|field| Some((field, span.attribute(field)?)));
+        told.for_each(|(field, value)| write!(text, " {field}={value}").unwrap());
+        text.push_str(if span.failed { " FAILED\n" } else { "\n" });
+    }
+    text
+}
+
+#[tokio::test]
+async fn an_action_is_one_tree_of_spans_from_its_request_to_its_result() {
+    let world = World::new().await;
+    let (subscriber, drain) = spans(&SpansOptions::default(), ());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let path = format!("/v1/agents/{}/actions", world.agent_id);
+    let body = r#"{"action_id": "pause-1", "action_type": "MicroVMPause",
+        "params": {"vm_id": "01890a5d-ac96-774b-bcce-b302099a8057"}}"#;
+    assert_eq!(world.ask(&path, body).await, StatusCode::ACCEPTED);
+    // Long after the request; the link of another connection is the same.
+    let (say, mut link) = world.link().await;
+    let Some(Ok(ToAgent::Deliver(delivery))) = link.next().await else { panic!("it is delivered") };
+    let answer = FromAgent::Received { action_id: delivery.action_id, answer: Answer::Accepted };
+    say.send(answer).await.unwrap();
+    say.send(success(delivery.action.unwrap())).await.unwrap();
+    assert!(matches!(link.next().await, Some(Ok(ToAgent::Acknowledge { seq: 1 }))));
+    drop(link);
+
+    let (mut drain, mut finished) = (drain.unwrap(), Vec::<FinishedSpan>::new());
+    // The thread of the database lets go of an operation's span a moment after it has answered.
+    let all = ["store key", "store ask", "store mark_sent", "store record_results"];
+    while !all.iter().all(|name| finished.iter().any(|span| span.name == *name)) {
+        drain.pass(|span| finished.extend(span.to_finished()));
+        tokio::task::yield_now().await;
+    }
+    let root = finished.iter().find(|span| span.name == "http_request").unwrap();
+    let trace_id = root.trace_id;
+    finished.retain(|span| span.trace_id == trace_id);
+    finished.sort_by_key(|span| span.start_unix_ns);
+    let fields = ["otel.kind", "route", "tenant_id", "action_id", "correlation_id", "answer", "status"];
+    assert_eq!(
+        tree(&finished, &fields),
+        "\
+http_request otel.kind=server route=/v1/agents/{agent_id}/actions tenant_id=default action_id=pause-1 correlation_id=call-7 status=202
+  store key otel.kind=client
+  store ask otel.kind=client
+  deliver otel.kind=producer tenant_id=default action_id=pause-1 correlation_id=call-7 answer=accepted
+    store mark_sent otel.kind=client
+    take in
+      result otel.kind=consumer tenant_id=default action_id=pause-1 status=success
+        store record_results otel.kind=client
+"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_fails_within_says_so_and_probes_begin_no_trace() {
+    let world = World::new().await;
+    let (subscriber, drain) = spans(&SpansOptions::default(), ());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        world.ask(path, "").await;
+    }
+    let refused = async { Err::<(), _>(RpcError::new(RpcErrorKind::Invalid, "no")) };
+    let span = tracing::info_span!("grpc Renew", error = tracing::field::Empty);
+    crate::grpc::within(span, refused.in_current_span()).await.unwrap_err();
+    let mut finished = Vec::new();
+    drain.unwrap().pass(|span| finished.extend(span.to_finished()));
+    let told: Vec<_> = finished.iter().map(|span| (&*span.name, span.failed)).collect();
+    assert_eq!(told, [("grpc Renew", true)]);
+}
