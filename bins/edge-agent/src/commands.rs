@@ -10,6 +10,7 @@ pub(crate) mod hostfacts;
 pub(crate) mod log_level;
 pub(crate) mod metrics;
 pub(crate) mod run;
+pub(crate) mod traces;
 pub(crate) mod verify_heartbeat;
 pub(crate) mod version;
 pub(crate) mod vms;
@@ -48,5 +49,6 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         Command::LogLevel { level } => log_level::run(&settings, level, output).await,
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),
+        Command::Traces(traces) => traces::run(&settings, traces, output).await,
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 pub mod host;
 pub mod perform;
 pub mod print;
+pub mod traces;
 
 pub use failure::Failure;
 

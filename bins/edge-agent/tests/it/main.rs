@@ -12,3 +12,4 @@ mod many;
 mod metrics;
 mod simulated;
 mod table;
+mod traces;
