@@ -43,6 +43,7 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-rpc", Product, 2),
     ("nkudo-store", Product, 2),
     ("nkudo-client", Product, 2),
+    ("nkudo-logbook", Product, 2),
     ("nkudo-executor", Product, 3),
     ("nkudo-agent", Product, 4),
     ("nkudo-control", Product, 4),

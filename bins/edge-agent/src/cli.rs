@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use nkudo_agent::config::{SCHEMA, Sources};
 use nkudo_terminal::Output;
+use nkudo_terminal::logs::LogFlags;
 use nkudo_terminal::traces::{Showing, TraceFilter};
 
 /// Runs microVMs on this host and tells how they do.
@@ -168,6 +169,14 @@ pub(crate) enum Command {
         /// debug, info, warn or error
         level: Option<String>,
     },
+
+    /// Search the daemon's log, or follow it; the newest line is the last
+    #[command(
+        after_help = "Examples:\n  edge-agent logs --level warn --since 6h\n  edge-agent logs --action-id ACTION --json\n  \
+        edge-agent logs -q \"link closed\" --limit 20\n  edge-agent logs --follow --component executor\n\n\
+        Without the daemon its files are searched."
+    )]
+    Logs(LogFlags),
 
     /// Show version, commit and build profile
     #[command(after_help = "Example:\n  edge-agent version --output json")]

@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod hostfacts;
 pub(crate) mod log_level;
+pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod run;
 pub(crate) mod traces;
@@ -47,6 +48,7 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
             history::run(&settings, query, output).await
         }
         Command::LogLevel { level } => log_level::run(&settings, level, output).await,
+        Command::Logs(flags) => logs::run(&settings, flags, output).await,
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),
         Command::Traces(traces) => traces::run(&settings, traces, output).await,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nkudo_logbook::LogSettings;
 pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub traces_slow: Duration,
     /// The most disk that recent traces take; past it the oldest go.
     pub traces_disk_bytes: u64,
+    /// The log files.
+    pub logs: LogSettings,
     /// How long a stop waits for running actions.
     pub stop_wait: Duration,
     /// Actions performed at once, over all VMs.
@@ -87,6 +90,7 @@ impl Default for Settings {
             sampling_ratio: 1.0,
             traces_slow: Duration::from_secs(1),
             traces_disk_bytes: 16 << 20,
+            logs: LogSettings::default(),
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
         }
@@ -136,7 +140,18 @@ mod tests {
         check("[qemu]\naccel = \"turbo\"", "auto, kvm, tcg");
         check("metrics_addr = \"nowhere\"", "metrics_addr:");
         check("[check]\nmin_disk_bytes = -1", "min_disk_bytes: must be a whole number from 0");
+        check("[logs]\nrotate = \"weekly\"", "hourly, daily, never");
+        check("[logs]\nrepeats = 1000001", "logs.repeats: must be a whole number from 0 to 1000000");
+        check("[logs]\nmax_total_bytes = 1", "logs.max_total_bytes: must be a whole number from 65536");
+        check("[logs]\ndir = \"logs\"", "logs.dir:");
         check("log_components = \"debug\"", "log_components: must be a table");
+    }
+
+    #[test]
+    fn an_empty_directory_of_logs_is_the_default_one() {
+        assert_eq!(load("[logs]\ndir = \"\"\nmax_file_bytes = 65536").unwrap().logs.dir, None);
+        let given = load("[logs]\ndir = \"/var/log/nkudo\"").unwrap();
+        assert_eq!(given.logs.dir, Some(PathBuf::from("/var/log/nkudo")));
     }
 
     #[test]

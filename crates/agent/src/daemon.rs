@@ -11,6 +11,7 @@ use nkudo_executor::{Command, Executor, Handle, Providers};
 use nkudo_exporter::{Bound, ExporterError, ProbeAnswer, Probes};
 use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
+use nkudo_logbook::LogBook;
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
 use nkudo_recorder::{Recorder, RecorderError};
@@ -40,6 +41,8 @@ const STOP_EXTRA: Duration = Duration::from_secs(5);
 const PREFIX: &str = "nkudo_";
 /// Fields that an event takes from the spans around it.
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
+/// What the names of the daemon's log files begin with.
+const LOG_NAME: &str = "edge-agent";
 /// Tells where the metrics are served.
 const ADDR_FILE: &str = "edge-agent.addr.json";
 
@@ -81,6 +84,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
     let dir = StateDir::exclusive(&settings.state_dir).await?;
+    settings.logs.write_files(&log, &settings.state_dir, LOG_NAME);
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
@@ -103,8 +107,15 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: settings.logs.repeat_limit(),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
+}
+
+/// The log files of the daemon of these settings.
+pub fn log_book(settings: &Settings) -> LogBook {
+    LogBook::new(settings.logs.directory(&settings.state_dir), LOG_NAME)
 }
 
 /// Where the history is asked, and hears it.
@@ -129,6 +140,8 @@ struct Daemon {
     standing: Arc<Standing>,
     log: LogHandle,
     recorder: Option<Recorder>,
+    /// None where none is written.
+    logs: Option<LogBook>,
     ready: Arc<AtomicBool>,
 }
 
@@ -158,6 +171,7 @@ impl Daemon {
             supervisor.operations("executor"),
             commands,
         );
+        let logs = settings.logs.enabled.then(|| log_book(&settings));
         Self {
             settings: watch::Sender::new(settings),
             registry,
@@ -171,6 +185,7 @@ impl Daemon {
             standing: Arc::default(),
             log,
             recorder,
+            logs,
             ready: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -281,6 +296,7 @@ impl Daemon {
             state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
+            logs: self.logs.clone(),
             history: self.history.as_ref().map(|history| history.sender.clone()),
             recorder: self.recorder.clone(),
         };

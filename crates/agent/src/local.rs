@@ -6,6 +6,7 @@ mod connections;
 mod events;
 mod history;
 mod identity;
+mod logs;
 mod paging;
 mod traces;
 mod views;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post, put};
 use nkudo_executor::{Handle, Providers};
+use nkudo_logbook::LogBook;
 use nkudo_logging::LogHandle;
 use nkudo_metrics_core::Registry;
 use nkudo_recorder::Recorder;
@@ -40,6 +42,8 @@ pub(crate) struct Local {
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
+    /// None where none is written.
+    pub(crate) logs: Option<LogBook>,
     /// None where it is off.
     pub(crate) history: Option<Sender<Ask>>,
     /// None where nothing is recorded.
@@ -89,6 +93,7 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/log-level", put(views::set_log_level).get(views::log_level))
         .route("/v1/traces", get(traces::list))
         .route("/v1/traces/{trace_id}", get(traces::show))
+        .route("/v1/logs", get(logs::list))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .with_state(Arc::new(Served { local, shutdown }))

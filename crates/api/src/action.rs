@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nkudo_domain::{
     Action, ActionId, ActionType, Console, CreateVm, DeleteVm, Disk, DiskFormat, Machine, Nic, Request,
-    RestartPolicy, StopVm, TraceId, VmId, VmSpec,
+    RestartPolicy, SpanId, StopVm, TraceId, VmId, VmSpec,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ pub struct Origin {
     /// Its id when the body has none.
     pub action_id: ActionId,
     pub trace_id: Option<TraceId>,
+    pub parent_span_id: Option<SpanId>,
     pub correlation_id: Option<String>,
 }
 
@@ -53,6 +54,7 @@ pub fn parse(value: &Value, path: &str, origin: Origin) -> Result<Action, Vec<Fi
             timeout: timeout.unwrap_or_else(|| request.default_timeout()),
             request,
             trace_id: origin.trace_id,
+            parent_span_id: origin.parent_span_id,
             correlation_id: origin.correlation_id,
         }),
         Some(_) | None => Err(faults.into_inner()),
@@ -219,7 +221,12 @@ mod tests {
     use super::*;
 
     fn origin() -> Origin {
-        Origin { action_id: "made".parse().unwrap(), trace_id: None, correlation_id: None }
+        Origin {
+            action_id: "made".parse().unwrap(),
+            trace_id: None,
+            parent_span_id: None,
+            correlation_id: None,
+        }
     }
 
     fn create_body() -> Value {

@@ -122,7 +122,12 @@ mod tests {
     const TOML: &str = "[[actions]]\naction_type = \"MicroVMStart\"\n[actions.params]\nvm_id = \"01890a5d-ac96-774b-bcce-b302099a8057\"\n";
 
     fn read(text: &str, extension: Option<&str>) -> Result<usize, FileError> {
-        let origin = || Origin { action_id: "made".parse().unwrap(), trace_id: None, correlation_id: None };
+        let origin = || Origin {
+            action_id: "made".parse().unwrap(),
+            trace_id: None,
+            parent_span_id: None,
+            correlation_id: None,
+        };
         parse(text, FileFormat::detect(extension, text), origin).map(|actions| actions.len())
     }
 

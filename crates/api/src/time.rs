@@ -43,6 +43,21 @@ impl<'de> Deserialize<'de> for WallTime {
     }
 }
 
+/// A time as people write it, in Unix milliseconds: RFC 3339, or how long before now (`90s`, `30m`, `6h`, `7d`); none when it
+/// is neither.
+pub fn moment(text: &str, now_ms: i64) -> Option<i64> {
+    let ago_ms = || i64::try_from(seconds(text)?).ok()?.checked_mul(1_000);
+    text.parse().map(|WallTime(at_ms)| at_ms).ok().or_else(|| now_ms.checked_sub(ago_ms()?))
+}
+
+/// What is said of a text that is no [`moment`].
+pub fn no_moment(text: &str) -> String {
+    let text: String = text.chars().take(64).collect();
+    format!(
+        "`{text}` is not a time; write a time like 2026-01-02T03:04:05Z, or how long ago like 90s, 30m, 6h or 7d"
+    )
+}
+
 /// A duration as people write it (`90s`, `30m`, `1h 30m`, `7d`), in whole seconds; none when it is no duration.
 pub fn seconds(text: &str) -> Option<u64> {
     if let Some(days) = text.strip_suffix('d') {
@@ -63,6 +78,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<WallTime>("\"2026-01-02T03:04:05.678Z\"").unwrap(), time);
         assert_eq!(WallTime(1_767_323_045_000).to_string(), "2026-01-02T03:04:05.000Z");
         assert!(WallTime(i64::MAX).to_string().starts_with("9999-"));
+    }
+
+    #[test]
+    fn moments_are_times_or_how_long_ago() {
+        let check =
+            |text: &str, expected: Option<i64>| assert_eq!(moment(text, 100_000_000), expected, "{text}");
+        check("1970-01-01T00:00:01.5Z", Some(1_500));
+        check("90s", Some(99_910_000));
+        check("1d", Some(13_600_000));
+        check("yesterday", None);
+        check("99999999999999999d", None);
+        assert!(no_moment("yesterday").contains("6h or 7d"));
     }
 
     #[test]

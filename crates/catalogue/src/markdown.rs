@@ -21,7 +21,7 @@ Written by `cargo xtask codegen` from the catalogue; do not edit.
 
 ## Labels
 - A label is from a closed set (`state`, `action_type`, `status`, `health`, `provider`, `operation`, `component`, `kind`, `collector`,
-  `cause`, `level`, `family`, `method`, `route`, `outcome`, `query`), names a thing that comes and goes
+  `cause`, `level`, `family`, `method`, `route`, `outcome`, `query`, `reason`), names a thing that comes and goes
   (`vm_id`, `vm_name`, `path`, `agent_id`, `site_id`), or tells the build
   (`version`, `commit`, `profile`).
 - States, and every `action_type` with every `status`, are there from the start, at zero.

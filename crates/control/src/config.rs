@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nkudo_logbook::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};
 use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_settings::{Key, Schema};
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Levels of single components, over `log_level`.
     pub log_components: BTreeMap<String, LogLevel>,
+    /// The log files.
+    pub logs: LogSettings,
 }
 
 impl Default for Settings {
@@ -75,6 +78,7 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_components: BTreeMap::new(),
+            logs: LogSettings::default(),
         }
     }
 }
@@ -96,15 +100,15 @@ impl Settings {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_CP_",
     default_file: "/etc/nkudo/control-plane.toml",
-    sections: &["log_components", "traces"],
+    sections: &["log_components", "logs", "traces"],
     keys: KEYS,
 };
 
 /// Reads a value into a field.
 macro_rules! put {
-    ($field:ident, $given:ident => $read:expr) => {
+    ($($field:ident).+, $given:ident => $read:expr) => {
         |settings, $given| {
-            settings.$field = $read;
+            settings.$($field).+ = $read;
             Ok(())
         }
     };
@@ -223,5 +227,41 @@ const KEYS: &[Key<Settings>] = &[
         "the most disk that recent traces take",
         |s| s.traces_disk_bytes.to_string(),
         put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.enabled",
+        "whether the server writes log files",
+        |s| s.logs.enabled.to_string(),
+        put!(logs.enabled, given => given.flag()?),
+    ),
+    Key::<Settings>::new(
+        "logs.dir",
+        "where its log files are, when not in the data directory",
+        |s| s.logs.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        put!(logs.dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
+    ),
+    Key::<Settings>::new(
+        "logs.max_total_bytes",
+        "the most disk that log files take",
+        |s| s.logs.max_total_bytes.to_string(),
+        put!(logs.max_total_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.max_file_bytes",
+        "the largest log file; never larger than all may be together",
+        |s| s.logs.max_file_bytes.to_string(),
+        put!(logs.max_file_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.rotate",
+        "how often a log file is begun anew: hourly, daily or never",
+        |s| format!("{:?}", s.logs.rotate),
+        put!(logs.rotate, given => given.word()?),
+    ),
+    Key::<Settings>::new(
+        "logs.repeats",
+        "lines of one call site in ten seconds; 0 is no limit",
+        |s| s.logs.repeats.to_string(),
+        put!(logs.repeats, given => u32::try_from(given.number(0, REPEATS_MAX)?).unwrap_or(u32::MAX)),
     ),
 ];

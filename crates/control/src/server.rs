@@ -42,6 +42,9 @@ const OPEN_ACTIONS_MAX: u32 = 10_000;
 /// Fields that an event takes from the spans around it.
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
 
+/// What the names of the server's log files begin with.
+const LOG_NAME: &str = "control-plane";
+
 /// What is running, for `build_info` and for agents.
 #[derive(Debug, Clone, Copy)]
 pub struct Version {
@@ -96,6 +99,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     }
     let dir = DataDir::open(&settings.data_dir)?;
     let locked = dir.lock()?;
+    settings.logs.write_files(&log, &settings.data_dir, LOG_NAME);
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;
     let plain_bound = nkudo_exporter::bind(settings.http_listen, "http-listen").await?;
     let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
@@ -117,6 +121,8 @@ pub fn log_config(settings: &Settings) -> LogConfig {
         components: settings.log_components.clone(),
         target_prefix: "nkudo_",
         context_fields: CONTEXT_FIELDS,
+        repeats: settings.logs.repeat_limit(),
+        secrets: nkudo_pki::SECRET_PREFIXES,
         ..LogConfig::default()
     }
 }

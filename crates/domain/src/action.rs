@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ActionId, TraceId, VmId};
+use crate::ids::{ActionId, SpanId, TraceId, VmId};
 use crate::vm::{InvalidSpec, VmSpec, closed_set};
 
 closed_set!(
@@ -98,6 +98,9 @@ pub struct Action {
     /// From admission on the host to its end.
     pub timeout: Duration,
     pub trace_id: Option<TraceId>,
+    /// The span of that trace which brought it here: spans of what is done for it hang below that one. Stored with the
+    /// action, so that this holds after a restart as well.
+    pub parent_span_id: Option<SpanId>,
     /// The `x-request-id` of the call that brought it.
     pub correlation_id: Option<String>,
 }

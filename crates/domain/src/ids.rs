@@ -23,6 +23,8 @@ pub enum InvalidId {
     Uuid(String),
     #[error("a trace id is 32 lower-case hexadecimal digits, not all zero")]
     TraceId,
+    #[error("a span id is 16 lower-case hexadecimal digits, not all zero")]
+    SpanId,
 }
 
 /// A text that holds a rule, as a type of its own.
@@ -121,48 +123,68 @@ impl fmt::Display for VmId {
     }
 }
 
-/// The trace an action belongs to: 16 bytes, shown as 32 lower-case hexadecimal digits (W3C Trace Context).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TraceId(u128);
+/// A number of so many bytes, not zero, shown in lower-case hexadecimal digits, as a type of its own.
+macro_rules! trace_context_id {
+    ($(#[$doc:meta])* $name:ident, $int:ty, $error:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name($int);
 
-impl TraceId {
-    /// The trace id with these bytes, big-endian; none when they are all zero.
-    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
-        let value = u128::from_be_bytes(bytes);
-        (value != 0).then_some(Self(value))
-    }
+        impl $name {
+            /// The id with these bytes, big-endian; none when they are all zero.
+            pub fn from_bytes(bytes: [u8; size_of::<$int>()]) -> Option<Self> {
+                let value = <$int>::from_be_bytes(bytes);
+                (value != 0).then_some(Self(value))
+            }
+
+            /// Its bytes, big-endian.
+            pub fn to_bytes(self) -> [u8; size_of::<$int>()] {
+                self.0.to_be_bytes()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let digits = 2 * size_of::<$int>();
+                let lower_hex = text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                let value = <$int>::from_str_radix(text, 16).ok().filter(|value| lower_hex && *value != 0);
+                value.map(Self).ok_or($error)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:0digits$x}", self.0, digits = 2 * size_of::<$int>())
+            }
+        }
+    };
 }
 
-impl FromStr for TraceId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let lower_hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let value = u128::from_str_radix(text, 16).ok().filter(|value| lower_hex && *value != 0);
-        value.map(Self).ok_or(InvalidId::TraceId)
-    }
-}
-
-impl TryFrom<String> for TraceId {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<TraceId> for String {
-    fn from(id: TraceId) -> Self {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
+trace_context_id!(
+    /// The trace an action belongs to: 16 bytes, shown as 32 lower-case hexadecimal digits (W3C Trace Context).
+    TraceId, u128, InvalidId::TraceId
+);
+trace_context_id!(
+    /// A span of a trace: 8 bytes, shown as 16 lower-case hexadecimal digits (W3C Trace Context).
+    SpanId, u64, InvalidId::SpanId
+);
 
 #[cfg(test)]
 mod tests {
@@ -193,12 +215,19 @@ mod tests {
         check::<TraceId>("00000000000000000000000000000000", false);
         check::<TraceId>("0AF7651916CD43DD8448EB211C80319C", false);
         check::<TraceId>("+af7651916cd43dd8448eb211c80319c", false);
+        check::<SpanId>("b7ad6b7169203331", true);
+        check::<SpanId>("0000000000000000", false);
+        check::<SpanId>("B7AD6B7169203331", false);
+        check::<SpanId>("0af7651916cd43dd8448eb211c80319c", false);
     }
 
     #[test]
-    fn a_trace_id_survives_its_text() {
+    fn ids_of_traces_and_spans_survive_their_text() {
         let id = TraceId::from_bytes([7; 16]).unwrap();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(TraceId::from_bytes([0; 16]), None);
+        let id = SpanId::from_bytes([0, 0, 0, 0, 0, 0, 0, 7]).unwrap();
+        assert_eq!((id.to_string().as_str(), id.to_string().parse()), ("0000000000000007", Ok(id)));
+        assert_eq!(SpanId::from_bytes([0; 8]), None);
     }
 }

@@ -4,6 +4,7 @@ use nkudo_api::view::{ActionView, VmView};
 use nkudo_domain::{Action, ActionId, AgentId, VmId};
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 /// A look at the tracker's state between two steps.
 type Look = Box<dyn FnOnce(&Tracker) + Send>;
@@ -12,9 +13,19 @@ type Look = Box<dyn FnOnce(&Tracker) + Send>;
 pub struct Command(pub(crate) Kind);
 
 pub(crate) enum Kind {
-    Submit { action: Box<Action>, answer: oneshot::Sender<Admission> },
-    Cancel { action_id: ActionId, answer: oneshot::Sender<CancelAnswer> },
-    Acknowledge { seq: u64 },
+    Submit {
+        action: Box<Action>,
+        answer: oneshot::Sender<Admission>,
+        /// The span that brings the action. The executor holds it until it answers, and nobody else need.
+        bringing: Span,
+    },
+    Cancel {
+        action_id: ActionId,
+        answer: oneshot::Sender<CancelAnswer>,
+    },
+    Acknowledge {
+        seq: u64,
+    },
     ReportAs(Option<AgentId>),
     Look(Look),
 }

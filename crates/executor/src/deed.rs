@@ -10,6 +10,8 @@ use nkudo_supervision::{Operation, Operations};
 use nkudo_tracker::{DeedFailure, DeedReport, Work};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::{Empty, debug};
+use tracing::{Instrument as _, Span};
 
 use crate::error::chain;
 use crate::meter::Meter;
@@ -54,7 +56,12 @@ pub(crate) async fn perform(
         }
     };
     let usage = meter.end(&*provider);
-    let observation = look(&*provider, vm_id).await;
+    if let Err(DeedFailure::Failed { error, .. }) = &result {
+        Span::current().record("error", error);
+    }
+    let looked = tracing::info_span!("provider observe", observation = Empty);
+    let observation = look(&*provider, vm_id).instrument(looked.clone()).await;
+    looked.record("observation", debug(&observation));
     DeedReport { result, observation, usage, jitter_permille }
 }
 
@@ -84,6 +91,20 @@ async fn look_once(provider: &dyn Provider, vm_id: VmId) -> Observation {
     })
 }
 
+/// One call of a provider, counted, and a span named after it.
+macro_rules! call {
+    ($calls:expr, $operation:literal, $call:expr) => {{
+        let provider = $calls.provider.kind().as_str();
+        let span = tracing::info_span!(
+            concat!("provider ", $operation),
+            otel.kind = "client",
+            provider,
+            error = Empty
+        );
+        $calls.call($operation, span, $call)
+    }};
+}
+
 /// Calls a provider and counts the calls.
 struct Calls<'c> {
     provider: &'c dyn Provider,
@@ -92,37 +113,42 @@ struct Calls<'c> {
 }
 
 impl Calls<'_> {
-    async fn count(
+    /// Measures a call of this name within its span.
+    async fn call(
         &self,
         operation: &'static str,
+        span: Span,
         call: impl Future<Output = Result<(), ProviderError>>,
     ) -> Result<(), ProviderError> {
         let began = Instant::now();
-        let result = call.await;
+        let result = call.instrument(span.clone()).await;
+        if let Err(error) = &result {
+            span.record("error", error as &dyn std::error::Error);
+        }
         self.metrics.provider_call(self.provider.kind(), operation, began.elapsed(), result.is_ok());
         result
     }
 
     async fn create(&self, spec: &VmSpec) -> Result<(), ProviderError> {
-        self.count("create", self.provider.create(spec)).await
+        call!(self, "create", self.provider.create(spec)).await
     }
 
     async fn boot(&self, spec: &VmSpec) -> Result<(), ProviderError> {
         let began = Instant::now();
-        let booted = self.count("boot", self.provider.boot(spec)).await;
+        let booted = call!(self, "boot", self.provider.boot(spec)).await;
         self.operations.ended(Operation::ProcessStart, 0, began.elapsed(), booted.is_ok());
         booted
     }
 
     async fn force_off(&self, vm_id: VmId) -> Result<(), ProviderError> {
         let began = Instant::now();
-        let ended = self.count("force_off", self.provider.force_off(vm_id)).await;
+        let ended = call!(self, "force_off", self.provider.force_off(vm_id)).await;
         self.operations.ended(Operation::ProcessSignal, 0, began.elapsed(), ended.is_ok());
         ended
     }
 
     async fn delete(&self, vm_id: VmId) -> Result<(), ProviderError> {
-        self.count("delete", self.provider.delete(vm_id)).await
+        call!(self, "delete", self.provider.delete(vm_id)).await
     }
 }
 
@@ -142,10 +168,10 @@ async fn do_work(calls: &Calls<'_>, work: &Work) -> Result<(), ProviderError> {
             }
             calls.boot(spec).await
         }
-        Deed::PowerOff => calls.count("power_off", calls.provider.power_off(vm_id, work.grace)).await,
+        Deed::PowerOff => call!(calls, "power_off", calls.provider.power_off(vm_id, work.grace)).await,
         Deed::ForceOff | Deed::SettleStopped => calls.force_off(vm_id).await,
-        Deed::Pause => calls.count("pause", calls.provider.pause(vm_id)).await,
-        Deed::Resume => calls.count("resume", calls.provider.resume(vm_id)).await,
+        Deed::Pause => call!(calls, "pause", calls.provider.pause(vm_id)).await,
+        Deed::Resume => call!(calls, "resume", calls.provider.resume(vm_id)).await,
         Deed::Delete => {
             calls.delete(vm_id).await?;
             if work.delete_disks { remove_disks(work).await } else { Ok(()) }

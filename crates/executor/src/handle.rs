@@ -7,6 +7,7 @@ use nkudo_domain::{Action, ActionId, AgentId};
 use nkudo_supervision::Sender;
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tokio::sync::{broadcast, oneshot};
+use tracing::Span;
 
 use crate::command::{Command, Event, Kind};
 use crate::projection::action_view;
@@ -29,9 +30,7 @@ pub struct Handle {
 impl Handle {
     /// Asks for an action. Answered once it is durable.
     pub async fn submit(&self, action: Action) -> Result<Admission, NoAnswer> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Kind::Submit { action: Box::new(action), answer }).await?;
-        answered.await.map_err(|_| NoAnswer)
+        self.submit_later(action).await?.await
     }
 
     /// Asks for an action to be cancelled. The answer does not wait for its end.
@@ -43,12 +42,15 @@ impl Handle {
 
     /// Asks for an action, in the order of the calls; the answer is awaited apart, so that others can be asked for
     /// meanwhile.
+    ///
+    /// The span around this call is held by the executor until it answers. A caller that lets go of it before it awaits
+    /// the answer has it end before the action's outcome can be told.
     pub async fn submit_later(
         &self,
         action: Action,
     ) -> Result<impl Future<Output = Result<Admission, NoAnswer>> + Send + use<>, NoAnswer> {
         let (answer, answered) = oneshot::channel();
-        self.send(Kind::Submit { action: Box::new(action), answer }).await?;
+        self.send(Kind::Submit { action: Box::new(action), answer, bringing: Span::current() }).await?;
         Ok(async move { answered.await.map_err(|_| NoAnswer) })
     }
 

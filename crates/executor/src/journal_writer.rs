@@ -6,6 +6,7 @@ use nkudo_supervision::{Operation, Operations};
 use nkudo_tracker::Seq;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Most records of one fsync.
 const GROUP_MAX: usize = 512;
@@ -17,6 +18,8 @@ pub(crate) enum Write {
     Append {
         seq: Seq,
         record: Vec<u8>,
+        /// Ends when the record is durable.
+        span: Span,
     },
     /// Starts the journal over with these records, which hold all that was appended before.
     Compact(Vec<Vec<u8>>),
@@ -63,8 +66,17 @@ fn write_all<D: Disk>(
     operations: &Operations,
 ) -> Result<(), JournalError> {
     let mut durable: Seq = 0;
+    let mut spans = Vec::new();
     while let Some(first) = queue.blocking_recv() {
-        durable = write_group(&mut journal, first, &mut queue, durable, metrics, operations)?;
+        let written = write_group(&mut journal, first, &mut queue, durable, &mut spans, metrics, operations);
+        if let Err(error) = &written {
+            spans.iter().for_each(|span: &Span| {
+                span.record("error", error as &dyn std::error::Error);
+            });
+        }
+        // They end before anybody acts on what is durable.
+        spans.clear();
+        durable = written?;
         told.send_replace(durable);
     }
     Ok(())
@@ -76,6 +88,7 @@ fn write_group<D: Disk>(
     first: Write,
     queue: &mut mpsc::Receiver<Write>,
     durable: Seq,
+    spans: &mut Vec<Span>,
     metrics: &JournalMetrics,
     operations: &Operations,
 ) -> Result<Seq, JournalError> {
@@ -85,7 +98,10 @@ fn write_group<D: Disk>(
     let began = Instant::now();
     while let Some(write) = next {
         match write {
-            Write::Append { seq, record } => {
+            Write::Append { seq, record, span } => {
+                if !span.is_disabled() {
+                    spans.push(span);
+                }
                 journal.append(&record)?;
                 metrics.appends.inc();
                 metrics.appended_bytes.inc_by(record.len() as u64);

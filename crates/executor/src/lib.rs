@@ -7,8 +7,10 @@
 //!
 //! **Invariant:** it decides nothing about actions; where it waits, it does not choose.
 //! **Invariant:** the tracker hears that a record is durable only after the journal's fsync returned.
+//! **Invariant:** the spans of an action have ended before anybody can learn its outcome: they go where the result goes.
 //! **Invariant:** there is one executor on a state directory: its caller holds the directory's lock.
 
+mod action_spans;
 mod command;
 mod deed;
 mod error;

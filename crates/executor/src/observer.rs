@@ -20,24 +20,18 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
+    /// Told within the span of the execution, which says which action it is.
     pub(crate) fn started(&self, tracker: &Tracker, execution: &Execution) {
         tracing::info!(
-            action_id = %execution.action_id,
             action_type = %execution.action_type,
             vm_id = %execution.vm_id,
-            trace_id = execution.trace_id.map(tracing::field::display),
             "action started"
         );
         self.tell_action(tracker, &execution.action_id);
     }
 
-    pub(crate) fn ended(
-        &self,
-        tracker: &Tracker,
-        action: &Action,
-        outcome: &Outcome,
-        execution: Option<&Execution>,
-    ) {
+    /// Told within the span of the execution, as its start; [`Observer::tell_action`] is for after it.
+    pub(crate) fn ended(&self, action: &Action, outcome: &Outcome, execution: Option<&Execution>) {
         let action_type = action.request.action_type();
         match execution {
             Some(execution) => {
@@ -52,21 +46,16 @@ impl Observer {
             }
         }
         let duration_ms = execution.and_then(|execution| execution.duration_ms);
-        let (action_id, vm_id) = (&action.action_id, action.request.vm_id());
-        let trace_id = action.trace_id.map(tracing::field::display);
-        let correlation_id = action.correlation_id.as_deref();
+        let vm_id = action.request.vm_id();
         match outcome {
-            Outcome::Success { changed } => tracing::info!(
-                %action_id, %action_type, %vm_id, changed, duration_ms, trace_id, correlation_id, "action succeeded"
-            ),
-            Outcome::Failure { error } => tracing::warn!(
-                %action_id, %action_type, %vm_id, error, duration_ms, trace_id, correlation_id, "action failed"
-            ),
-            Outcome::Cancelled => tracing::info!(
-                %action_id, %action_type, %vm_id, duration_ms, trace_id, correlation_id, "action cancelled"
-            ),
+            Outcome::Success { changed } => {
+                tracing::info!(%action_type, %vm_id, changed, duration_ms, "action succeeded");
+            }
+            Outcome::Failure { error } => {
+                tracing::warn!(%action_type, %vm_id, error, duration_ms, "action failed");
+            }
+            Outcome::Cancelled => tracing::info!(%action_type, %vm_id, duration_ms, "action cancelled"),
         }
-        self.tell_action(tracker, action_id);
     }
 
     /// The host is enrolled anew: so many results are never told.
@@ -82,7 +71,7 @@ impl Observer {
         }
     }
 
-    fn tell_action(&self, tracker: &Tracker, action_id: &nkudo_domain::ActionId) {
+    pub(crate) fn tell_action(&self, tracker: &Tracker, action_id: &nkudo_domain::ActionId) {
         if let Some(tracked) = tracker.action(action_id) {
             self.tell(Event::Action { view: Box::new(action_view(tracked)), foreign: tracked.foreign });
         }

@@ -14,7 +14,9 @@ use nkudo_tracker::{Admission, CancelAnswer, DeedReport, Effect, Input, Now, Tra
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, field};
 
+use crate::action_spans::ActionSpans;
 use crate::command::{Command, Kind};
 use crate::deed;
 use crate::error::ExecutorError;
@@ -60,7 +62,8 @@ pub(crate) struct Running<'e, D: Disk + Clone> {
     writer: JournalWriter,
     tasks: JoinSet<Done>,
     deeds: HashMap<ActionId, CancellationToken>,
-    submits: HashMap<u64, oneshot::Sender<Admission>>,
+    spans: ActionSpans,
+    submits: HashMap<u64, (oneshot::Sender<Admission>, Span)>,
     cancels: HashMap<u64, oneshot::Sender<CancelAnswer>>,
     next_ticket: u64,
     journal_bytes: u64,
@@ -80,6 +83,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
     ) -> Self {
         Self {
             executor,
+            spans: ActionSpans::recovered(&tracker),
             tracker,
             writer,
             tasks,
@@ -164,15 +168,15 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
         match command.0 {
-            Kind::Submit { action, answer } => {
+            Kind::Submit { action, answer, bringing } => {
                 let frees_space = action.request.action_type() == ActionType::Delete;
                 // What is known is answered from the record, whatever room there is.
                 let is_new = self.tracker.action(&action.action_id).is_none();
                 if is_new && !frees_space && self.disk_is_full() {
-                    tell(answer, Admission::DiskFull);
+                    admitted(answer, bringing, Admission::DiskFull);
                     return Ok(());
                 }
-                self.submits.insert(ticket, answer);
+                self.submits.insert(ticket, (answer, bringing));
                 self.step(Input::Submit { ticket, action }).await
             }
             Kind::Cancel { action_id, answer } => {
@@ -230,16 +234,17 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
     async fn perform(&mut self, effect: Effect) -> Result<(), ExecutorError> {
         match effect {
             Effect::Persist { seq, record } => {
+                let span = self.spans.record(&record);
                 let record =
                     serde_json::to_vec(&record).map_err(|source| ExecutorError::Encode { source })?;
                 self.journal_bytes += record.len() as u64;
                 self.changed();
-                let write = Write::Append { seq, record };
+                let write = Write::Append { seq, record, span };
                 self.write(write).await?;
             }
             Effect::Admitted { ticket, admission } => {
-                if let Some(answer) = self.submits.remove(&ticket) {
-                    tell(answer, admission);
+                if let Some((answer, bringing)) = self.submits.remove(&ticket) {
+                    admitted(answer, bringing, admission);
                 }
             }
             Effect::Cancelling { ticket, answer } => {
@@ -269,9 +274,17 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                     });
                 }
             }
-            Effect::Started { execution } => self.executor.observer.started(&self.tracker, &execution),
+            Effect::Started { execution } => {
+                let observer = &self.executor.observer;
+                let span = self.spans.execution(&execution.action_id);
+                span.in_scope(|| observer.started(&self.tracker, &execution));
+            }
             Effect::Ended { action, outcome, execution } => {
-                self.executor.observer.ended(&self.tracker, &action, &outcome, execution.as_deref());
+                let observer = &self.executor.observer;
+                self.spans.ended(&action.action_id, &outcome, || {
+                    observer.ended(&action, &outcome, execution.as_deref());
+                });
+                observer.tell_action(&self.tracker, &action.action_id);
                 self.changed();
             }
             Effect::VmChanged { vm_id } => self.vm_changed(vm_id),
@@ -303,6 +316,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             // The tracker chooses among the providers it was told of; one that is gone since a restart of the
             // program is an error of the deed.
             let error = format!("provider {} cannot be used on this host", work.provider);
+            self.spans.attempt(&action_id, attempt, work.deed).record("error", &error);
             let report = DeedReport {
                 result: Err(nkudo_tracker::DeedFailure::Failed { error, transient: false }),
                 observation: Observation::Unresponsive,
@@ -317,8 +331,10 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         let jitter_permille = self.jitter_permille(&action_id, attempt);
         let Observer { metrics, operations, .. } = &self.executor.observer;
         let (metrics, operations) = (metrics.clone(), operations.clone());
+        let attempt_span = self.spans.attempt(&action_id, attempt, work.deed);
         self.tasks.spawn(async move {
-            let report = deed::perform(provider, work, interrupt, jitter_permille, metrics, operations).await;
+            let performed = deed::perform(provider, work, interrupt, jitter_permille, metrics, operations);
+            let report = performed.instrument(attempt_span).await;
             Done::Deed { action_id, attempt, report: Box::new(report) }
         });
     }
@@ -404,6 +420,13 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.journal_bytes = kept.min(COMPACT_ABOVE_BYTES / 2);
         self.write(Write::Compact(records)).await
     }
+}
+
+/// Answers whoever asked for an action; the span that brought it has ended by then.
+fn admitted(answer: oneshot::Sender<Admission>, bringing: Span, admission: Admission) {
+    bringing.record("admission", field::debug(admission));
+    drop(bringing);
+    tell(answer, admission);
 }
 
 /// Answers whoever asked. One who has gone does not need the answer; what was asked for stays.

@@ -82,6 +82,8 @@ pub enum LogError {
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
     #[error("the thread that writes the log cannot be started")]
     Thread(#[from] std::io::Error),
+    #[error("this log is written where it is made: only one that `init` set up writes files")]
+    NoThread,
     #[error(transparent)]
     Files(#[from] FilesError),
     #[error(transparent)]

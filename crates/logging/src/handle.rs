@@ -1,14 +1,17 @@
 //! What can be done with logging once it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nkudo_metrics_core::{Counter, Registry};
 use nkudo_spans::Lanes;
 
+use crate::config::LogError;
+use crate::files::{FilesConfig, LogFiles};
 use crate::filter::Filter;
 use crate::level::LogLevel;
 use crate::metrics::{self, LineCounts};
 use crate::output_metrics::OutputCounts;
+use crate::outputs::Stderr;
 
 /// Changes levels and tells how many lines there were. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,11 +22,21 @@ struct Inner {
     filter: Filter,
     output_counts: OutputCounts,
     counts: Arc<LineCounts>,
+    /// What the thread that writes takes up with its next look.
+    new_files: Mutex<Option<NewFiles>>,
+}
+
+/// Files that lines go to from now on, and how standard error is written beside them.
+#[derive(Debug)]
+pub(crate) struct NewFiles {
+    pub(crate) files: LogFiles,
+    pub(crate) stderr: Stderr,
 }
 
 impl LogHandle {
     pub(crate) fn new(filter: Filter) -> Self {
-        Self(Arc::new(Inner { filter, output_counts: OutputCounts::default(), counts: Arc::default() }))
+        let (output_counts, counts) = (OutputCounts::default(), Arc::default());
+        Self(Arc::new(Inner { filter, output_counts, counts, new_files: Mutex::default() }))
     }
 
     pub(crate) fn filter(&self) -> &Filter {
@@ -44,6 +57,26 @@ impl LogHandle {
     pub(crate) fn takes_from(&self, lanes: &Lanes) {
         // Only the one that is made with the handle counts.
         drop(self.0.counts.lanes.set(lanes.clone()));
+    }
+
+    /// Has lines written to these files too, in the place of those that were written before: for a program that knows
+    /// only after it logs where its files may be. What was written before is not in them.
+    ///
+    /// # Errors
+    /// When the files cannot be kept so, or the log is one of [`subscriber`](crate::subscriber), which has no thread that
+    /// could write them. What was logged to before goes on.
+    pub fn write_files(&self, config: FilesConfig) -> Result<(), LogError> {
+        let lanes = self.0.counts.lanes.get().ok_or(LogError::NoThread)?;
+        let counts = self.output_counts();
+        let files = LogFiles::open(config, counts.clone())?;
+        let stderr = Stderr::start(true, counts)?;
+        *self.0.new_files.lock().unwrap_or_else(PoisonError::into_inner) = Some(NewFiles { files, stderr });
+        lanes.wake();
+        Ok(())
+    }
+
+    pub(crate) fn take_new_files(&self) -> Option<NewFiles> {
+        self.0.new_files.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The least level that is logged.

@@ -1,10 +1,11 @@
-//! Levels and formats, by the words that users write.
+//! Levels, formats and rotations, by the words that users write.
 
 use std::str::FromStr;
 
 use tracing::Level;
 
 use crate::config::LogFormat;
+use crate::files::Rotation;
 
 /// The least level that is logged, and the level of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +25,11 @@ pub struct InvalidLevel(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a log format; it is text or json")]
 pub struct InvalidFormat(String);
+
+/// A word is not a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not how often log files are begun anew; it is one of minutely, hourly, daily, never")]
+pub struct InvalidRotation(String);
 
 impl LogLevel {
     pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
@@ -65,6 +71,20 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(InvalidFormat(text.chars().take(64).collect())),
+        }
+    }
+}
+
+impl FromStr for Rotation {
+    type Err = InvalidRotation;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRotation> {
+        match text {
+            "minutely" => Ok(Self::Minutely),
+            "hourly" => Ok(Self::Hourly),
+            "daily" => Ok(Self::Daily),
+            "never" => Ok(Self::Never),
+            _ => Err(InvalidRotation(text.chars().take(64).collect())),
         }
     }
 }

@@ -26,6 +26,7 @@
 //! around it, else the first part of the target without the configured prefix.
 //!
 //! # Files
+//! [`LogConfig::files`] or, once it is known where they may be, [`LogHandle::write_files`] has lines kept in files too.
 //! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
 //! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
 //! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens and private keys
@@ -83,10 +84,11 @@ mod writer;
 pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, init_with_spans, subscriber};
 pub use files::{FilesConfig, FilesError, LogFiles, Rotation};
 pub use handle::LogHandle;
-pub use level::{InvalidFormat, InvalidLevel, LogLevel};
+pub use level::{InvalidFormat, InvalidLevel, InvalidRotation, LogLevel};
 pub use metrics::descs;
 pub use output::{Lines, Output};
 pub use output_metrics::{OutputCounts, output_descs};
 pub use redact::{Redactor, RedactorError};
 pub use repeats::{CallSite, RepeatLimit, RepeatLimitError, Repeats, Verdict};
 pub use search::{Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, search};
+pub use text::line_as_text;

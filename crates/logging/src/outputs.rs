@@ -10,6 +10,7 @@ use memchr::memchr_iter;
 use crate::escape::{json_text, print};
 use crate::files::LogFiles;
 use crate::finish::Finish;
+use crate::handle::NewFiles;
 use crate::level::LogLevel;
 use crate::output_metrics::OutputCounts;
 
@@ -29,6 +30,14 @@ pub(crate) struct Outputs {
 impl Outputs {
     pub(crate) fn new(finish: Finish, files: Option<LogFiles>, stderr: Stderr) -> Self {
         Self { finish, files, stderr, failing: None }
+    }
+
+    /// Writes to these files from now on.
+    pub(crate) fn take(&mut self, new: NewFiles) {
+        (self.files, self.failing) = (Some(new.files), None);
+        if matches!(self.stderr, Stderr::Direct) {
+            self.stderr = new.stderr;
+        }
     }
 
     /// Writes JSON lines. Says whether they are anywhere now.

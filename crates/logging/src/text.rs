@@ -69,6 +69,15 @@ impl<'l> Parts<'l> {
     }
 }
 
+/// A JSON line as people read it, as standard error shows it, without a line feed. What is no JSON line stays as it is.
+pub fn line_as_text(line: &str, color: bool) -> String {
+    let mut out = Vec::with_capacity(line.len());
+    text(line, color, &mut out);
+    let mut shown = String::from_utf8_lossy(&out).into_owned();
+    shown.truncate(shown.trim_end_matches('\n').len());
+    shown
+}
+
 /// Appends a JSON line as people read it, coloured or not. What is no JSON is appended as it is.
 pub(crate) fn text(line: &str, color: bool, out: &mut Vec<u8>) {
     let Some(parts) = Parts::read(line) else {

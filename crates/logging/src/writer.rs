@@ -88,6 +88,9 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
     let mut idle_looks = 0;
     loop {
         let asked = flushes.lock().0;
+        if let Some(new) = handle.take_new_files() {
+            outputs.take(new);
+        }
         let count = drain.pass(|lane, record| {
             batch.push(lane, &record);
             if batch.is_full() {

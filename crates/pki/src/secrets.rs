@@ -15,6 +15,8 @@ const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 /// Bytes of the checksum that tells a damaged text from an unknown one.
 const CHECKSUM_BYTES: usize = 4;
+/// What tokens and keys begin with: for whoever keeps them out of logs.
+pub const SECRET_PREFIXES: &[&str] = &["nkt1.", "nkk1."];
 const TOKEN: &str = "an enrolment token";
 const KEY: &str = "an API key";
 

@@ -4,7 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nkudo_api::action::{self, Origin};
-use nkudo_domain::{Action, ActionId, EndStatus, ResourceUsage, TraceId, labels_fit};
+use nkudo_domain::{Action, ActionId, EndStatus, ResourceUsage, labels_fit};
+use nkudo_spans::Traceparent;
 
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
@@ -12,6 +13,7 @@ use crate::message::{
     ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, Heartbeat,
     HeartbeatAnswer, NewCertificate, ServerHello, ToAgent, VmReport, VmStanding,
 };
+use crate::trace_context::TraceContext;
 
 /// Longest sentence that comes with a message, in bytes; what is longer is cut.
 const SENTENCE_MAX_BYTES: usize = 4 << 10;
@@ -217,7 +219,7 @@ fn answer(received: wire::Received) -> Answer {
 impl From<ActionResult> for wire::Result {
     fn from(result: ActionResult) -> Self {
         let ActionResult { seq, action_id, action, status, changed, error, retries, .. } = result;
-        let trace_id = action.as_ref().and_then(|action| action.trace_id).map(|id| id.to_string());
+        let context = action.as_ref().map(TraceContext::of).unwrap_or_default();
         Self {
             seq,
             action_id: action_id.to_string(),
@@ -234,7 +236,8 @@ impl From<ActionResult> for wire::Result {
                 cpu_percent: execution.usage.cpu_percent,
                 memory_bytes: execution.usage.memory_bytes,
             }),
-            trace_id,
+            trace_id: context.trace_id.map(|id| id.to_string()),
+            parent_span_id: context.parent_span_id.map(|id| id.to_string()),
         }
     }
 }
@@ -245,8 +248,11 @@ impl TryFrom<wire::Result> for ActionResult {
     fn try_from(result: wire::Result) -> Result<Self, WireError> {
         let action_id: ActionId = parsed("result.action_id", &result.action_id)?;
         // Whatever else cannot be read: the action has ended, and that has to be known.
-        let trace_id = result.trace_id.and_then(|id| id.parse().ok());
-        let action = read_body(&result.body_json, &action_id, trace_id, None).ok();
+        let context = TraceContext {
+            trace_id: result.trace_id.and_then(|id| id.parse().ok()),
+            parent_span_id: result.parent_span_id.and_then(|id| id.parse().ok()),
+        };
+        let action = read_body(&result.body_json, &action_id, context, None).ok();
         let (status, error) = match result.status.parse() {
             Ok(status) => (status, result.error),
             Err(_) => {
@@ -285,11 +291,12 @@ fn body_json(action: &Action) -> Vec<u8> {
 fn read_body(
     body: &[u8],
     action_id: &ActionId,
-    trace_id: Option<TraceId>,
+    context: TraceContext,
     correlation_id: Option<String>,
 ) -> Result<Action, String> {
     let value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    let origin = Origin { action_id: action_id.clone(), trace_id, correlation_id };
+    let TraceContext { trace_id, parent_span_id } = context;
+    let origin = Origin { action_id: action_id.clone(), trace_id, parent_span_id, correlation_id };
     let action = action::parse(&value, "", origin).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         format!("this host does not understand the action: {}", faults.join("; "))
@@ -415,12 +422,12 @@ impl From<Delivery> for wire::Deliver {
     fn from(delivery: Delivery) -> Self {
         let Delivery { action_id, action, expires_at_ms, cancel } = delivery;
         let action = action.ok();
-        let trace_id = action.as_ref().and_then(|action| action.trace_id);
+        let traceparent = action.as_ref().and_then(|action| TraceContext::of(action).traceparent());
         Self {
             action_id: action_id.to_string(),
             body_json: action.as_ref().map(body_json).unwrap_or_default(),
             expires_at_ms,
-            traceparent: trace_id.map(|trace_id| traceparent(&trace_id)).unwrap_or_default(),
+            traceparent: traceparent.map(|traceparent| traceparent.to_string()).unwrap_or_default(),
             correlation_id: action.and_then(|action| action.correlation_id).unwrap_or_default(),
             cancel,
         }
@@ -433,15 +440,9 @@ impl TryFrom<wire::Deliver> for Delivery {
     fn try_from(deliver: wire::Deliver) -> Result<Self, WireError> {
         let action_id: ActionId = parsed("deliver.action_id", &deliver.action_id)?;
         // A trace that cannot be read is no reason to refuse an action.
-        let traceparent: Option<nkudo_spans::Traceparent> = deliver.traceparent.parse().ok();
-        let trace_id =
-            traceparent.and_then(|traceparent| TraceId::from_bytes(traceparent.trace_id.to_bytes()));
+        let context = deliver.traceparent.parse::<Traceparent>().map(TraceContext::from).unwrap_or_default();
         let correlation_id = Some(deliver.correlation_id).filter(|id| !id.is_empty());
-        let action = read_body(&deliver.body_json, &action_id, trace_id, correlation_id);
+        let action = read_body(&deliver.body_json, &action_id, context, correlation_id);
         Ok(Self { action_id, action, expires_at_ms: deliver.expires_at_ms, cancel: deliver.cancel })
     }
-}
-
-fn traceparent(trace_id: &TraceId) -> String {
-    format!("00-{trace_id}-{}-01", nkudo_spans::SpanId::generate())
 }

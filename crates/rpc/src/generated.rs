@@ -268,6 +268,9 @@ pub struct Result {
     pub execution: ::core::option::Option<Execution>,
     #[prost(string, optional, tag = "11")]
     pub trace_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// The span of that trace which took the action in on the host.
+    #[prost(string, optional, tag = "12")]
+    pub parent_span_id: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Execution {

@@ -21,6 +21,7 @@ mod error;
 mod generated;
 pub mod message;
 mod server;
+mod trace_context;
 
 pub use connect::{ConnectError, Connection, LinkReceiver, LinkSender, Room, Target};
 pub use convert::{Heard, WireError};

@@ -43,6 +43,7 @@ mod layer;
 mod open;
 mod ring;
 mod slab;
+mod step;
 mod subscriber;
 mod sync;
 mod traceparent;

@@ -23,6 +23,8 @@ use async_trait::async_trait;
 use nkudo_domain::{ActionId, AgentId, EndStatus, SiteId, TenantId, VmId};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::error::StoreError;
 use crate::page::{Listed, Page};
@@ -125,14 +127,30 @@ impl SqliteStore {
     }
 }
 
-/// One operation: `perform!(self.write "name", connection => future)`.
+/// One operation and its span: `perform!(self.write "name", connection => future)`.
 macro_rules! perform {
     ($store:ident.$how:ident $name:literal, $connection:ident => $work:expr) => {{
-        let mut deed = $store.$how($name).await?;
-        let $connection = deed.connection();
-        let done = $work.await;
-        deed.end(done).await
+        let span = nkudo_spans::step!(concat!("store ", $name), otel.kind = "client", error = Empty);
+        let performed = async {
+            let mut deed = $store.$how($name).await?;
+            let $connection = deed.connection();
+            let done = $work.await;
+            deed.end(done).await
+        };
+        within(span, performed).await
     }};
+}
+
+/// Performs an operation within its span, which says why when it fails.
+async fn within<T>(
+    span: Span,
+    performed: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let done = performed.instrument(span.clone()).await;
+    if let Err(error) = &done {
+        span.record("error", error as &dyn std::error::Error);
+    }
+    done
 }
 
 #[async_trait]

@@ -24,6 +24,9 @@
 //! # }
 //! ```
 //!
+//! The start and the stop of a component are spans; so is a message from its sending to the end of its handling, where it
+//! is sent within a span. What is handled is told by the handler, who knows it.
+//!
 //! **Invariant:** every queue is bounded; what does not fit waits or is refused, and counted.
 //! **Invariant:** a component that ends is started again or its end is told; it never just stays away.
 //! **Invariant:** components end in the reverse order of their start, each within the deadline, or are named.

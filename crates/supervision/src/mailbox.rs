@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use nkudo_metrics_core::Counter;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::metrics::MailboxMetrics;
 use crate::traffic::Traffic;
@@ -28,6 +29,8 @@ pub enum TrySendError {
 struct Envelope<T> {
     message: T,
     sent: Instant,
+    /// From the sending to the end of the handling; of the sender's trace.
+    span: Span,
 }
 
 /// How far a mailbox is, for the check whether it is stuck.
@@ -53,6 +56,8 @@ impl Progress {
 
 /// The end that messages are put into. Cheap to clone.
 pub struct Sender<T> {
+    /// Whose mailbox it is.
+    to: &'static str,
     queue: mpsc::Sender<Envelope<T>>,
     metrics: MailboxMetrics,
     progress: Arc<Progress>,
@@ -62,6 +67,7 @@ impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.progress.traffic.sender_came();
         Self {
+            to: self.to,
             queue: self.queue.clone(),
             metrics: self.metrics.clone(),
             progress: Arc::clone(&self.progress),
@@ -129,8 +135,17 @@ impl<T> Sender<T> {
         self.metrics.depth.inc();
         let now = Instant::now();
         self.progress.traffic.sent(now, Self::BYTES);
-        place.send(Envelope { message, sent: now });
+        let span = nkudo_spans::step!("message", to = self.to);
+        place.send(Envelope { message, sent: now, span });
     }
+}
+
+/// The message that is being handled.
+struct Handling {
+    sent: Instant,
+    taken: Instant,
+    /// Ends with the handling.
+    _span: Span,
 }
 
 /// The end that messages are taken from. It outlives a restart of the component that reads it.
@@ -138,8 +153,7 @@ pub struct Receiver<T> {
     queue: mpsc::Receiver<Envelope<T>>,
     metrics: MailboxMetrics,
     progress: Arc<Progress>,
-    /// When the message that is being handled was sent, and when it was taken.
-    handling: Option<(Instant, Instant)>,
+    handling: Option<Handling>,
 }
 
 impl<T> fmt::Debug for Receiver<T> {
@@ -157,7 +171,7 @@ impl<T> Receiver<T> {
         self.taken();
         let now = Instant::now();
         self.metrics.wait.observe(now.duration_since(envelope.sent).as_secs_f64());
-        self.handling = Some((envelope.sent, now));
+        self.handling = Some(Handling { sent: envelope.sent, taken: now, _span: envelope.span });
         self.progress.in_hand.store(true, Ordering::Relaxed);
         self.progress.traffic.in_hand(true);
         Some(envelope.message)
@@ -168,7 +182,7 @@ impl<T> Receiver<T> {
     pub fn handled(&mut self) {
         let handling = self.handling.take();
         let in_hand = self.progress.in_hand.swap(false, Ordering::Relaxed);
-        if let (Some((sent, taken)), true) = (handling, in_hand) {
+        if let (Some(Handling { sent, taken, .. }), true) = (handling, in_hand) {
             let now = Instant::now();
             self.progress.traffic.in_hand(false);
             self.metrics.processed.inc();
@@ -205,6 +219,7 @@ fn as_gauge(capacity: usize) -> f64 {
 }
 
 pub(crate) fn mailbox<T>(
+    to: &'static str,
     capacity: usize,
     metrics: MailboxMetrics,
     traffic: Arc<Traffic>,
@@ -219,7 +234,7 @@ pub(crate) fn mailbox<T>(
         traffic,
     });
     progress.traffic.sender_came();
-    let sender = Sender { queue: sender, metrics: metrics.clone(), progress: Arc::clone(&progress) };
+    let sender = Sender { to, queue: sender, metrics: metrics.clone(), progress: Arc::clone(&progress) };
     let receiver = Receiver { queue: receiver, metrics, progress: Arc::clone(&progress), handling: None };
     (sender, receiver, progress)
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 use crate::component::{ComponentError, ComponentSpec, Context};
 use crate::handle::ComponentHandle;
@@ -92,10 +93,12 @@ impl State {
 impl Running {
     /// Answers whether the component ended by then; else it is dropped.
     async fn end(mut self, by: Instant) -> bool {
+        let span = tracing::info_span!("component stop", component = self.name, error = Empty);
         self.shutdown.cancel();
         let ended = tokio::time::timeout_at(by, &mut self.task).await.is_ok();
         if !ended {
             self.task.abort();
+            span.record("error", "it did not end in time and was dropped");
         }
         ended
     }
@@ -125,7 +128,7 @@ impl Supervisor {
         let mut state = self.0.state();
         let watched = state.watched(component);
         let (sender, receiver, progress) =
-            mailbox(capacity, self.0.metrics.mailbox(component), watched.traffic());
+            mailbox(component, capacity, self.0.metrics.mailbox(component), watched.traffic());
         watched.mailboxes.push(WatchedMailbox::new(progress, capacity));
         (sender, receiver)
     }
@@ -248,13 +251,20 @@ async fn keep_running<F, Fut>(
     let name = context.name;
     let mut restarts = Restarts::default();
     let random = RandomState::new();
+    let mut run: u64 = 0;
     loop {
+        run += 1;
         supervisor.metrics.starts.get(&ByComponent { component: name }).inc();
         let (factory, given) = (Arc::clone(&factory), context.clone());
         // The factory is called in the task, so that its panic is the component's.
         let measured = Arc::clone(&stats.task);
         stats.life.started();
-        let mut task = AbortOnDrop(spawn(async move { Measured::new(factory(given), measured).await }));
+        let starting = tracing::info_span!("component start", component = name, run);
+        let mut task = AbortOnDrop(spawn(async move {
+            let component = starting.in_scope(|| factory(given));
+            drop(starting);
+            Measured::new(component, measured).await
+        }));
         let ended = (&mut task.0).await;
         if context.shutdown.is_cancelled() {
             stats.life.stopped();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nkudo_domain::{Action, ActionId, Exit, Observation, Request, VmId, VmState};
+use nkudo_domain::{Action, ActionId, Exit, Observation, Request, TraceId, VmId, VmState};
 
 use crate::actions::Tracked;
 use crate::config::Now;
@@ -71,8 +71,14 @@ impl Tracker {
                 continue;
             }
             let request = Request::Start(vm_id);
-            let action =
-                Action { action_id, request, timeout: RESTART_TIMEOUT, trace_id: None, correlation_id: None };
+            let action = Action {
+                trace_id: restart_trace(&self.outbox().id, &action_id, now.wall_ms),
+                action_id,
+                request,
+                timeout: RESTART_TIMEOUT,
+                parent_span_id: None,
+                correlation_id: None,
+            };
             self.admit(action, now);
         }
     }
@@ -111,4 +117,14 @@ impl Tracker {
 fn due_vms(tracker: &Tracker, now: Now, at: impl Fn(&Vm) -> Option<u64>) -> Vec<VmId> {
     let due = tracker.vms.iter().filter(|(_, vm)| at(vm).is_some_and(|at_ms| at_ms <= now.boottime_ms));
     due.map(|(vm_id, _)| *vm_id).collect()
+}
+
+/// The trace of a restart, which nobody has asked for. There is no chance here, so it is made of what no other restart
+/// has in common: FNV-1a, 128 bits.
+fn restart_trace(outbox_id: &str, action_id: &ActionId, wall_ms: i64) -> Option<TraceId> {
+    const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let said = [outbox_id.as_bytes(), action_id.as_str().as_bytes(), &wall_ms.to_be_bytes()].concat();
+    let hash = said.iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME));
+    TraceId::from_bytes(hash.to_be_bytes())
 }

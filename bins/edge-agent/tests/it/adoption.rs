@@ -23,7 +23,7 @@ fn vms_outlive_a_killed_agent_and_are_adopted() {
     assert_eq!(host.vm(&paused)["state"], "paused");
     // While its last threads end, lock and process disagree, and it is unknown.
     host.wait_for_vm(&dies, "failed");
-    assert!(host.log().contains("\"vm adopted\""));
+    host.until_logged("\"vm adopted\"");
     // An adopted VM obeys as before, and its death is noticed though it is nobody's child.
     host.succeed(&on("MicroVMResume", &paused));
     send_signal(pids[0], "KILL");
@@ -178,7 +178,7 @@ fn a_broken_state_file_and_a_broken_journal_tail_stop_nothing() {
     host.start();
     assert_eq!(host.vm(&id)["state"], "running");
     assert_eq!(host.vm(&id)["pid"], json!(pid));
-    assert!(host.log().contains("the journal's tail was not readable"), "the loss is told");
+    host.until_logged("the journal's tail was not readable");
     let state: Value = until("a new state file", || {
         let text = std::fs::read_to_string(host.state_dir().join("edge-state.json")).ok()?;
         serde_json::from_str(&text).ok()

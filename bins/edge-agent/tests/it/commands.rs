@@ -113,6 +113,8 @@ fn logs_are_json_lines_and_the_trace_goes_through() {
     let done = host.succeed(&host.create(&id, "traced"));
     let action_id = done["action_id"].as_str().unwrap();
     let trace_id = host.get(&format!("/v1/actions/{action_id}"))["trace_id"].as_str().unwrap().to_owned();
+    // The answer does not wait for the line.
+    host.until_logged("action succeeded");
     let log = host.log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     for line in &lines {

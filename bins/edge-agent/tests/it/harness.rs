@@ -155,6 +155,11 @@ impl Host {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Waits until the log says so: what is done does not wait for its line.
+    pub(crate) fn until_logged(&self, text: &str) {
+        until(&format!("`{text}` in the log"), || self.log().contains(text).then_some(()));
+    }
+
     pub(crate) fn daemon_pid(&self) -> u32 {
         self.daemon.as_ref().unwrap().id()
     }

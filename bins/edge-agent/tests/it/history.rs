@@ -46,7 +46,7 @@ fn a_history_deleted_while_the_daemon_runs_begins_anew_and_is_told() {
     until("two rows", || (points(&ask(&host, &[])).len() >= 2).then_some(()));
     std::fs::remove_dir_all(host.state_dir().join("samples")).unwrap();
     until("it is noticed", || host.sample("nkudo_history_gone_total").filter(|gone| *gone == 1.0));
-    assert!(host.log().contains("was deleted or replaced while it was in use"), "{}", host.log());
+    host.until_logged("was deleted or replaced while it was in use");
     let database = host.state_dir().join("samples/samples.db");
     assert!(database.exists(), "{}", database.display());
     until("it is well again", || {
@@ -168,6 +168,6 @@ fn a_damaged_journal_is_told_and_what_came_before_is_there() {
     until("the damage to be counted", || {
         host.sample("nkudo_history_corrupt_total").filter(|count| *count == 1.0)
     });
-    assert!(host.log().contains("bytes of its journal were damaged"), "{}", host.log());
+    host.until_logged("bytes of its journal were damaged");
     assert!(points(&ask(&host, &[])).len() >= 2, "what came before is there");
 }

@@ -8,6 +8,7 @@ mod commands;
 mod harness;
 mod history;
 mod lifecycle;
+mod logs;
 mod many;
 mod metrics;
 mod simulated;

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nkudo_logbook::{FILE_MIN_BYTES, REPEATS_MAX};
 use nkudo_settings::{Key, Schema};
 
 use super::Settings;
 
 /// Reads a value into a field: `put!(field, reader)`.
 macro_rules! put {
-    ($field:ident, $given:ident => $read:expr) => {
+    ($($field:ident).+, $given:ident => $read:expr) => {
         |settings, $given| {
-            settings.$field = $read;
+            settings.$($field).+ = $read;
             Ok(())
         }
     };
@@ -21,7 +22,7 @@ macro_rules! put {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_EDGE_",
     default_file: "/etc/nkudo/edge-agent.toml",
-    sections: &["log_components", "providers", "qemu", "commands", "check", "history", "traces"],
+    sections: &["log_components", "providers", "qemu", "commands", "check", "history", "logs", "traces"],
     keys: KEYS,
 };
 
@@ -197,5 +198,41 @@ const KEYS: &[Key<Settings>] = &[
         "the most disk that recent traces take",
         |s| s.traces_disk_bytes.to_string(),
         put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.enabled",
+        "whether the agent writes log files",
+        |s| s.logs.enabled.to_string(),
+        put!(logs.enabled, given => given.flag()?),
+    ),
+    Key::<Settings>::new(
+        "logs.dir",
+        "where its log files are, when not in the state directory",
+        |s| s.logs.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
+        put!(logs.dir, given => if given.text()?.is_empty() { None } else { Some(given.path()?) }),
+    ),
+    Key::<Settings>::new(
+        "logs.max_total_bytes",
+        "the most disk that log files take",
+        |s| s.logs.max_total_bytes.to_string(),
+        put!(logs.max_total_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.max_file_bytes",
+        "the largest log file; never larger than all may be together",
+        |s| s.logs.max_file_bytes.to_string(),
+        put!(logs.max_file_bytes, given => given.number(FILE_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "logs.rotate",
+        "how often a log file is begun anew: hourly, daily or never",
+        |s| format!("{:?}", s.logs.rotate),
+        put!(logs.rotate, given => given.word()?),
+    ),
+    Key::<Settings>::new(
+        "logs.repeats",
+        "lines of one call site in ten seconds; 0 is no limit",
+        |s| s.logs.repeats.to_string(),
+        put!(logs.repeats, given => u32::try_from(given.number(0, REPEATS_MAX)?).unwrap_or(u32::MAX)),
     ),
 ];

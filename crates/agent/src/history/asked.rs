@@ -5,7 +5,7 @@ mod labels;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nkudo_api::time::WallTime;
+use nkudo_api::time::{WallTime, moment, no_moment};
 use nkudo_api::view::history::{GapView, HistoryView, PartView, SeriesView};
 use nkudo_api::{FieldError, nearest};
 use nkudo_timeseries::{Answer, Function, Query, Resolution};
@@ -53,8 +53,7 @@ impl Asked {
         let mut time = |path: &str, default_ms: i64| {
             let Some(text) = text(path) else { return default_ms };
             moment(text, now_ms).unwrap_or_else(|| {
-                let how = "write a time like 2026-01-02T03:04:05Z, or how long ago like 90s, 30m, 6h or 7d";
-                fault(path, format!("`{text}` is not a time; {how}"));
+                fault(path, no_moment(text));
                 default_ms
             })
         };
@@ -140,12 +139,6 @@ impl Asked {
 #[expect(clippy::cast_precision_loss, reason = "times in milliseconds are far below 2^53")]
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
-}
-
-/// A time, or how long ago.
-fn moment(text: &str, now_ms: i64) -> Option<i64> {
-    let time = text.parse::<WallTime>().ok().map(|time| time.0);
-    time.or_else(|| now_ms.checked_sub(duration_ms(text)?))
 }
 
 fn duration_ms(text: &str) -> Option<i64> {

@@ -9,8 +9,10 @@ use nkudo_fleet::Skew;
 use nkudo_host::clock;
 use nkudo_rpc::message::{Answer, Delivery, FromAgent};
 use nkudo_tracker::{Admission, Known, Tracked, Tracker};
+use tracing::Instrument as _;
 
 use crate::offline::refusal;
+use crate::origin::take_in;
 
 /// Said of an action whose result is not told.
 const ANOTHER_ASKED: &str = "another action of that id was asked of this host before; take another id";
@@ -32,7 +34,7 @@ impl Deliveries {
     /// expiry is judged.
     pub(super) async fn take(&mut self, delivery: Delivery, skew: Option<Skew>) -> Result<(), NoAnswer> {
         let Delivery { action_id, action, expires_at_ms, cancel } = delivery;
-        let action = match action {
+        let mut action = match action {
             Ok(action) => action,
             Err(sentence) => {
                 self.answer(received(action_id, Answer::Refused(sentence)));
@@ -58,7 +60,9 @@ impl Deliveries {
                 return Ok(());
             }
         }
-        let admitted = self.executor.submit_later(action).await?;
+        let span = take_in("consumer", &mut action);
+        // The span is the executor's while the answer is awaited.
+        let admitted = self.executor.submit_later(action).instrument(span).await?;
         let (executor, wanted) = (self.executor.clone(), action_id.clone());
         self.answering.push(Box::pin(async move {
             let answer = match admitted.await? {

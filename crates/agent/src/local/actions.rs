@@ -10,15 +10,16 @@ use axum::http::{HeaderMap, StatusCode};
 use nkudo_api::Problem;
 use nkudo_api::action::{Origin, parse};
 use nkudo_api::view::{Accepted, ActionView, List};
-use nkudo_domain::{ActionId, ActionStatus, ActionType, VmId};
+use nkudo_domain::{ActionId, ActionStatus, ActionType, SpanId, TraceId, VmId};
 use nkudo_executor::projection::action_view;
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
+use tracing::Instrument as _;
 
 use super::Served;
 use super::answer::{self, Refused};
 use super::paging::ListQuery;
 use crate::offline::refusal;
-use crate::origin::new_origin;
+use crate::origin::{new_origin, take_in};
 
 /// Longest `x-request-id` that is carried on, in bytes.
 const REQUEST_ID_MAX_BYTES: usize = 128;
@@ -30,9 +31,13 @@ pub(crate) async fn submit(
 ) -> Result<(StatusCode, Json<Accepted>), Refused> {
     let bytes = answer::body(body).await?;
     let value: serde_json::Value = answer::json(&bytes)?;
-    let action = parse(&value, "", origin(&headers)).map_err(|errors| Refused(Problem::invalid(errors)))?;
+    let mut action =
+        parse(&value, "", origin(&headers)).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let action_id = action.action_id.clone();
-    let admission = local.executor.submit(action).await?;
+    let span = take_in("server", &mut action);
+    // The span is the executor's while the answer is awaited.
+    let answered = local.executor.submit_later(action).instrument(span).await?;
+    let admission = answered.await?;
     let status = match admission {
         Admission::New | Admission::Repeated => {
             return Ok((StatusCode::ACCEPTED, Json(Accepted { action_id })));
@@ -49,7 +54,8 @@ fn origin(headers: &HeaderMap) -> Origin {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut origin = new_origin();
     if let Some(parent) = text("traceparent").and_then(|text| text.parse::<nkudo_spans::Traceparent>().ok()) {
-        origin.trace_id = nkudo_domain::TraceId::from_bytes(parent.trace_id.to_bytes());
+        origin.trace_id = TraceId::from_bytes(parent.trace_id.to_bytes());
+        origin.parent_span_id = SpanId::from_bytes(parent.parent_id.to_bytes());
     }
     origin.correlation_id =
         text("x-request-id").filter(|id| id.len() <= REQUEST_ID_MAX_BYTES).map(str::to_owned);

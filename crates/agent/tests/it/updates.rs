@@ -135,7 +135,8 @@ fn pause_or_resume(dir: &Path, number: u32) -> Action {
         json!({"action_type": action_type, "params": {"vm_id": "01890a5d-ac96-774b-bcce-b302099a8057"}})
     };
     let action_id = format!("u{number}").parse().expect("it is an id");
-    parse(&body, "", Origin { action_id, trace_id: None, correlation_id: None }).expect("it is an action")
+    parse(&body, "", Origin { action_id, trace_id: None, parent_span_id: None, correlation_id: None })
+        .expect("it is an action")
 }
 
 /// A thread for each type, while the agent performs actions and is scraped.

@@ -40,6 +40,16 @@ fn vm() -> (VmId, VmName) {
     (vm_id, "web-1".parse().expect("a name"))
 }
 
+/// What records traces, in a directory that is gone with what is given back.
+fn register_traces(registry: &Registry) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let (_, drain) = nkudo_spans::spans(&nkudo_spans::SpansOptions::default(), ());
+    let drain = drain.expect("finished spans are asked for");
+    let recorder = nkudo_recorder::Recorder::start(dir.path(), nkudo_traces::Config::default(), drain);
+    recorder.expect("its bounds make sense").register(registry, PREFIX);
+    dir
+}
+
 #[tokio::test]
 async fn what_the_agent_registers_is_what_the_catalogue_lists() {
     let (registry, _metrics) = registered();
@@ -48,8 +58,10 @@ async fn what_the_agent_registers_is_what_the_catalogue_lists() {
     let (_, log) =
         nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
     log.register(&registry, PREFIX);
+    let dir = register_traces(&registry);
     let listed: Vec<_> = agent().into_iter().map(|entry| entry.desc).collect();
     assert_eq!(registry.descs(), listed);
+    drop(dir);
 }
 
 #[tokio::test]
@@ -61,8 +73,10 @@ async fn what_the_control_plane_registers_is_what_the_catalogue_lists() {
     let (_, log) =
         nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
     log.register(&registry, PREFIX);
+    let dir = register_traces(&registry);
     let listed: Vec<_> = control().into_iter().map(|entry| entry.desc).collect();
     assert_eq!(registry.descs(), listed);
+    drop(dir);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use nkudo_api::Problem;
 use nkudo_api::action::{Origin as Asking, parse};
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{Accepted, ActionView, List};
-use nkudo_domain::{ActionId, ActionStatus, AgentId, TraceId};
+use nkudo_domain::{ActionId, ActionStatus, AgentId, SpanId, TraceId};
 use nkudo_store::{ActionFilter, ActionRecord, Asked, Cancelled, Origin};
 
 use super::answer::{self, Answered, Refused};
@@ -78,14 +78,16 @@ pub(super) fn no_agent(agent_id: AgentId) -> Refused {
     Refused::not_found(format!("there is no agent {agent_id}; nkudo agents lists those that are enrolled"))
 }
 
-/// A new id, and the trace of the request.
+/// A new id, the trace of the request and its span in it.
 fn asking(call: &Call) -> Asking {
     let action_id: ActionId =
         uuid::Uuid::now_v7().to_string().parse().expect("a UUID is made of what an action id may have");
-    let trace_id = nkudo_spans::current().map_or_else(nkudo_spans::TraceId::generate, |span| span.trace_id);
+    let span = nkudo_spans::current();
+    let trace_id = span.map_or_else(nkudo_spans::TraceId::generate, |span| span.trace_id);
     Asking {
         action_id,
         trace_id: TraceId::from_bytes(trace_id.to_bytes()),
+        parent_span_id: span.and_then(|span| SpanId::from_bytes(span.span_id.to_bytes())),
         correlation_id: request_id(&call.headers).map(str::to_owned),
     }
 }

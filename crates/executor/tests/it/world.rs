@@ -28,7 +28,17 @@ pub(crate) struct World {
 impl World {
     /// An executor that is ready, on this disk.
     pub(crate) async fn on(disk: SimulatedDisk) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(disk, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The next executor, after this one was killed and the disk lost power.
+    pub(crate) async fn after_crash(self) -> Self {
+        let Self { disk, mut run, dir, .. } = self;
+        run.shutdown().await;
+        Self::within(disk.crash(), dir).await
+    }
+
+    async fn within(disk: SimulatedDisk, dir: tempfile::TempDir) -> Self {
         let config = ExecutorConfig {
             state_dir: dir.path().to_owned(),
             tracker: Config { providers: vec![ProviderKind::Simulated], ..Config::default() },
@@ -93,8 +103,13 @@ pub(crate) fn create(number: u32) -> Action {
 
 /// A create whose boot never ends.
 pub(crate) fn hanging(number: u32) -> Action {
+    faulty(number, &json!({"simulated.hang": "boot"}))
+}
+
+/// A create with these labels of the simulated provider.
+pub(crate) fn faulty(number: u32, labels: &Value) -> Action {
     let mut body = create_body(number);
-    body["params"]["labels"] = json!({"simulated.hang": "boot"});
+    body["params"]["labels"] = labels.clone();
     parse(&body)
 }
 
@@ -121,6 +136,7 @@ fn parse(body: &Value) -> Action {
     let origin = nkudo_api::action::Origin {
         action_id: "none".parse().unwrap(),
         trace_id: None,
+        parent_span_id: None,
         correlation_id: None,
     };
     nkudo_api::action::parse(body, "", origin).unwrap()

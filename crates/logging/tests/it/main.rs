@@ -4,6 +4,7 @@
 
 mod broken_disks;
 mod files;
+mod files_later;
 mod follow;
 mod kills;
 mod redaction;
@@ -14,7 +15,9 @@ mod search_model;
 use std::collections::BTreeMap;
 use std::io;
 
-use nkudo_logging::{ColorChoice, Lines, LogConfig, LogFormat, LogHandle, LogLevel, Output, subscriber};
+use nkudo_logging::{
+    ColorChoice, Lines, LogConfig, LogFormat, LogHandle, LogLevel, Output, Rotation, line_as_text, subscriber,
+};
 use nkudo_metrics_core::{Format, Registry};
 use serde_json::{Value, json};
 
@@ -150,6 +153,9 @@ fn text_is_one_line_that_begins_with_the_timestamp() {
         rest,
         "info  door: opened\\r\\nwide who=\"a b\" n=1 empty=\"\" csi=\"\\u009b31m\" action_id=a-1"
     );
+    let json = r#"{"timestamp":"T","level":"info","component":"door","message":"m","fields":{"n":1},"action_id":"a"}"#;
+    assert_eq!(line_as_text(json, false), "T info  door: m n=1 action_id=a");
+    assert_eq!(line_as_text("no json", false), "no json");
     let colored = LogConfig { color: ColorChoice::Always, ..config(LogFormat::Text) };
     assert!(logged(&colored, |_| tracing::error!("red"))[0].contains("\x1b[31merror\x1b[0m"));
 }
@@ -186,6 +192,9 @@ fn words_that_are_no_level_are_refused_with_those_that_are() {
         assert!(error.contains("debug, info, warn, error") && error.len() < 200, "{error}");
     }
     assert_eq!("warn".parse(), Ok(LogLevel::Warn));
+    assert_eq!("hourly".parse(), Ok(Rotation::Hourly));
+    let none = "weekly".parse::<Rotation>().unwrap_err().to_string();
+    assert!(none.contains("`weekly`") && none.contains("hourly, daily, never"), "{none}");
     assert!("xml".parse::<LogFormat>().unwrap_err().to_string().contains("text or json"));
 }
 

@@ -1,6 +1,6 @@
 //! Tokens and keys: they survive their text, and no altered text is taken.
 
-use nkudo_pki::{ApiKey, EnrolmentToken, PrivateKey, digest, same};
+use nkudo_pki::{ApiKey, EnrolmentToken, PrivateKey, SECRET_PREFIXES, digest, same};
 use secrecy::ExposeSecret as _;
 
 use crate::{NOW, authority};
@@ -14,6 +14,9 @@ fn texts_are_read_back() {
     assert!(same(&digest(&again.secret), &digest(&token.secret)));
     let key = ApiKey::make();
     let again: ApiKey = key.reveal().parse().unwrap();
+    for text in [token.reveal(), key.reveal()] {
+        assert!(SECRET_PREFIXES.iter().any(|prefix| text.starts_with(prefix)), "a log would not know it");
+    }
     assert_eq!(again.key_id, key.key_id);
     assert!(same(&digest(&again.secret), &digest(&key.secret)));
     assert!(!same(&digest(&key.secret), &digest(&token.secret)));

@@ -7,6 +7,7 @@ mod ending;
 mod mailboxes;
 mod measured;
 mod restarts;
+mod spans;
 
 use std::time::Duration;
 

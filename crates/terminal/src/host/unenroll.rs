@@ -77,6 +77,7 @@ fn delete(vm: &VmView) -> Action {
         timeout: request.default_timeout(),
         request,
         trace_id: origin.trace_id,
+        parent_span_id: origin.parent_span_id,
         correlation_id: None,
     }
 }

@@ -66,5 +66,12 @@ pub(crate) fn delete(n: u32) -> Request {
 /// The action of that id, with its type's own timeout.
 pub(crate) fn action(id: &str, request: Request) -> Action {
     let timeout = request.default_timeout();
-    Action { action_id: id.parse().unwrap(), request, timeout, trace_id: None, correlation_id: None }
+    Action {
+        action_id: id.parse().unwrap(),
+        request,
+        timeout,
+        trace_id: None,
+        parent_span_id: None,
+        correlation_id: None,
+    }
 }

@@ -199,6 +199,7 @@ fn what_another_agent_had_asked_is_not_known_as_the_same() {
         timeout: request.default_timeout(),
         request,
         trace_id: None,
+        parent_span_id: None,
         correlation_id: None,
     };
     assert_eq!(world.tracker.knows(&action(create(1))), Known::Same, "defaults are filled in");

@@ -1,5 +1,7 @@
 //! Restarts by policy, and what stands above them.
 
+use std::collections::HashSet;
+
 use nkudo_domain::{Deed, Exit, Observation, Request, RestartPolicy, VmState};
 use nkudo_tracker::{Config, Input, Phase};
 
@@ -30,6 +32,17 @@ fn restarts_in_a_row_wait_longer_and_calm_forgives() {
         .filter(|id| id.starts_with("restart:"))
         .collect();
     assert_eq!(restarts.len(), 4, "each with its own id: {restarts:?}");
+    let traces: HashSet<_> = world
+        .tracker
+        .actions()
+        .filter(|tracked| tracked.action.action_id.as_str().starts_with("restart:"))
+        .map(|tracked| (tracked.action.trace_id.expect("a restart has a trace"), tracked.execution.as_ref()))
+        .map(|(trace_id, execution)| {
+            assert_eq!(execution.and_then(|execution| execution.trace_id), Some(trace_id));
+            trace_id
+        })
+        .collect();
+    assert_eq!(traces.len(), 4, "each with its own trace");
     assert_eq!(world.tracker.vm(vm_id(1)).unwrap().restarts, 4);
 }
 
