@@ -8,5 +8,6 @@ mod metrics;
 mod openapi;
 mod rounds;
 mod tenants;
+mod traces;
 mod whole;
 mod wire;
