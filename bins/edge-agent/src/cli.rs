@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use nkudo_agent::config::{SCHEMA, Sources};
 use nkudo_terminal::Output;
 use nkudo_terminal::logs::LogFlags;
+use nkudo_terminal::traces::{Showing, TraceFilter};
 
 /// Runs microVMs on this host and tells how they do.
 #[derive(Debug, Parser)]
@@ -184,6 +185,14 @@ pub(crate) enum Command {
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  edge-agent completions bash > /etc/bash_completion.d/edge-agent")]
     Completions { shell: Shell },
+
+    /// List recent traces, the newest first, or draw one: what an action waited for, and what failed
+    #[command(
+        after_help = "Examples:\n  edge-agent traces --status error --since 6h\n  edge-agent traces --vm VM --query kernel\n  \
+            edge-agent traces 4bf92f\n  edge-agent traces 4bf92f --format chrome --save trace.json\n\n\
+            The file opens in Perfetto (ui.perfetto.dev); --format otlp is for a collector."
+    )]
+    Traces(Traces),
 }
 
 impl Cli {
@@ -199,6 +208,20 @@ impl Cli {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Sources::new(&SCHEMA, self.config.clone(), flags, environment)
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Traces {
+    /// The trace to show: its id, or at least the first six digits
+    #[arg(value_name = "ID", conflicts_with_all = ["TraceFilter", "limit"])]
+    pub(crate) trace_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: TraceFilter,
+    /// Most to show
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) showing: Showing,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ pub(crate) mod log_level;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod run;
+pub(crate) mod traces;
 pub(crate) mod verify_heartbeat;
 pub(crate) mod version;
 pub(crate) mod vms;
@@ -50,5 +51,6 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         Command::Logs(flags) => logs::run(&settings, flags, output).await,
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),
+        Command::Traces(traces) => traces::run(&settings, traces, output).await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod query;
 
 use std::process::ExitCode;
 

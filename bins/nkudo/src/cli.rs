@@ -3,6 +3,7 @@
 mod access;
 mod actions;
 mod agents;
+mod traces;
 mod vms;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use nkudo_terminal::Output;
 pub(crate) use access::{KeyCommand, Keys, SiteCommand, Sites, TokenCommand, Tokens};
 pub(crate) use actions::{ActionCommand, ActionFilter, Actions, Executions};
 pub(crate) use agents::{AgentCommand, Agents};
+pub(crate) use traces::Traces;
 pub(crate) use vms::{Deed, VmCommand, VmDeed, VmFilter, Vms};
 
 /// Sees and steers a fleet of hosts that run microVMs.
@@ -184,6 +186,13 @@ pub(crate) enum Command {
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  nkudo completions bash > /etc/bash_completion.d/nkudo")]
     Completions { shell: Shell },
+
+    /// Recent traces, the newest first, or one of them drawn: what an action waited for, and what failed
+    #[command(after_help = "Examples:\n  nkudo traces --status error --since 6h\n  \
+        nkudo traces --agent AGENT --query kernel\n  nkudo traces 4bf92f\n  \
+        nkudo traces 4bf92f --format chrome --save trace.json\n\n\
+        The file opens in Perfetto (ui.perfetto.dev); --format otlp is for a collector.")]
+    Traces(Traces),
 }
 
 /// How much of a list is shown, and how often.

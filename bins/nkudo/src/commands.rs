@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod executions;
 pub(crate) mod health;
 pub(crate) mod host;
+pub(crate) mod traces;
 pub(crate) mod version;
 pub(crate) mod vms;
 
@@ -39,5 +40,6 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Failure> {
         }
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),
+        Command::Traces(traces) => Box::pin(traces::run(&session()?, traces)).await,
     }
 }

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use nkudo_api::trace_query::{GivenId, IdFault};
 use nkudo_domain::TraceId;
 use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_spans::{AttributeValue, LanesOptions, SpanDrain, SpansOptions};
-use nkudo_traces::{Config, Sampling, export};
+use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Sampling, Trace, export};
 
 use crate::config::Settings;
+use crate::state_dir::StateDirError;
 
 /// The directory within the state directory.
 const DIR: &str = "traces";
@@ -38,6 +40,55 @@ pub(crate) fn config(settings: &Settings) -> Config {
 /// Has the spans of this program be recorded.
 pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, RecorderError> {
     Recorder::start(&dir(&settings.state_dir), config(settings), drain)
+}
+
+/// Why the files of a host whose daemon is down do not tell its traces.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error("recent traces cannot be kept as they are configured")]
+    Config(#[from] ConfigError),
+    /// The sentence says why.
+    #[error("recent traces cannot be read: {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Id(#[from] IdFault),
+}
+
+/// Searches the files of a host whose daemon is down, and changes nothing in them.
+///
+/// # Errors
+/// When they cannot be read, or the query has no answer.
+pub fn search_files(settings: &Settings, query: &Query) -> Result<Found, FilesError> {
+    Ok(files(settings)?.search(query)?)
+}
+
+/// A trace from the files of a host whose daemon is down, which stay as they are.
+///
+/// # Errors
+/// When they cannot be read, or there is not one such trace.
+pub fn trace_in_files(settings: &Settings, given: &GivenId) -> Result<Trace, FilesError> {
+    let recent = files(settings)?;
+    let trace_id = match given.whole() {
+        Some(trace_id) => trace_id,
+        None => given.among(&recent.search(&given.query())?)?,
+    };
+    Ok(recent.trace(trace_id).ok_or_else(|| given.unknown())?)
+}
+
+fn files(settings: &Settings) -> Result<Recent, FilesError> {
+    let path = settings.state_dir.clone();
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(StateDirError::Absent { path }.into());
+    }
+    let recent = Recent::open(&dir(&settings.state_dir), config(settings))?;
+    match recent.failure() {
+        Some(error) => Err(FilesError::Unreadable(format!("{error}: {}", error.source))),
+        None => Ok(recent),
+    }
 }
 
 /// What this host did in a trace, as OTLP/JSON; none where nothing is known of it.

@@ -34,6 +34,12 @@ pub enum IdFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenId(IdPrefix);
 
+impl Display for GivenId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl FromStr for GivenId {
     type Err = IdFault;
 

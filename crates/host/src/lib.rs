@@ -53,6 +53,7 @@ pub mod net;
 pub mod pidfd;
 pub mod process;
 pub mod spawn;
+pub mod terminal;
 pub mod unix;
 
 /// Whether this process has the effective rights of root.

@@ -13,6 +13,7 @@ pub mod host;
 pub mod logs;
 pub mod perform;
 pub mod print;
+pub mod traces;
 
 pub use failure::Failure;
 

@@ -1,6 +1,7 @@
 //! The three programs together, over real sockets.
 
 mod bad_input;
+mod collected;
 mod identity;
 mod kills;
 mod load;

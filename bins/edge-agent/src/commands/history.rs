@@ -13,6 +13,7 @@ use nkudo_terminal::daemon::within_reach;
 use nkudo_terminal::{Failure, Output, print};
 
 use crate::cli::HistoryQuery;
+use crate::query::path;
 
 pub(crate) async fn run(settings: &Settings, query: HistoryQuery, output: Output) -> Result<(), Failure> {
     let chart = query.chart;
@@ -22,7 +23,8 @@ pub(crate) async fn run(settings: &Settings, query: HistoryQuery, output: Output
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::Refused(faults.join("\n"))
     })?;
-    let view = match within_reach(settings, &path(&params)).await? {
+    let path = path("/v1/metrics/query", params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let view = match within_reach(settings, &path).await? {
         Some(view) => view,
         None => {
             let answer = ask_files(settings, &asked.query).await.map_err(Failure::failed)?;
@@ -87,35 +89,9 @@ fn params(query: HistoryQuery) -> BTreeMap<String, String> {
     given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// The path with its query, percent-encoded (RFC 3986).
-fn path(params: &BTreeMap<String, String>) -> String {
-    let encoded = params.iter().map(|(name, value)| {
-        let byte = |byte: u8| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        };
-        format!("{name}={}", value.bytes().map(byte).collect::<String>())
-    });
-    format!("/v1/metrics/query?{}", encoded.collect::<Vec<_>>().join("&"))
-}
-
 /// The lowest and the highest of a series; none where no point has a value.
 fn extent(series: &SeriesView) -> Option<(f64, f64)> {
     let mut values = series.points.iter().filter_map(|(_, value)| *value);
     let first = values.next()?;
     Some(values.fold((first, first), |(low, high), value| (low.min(value), high.max(value))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_a_label_has_arrives_whole() {
-        let params = [("labels".to_owned(), "path=/a b&c,x!=ü".to_owned())].into();
-        assert_eq!(path(&params), "/v1/metrics/query?labels=path%3D%2Fa%20b%26c%2Cx%21%3D%C3%BC");
-    }
 }

@@ -82,7 +82,8 @@ impl Host {
         if self.config().exists() {
             command.arg("--config").arg(self.config());
         }
-        command.stdin(Stdio::null());
+        // Drawings are as wide wherever the test runs.
+        command.stdin(Stdio::null()).env_remove("COLUMNS");
         command
     }
 

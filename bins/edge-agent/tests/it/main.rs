@@ -13,3 +13,4 @@ mod many;
 mod metrics;
 mod simulated;
 mod table;
+mod traces;

@@ -7,4 +7,5 @@ mod harness;
 mod lists;
 mod secure;
 mod settings;
+mod traces;
 mod waiting;

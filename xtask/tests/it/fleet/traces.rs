@@ -1,128 +1,159 @@
-//! A create that fails on a real QEMU is one trace, from the operator's request to the step that was slow.
+//! Traces of the fleet: an action that fails is one trace, complete and found by what one knows of it; no tenant sees
+//! another's steps.
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
+use nkudo_traces::export;
 use serde_json::{Value, json};
 use xtask::agent::{until, vm_id};
+use xtask::fleet::request;
 
 use super::rounds::Fleet;
 
-/// How long the program that stands before QEMU waits.
-const SLOW_SECONDS: f64 = 1.5;
+const SIMULATED: &str = "[providers]\nsimulated = true\n";
 
-/// A host whose QEMU, with the kernel `nkudo-slow`, takes its time to begin and then refuses a device.
-fn slow_fleet(dir: &Path) -> Fleet {
-    let wrapper = dir.join("slow-qemu");
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n  *nkudo-slow*) sleep {SLOW_SECONDS}; set -- \"$@\" -device no-such-device;;\nesac\n\
-         exec qemu-system-x86_64 \"$@\"\n"
-    );
-    std::fs::write(&wrapper, script).unwrap();
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let fleet =
-        Fleet::start(&format!("[qemu]\nprogram = {:?}\naccel = \"tcg\"\n", wrapper.display().to_string()));
-    std::fs::copy(fleet.host.kernel(), dir.join("nkudo-slow")).unwrap();
-    fleet
+/// The ids of the traces in a list.
+fn ids(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|item| item["trace_id"].as_str().unwrap()).collect()
 }
 
-fn spans(trace: &Value) -> &Vec<Value> {
-    trace["spans"].as_array().unwrap()
-}
-
-/// Whether each span but one has its parent in the trace.
-fn is_one_tree<'s>(spans: impl Iterator<Item = (&'s str, &'s str)> + Clone) -> bool {
-    let ids: HashSet<&str> = spans.clone().map(|(id, _)| id).collect();
-    spans.filter(|(_, parent)| !ids.contains(parent)).count() == 1
+/// Every parent is among the spans, and one span has none.
+#[track_caller]
+fn assert_whole(spans: &[(String, Option<String>)]) {
+    let known: HashSet<&str> = spans.iter().map(|(id, _)| id.as_str()).collect();
+    let absent: Vec<_> = spans
+        .iter()
+        .filter(|(_, parent)| parent.as_deref().is_some_and(|parent| !known.contains(parent)))
+        .collect();
+    let roots = spans.iter().filter(|(_, parent)| parent.is_none()).count();
+    assert_eq!((absent.len(), roots), (0, 1), "{spans:?}");
 }
 
 #[test]
-fn a_failed_create_is_one_trace_whose_critical_path_names_the_slow_step() {
-    let dir = tempfile::tempdir().unwrap();
-    let fleet = slow_fleet(dir.path());
+fn a_create_that_fails_is_one_trace_that_is_found_by_what_one_knows_of_it() {
+    let fleet = Fleet::start(SIMULATED);
     let id = vm_id(1);
-    let mut create = fleet.host.create(&id, "broken");
-    create["action_id"] = json!("e2e-broken");
-    create["params"]["kernel"] = json!(dir.path().join("nkudo-slow"));
+    let create = json!({"action_id": "fails", "action_type": "MicroVMCreate", "params": {"vm_id": id, "vm_name": "f",
+        "vcpus": 1, "memory_bytes": 16 << 20, "kernel": fleet.host.kernel(), "provider": "simulated",
+        "labels": {"simulated.fail": "boot"}}});
     let path = format!("/v1/agents/{}/actions", fleet.agent_id);
     assert_eq!(fleet.control.rest("POST", &path, Some(&create)).unwrap().unwrap().0, 202);
     let action = until("the end of the action", || {
-        let action = fleet.control.get("/v1/actions/e2e-broken").ok()?;
-        (action["status"] == "failure").then_some(action)
+        fleet.control.get("/v1/actions/fails").ok().filter(|action| action["status"] == "failure")
     })
     .unwrap();
-    let trace_id = action["trace_id"].as_str().unwrap();
-    let error = action["error"].as_str().unwrap();
-    assert!(error.contains("no-such-device"), "QEMU's own words: {error}");
-
-    // Found by each of what people know of it; nothing else is found.
-    let word = error.split_whitespace().max_by_key(|word| word.len()).unwrap();
-    let queries = [
-        "action_id=e2e-broken".to_owned(),
-        format!("vm_id={id}"),
-        format!("agent_id={}&status=error", fleet.agent_id),
-        "q=no-such-device&status=error".to_owned(),
-    ];
-    for query in queries {
-        let found = until(&query, || {
-            let found = fleet.control.get(&format!("/v1/traces?{query}")).ok()?["items"].as_array()?.clone();
-            (!found.is_empty()).then_some(found)
+    let (trace_id, error) = (action["trace_id"].as_str().unwrap(), action["error"].as_str().unwrap());
+    let detail = until("the agent's part, and the request's", || {
+        let detail = fleet.control.get(&format!("/v1/traces/{trace_id}")).ok()?;
+        let services: HashSet<&str> =
+            detail["spans"].as_array()?.iter().filter_map(|span| span["service"].as_str()).collect();
+        (services == HashSet::from(["control-plane", "edge-agent"])).then_some(detail.clone())
+    })
+    .unwrap();
+    let spans: Vec<(String, Option<String>)> = detail["spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|span| {
+            (span["span_id"].as_str().unwrap().to_owned(), span["parent_id"].as_str().map(str::to_owned))
         })
-        .unwrap();
-        assert!(found.iter().any(|trace| trace["trace_id"] == trace_id), "{query}: {found:?}");
+        .collect();
+    assert_whole(&spans);
+    assert_eq!((&detail["status"], &detail["name"]), (&json!("error"), &json!("http_request")));
+    assert!(detail["error"].as_str().unwrap().contains("boot"), "{}", detail["error"]);
+
+    // Found by what one knows, here and by the command line, and at the host.
+    let word = error.split_whitespace().last().unwrap();
+    for (name, value) in [("action_id", "fails"), ("vm_id", &id), ("q", word), ("agent_id", &fleet.agent_id)]
+    {
+        let list = fleet.control.get(&format!("/v1/traces?status=error&{name}={value}")).unwrap();
+        assert_eq!(ids(&list), [trace_id], "{name}={value}");
+        let none = fleet.control.get(&format!("/v1/traces?status=ok&{name}={value}")).unwrap();
+        assert!(!ids(&none).contains(&trace_id), "{name}={value}");
     }
+    let list = fleet.control.operator_says(&["traces", "--action", "fails", "--output", "json"]).unwrap();
+    assert_eq!(ids(&serde_json::from_str(&list).unwrap()), [trace_id]);
+    let local = fleet.host.json(&["traces", "--vm", &id, "--status", "error"]).unwrap();
+    assert_eq!(ids(&local), [trace_id]);
 
-    // Whole: the request, the delivery and what the host did hang together.
-    let whole = until("the whole trace", || {
-        let trace = fleet.control.get(&format!("/v1/traces/{trace_id}")).ok()?;
-        let names: Vec<&str> = spans(&trace).iter().filter_map(|span| span["name"].as_str()).collect();
-        names.contains(&"attempt").then_some(trace)
-    })
-    .unwrap();
-    let tree = spans(&whole).iter().map(|span| {
-        (span["span_id"].as_str().unwrap_or_default(), span["parent_id"].as_str().unwrap_or_default())
-    });
-    assert!(is_one_tree(tree), "{whole:#}");
-    assert_eq!(whole["status"], "error");
-
-    // The slow step is the one that waited for QEMU.
-    let slow = &whole["slow_step"];
-    let self_ms = slow["self_ms"].as_f64().unwrap();
-    assert!(self_ms >= SLOW_SECONDS * 900.0, "{slow}");
-    assert!(self_ms <= whole["duration_ms"].as_f64().unwrap());
-    let slow_span = spans(&whole).iter().find(|span| span["span_id"] == slow["span_id"]).unwrap();
-    assert_eq!(slow_span["service"], "edge-agent", "{slow_span}");
-
-    // The same ids in the lines of both programs.
-    for log in [fleet.control.log(), fleet.host.log()] {
-        let text = std::fs::read_to_string(&log).unwrap();
-        let told = text.lines().any(|line| line.contains(trace_id) && line.contains("e2e-broken"));
-        assert!(told, "{} does not tell of trace {trace_id}", log.display());
-    }
-    let drawn = fleet.control.operator_says(&["traces", trace_id]).unwrap();
-    assert!(drawn.contains(slow["name"].as_str().unwrap()), "{drawn}");
-
-    // A collector takes it, and every parent is in place behind it.
-    let otlp = dir.path().join("trace.otlp.json");
-    let text = fleet.control.operator_says(&["traces", trace_id, "--format", "otlp"]).unwrap();
-    std::fs::write(&otlp, text).unwrap();
-    let collected = through_collector(&otlp);
-    assert_eq!(collected.len(), spans(&whole).len());
-    let tree = collected.iter().map(|span| {
-        (span["span_id"].as_str().unwrap_or_default(), span["parent_id"].as_str().unwrap_or_default())
-    });
-    assert!(is_one_tree(tree), "{collected:#?}");
-    assert!(collected.iter().all(|span| span["trace_id"] == trace_id));
-    assert!(collected.iter().any(|span| span["failed"] == true));
+    // And taken elsewhere.
+    let prefix = trace_id.get(..12).unwrap();
+    let otlp = fleet.control.operator_says(&["traces", prefix, "--format", "otlp"]).unwrap();
+    let programs = export::otlp::read(otlp.as_bytes()).unwrap();
+    let exported = programs.iter().flat_map(|program| &program.spans);
+    let text = |id: &nkudo_spans::SpanId| id.to_string();
+    let exported: Vec<_> =
+        exported.map(|span| (text(&span.span_id), span.parent_id.as_ref().map(text))).collect();
+    assert_eq!((programs.len(), exported.len()), (2, spans.len()));
+    assert_whole(&exported);
+    let chrome = fleet.control.operator_says(&["traces", prefix, "--format", "chrome"]).unwrap();
+    let chrome: Value = serde_json::from_str(&chrome).unwrap();
+    let complete =
+        chrome["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X").count();
+    assert_eq!(complete, spans.len());
+    let drawn = fleet.control.operator_says(&["traces", prefix]).unwrap();
+    assert!(drawn.contains("The slow step is `") && drawn.contains("It failed: "), "{drawn}");
 }
 
-/// The spans of a file as a real collector exports them.
-fn through_collector(file: &Path) -> Vec<Value> {
-    let python = xtask::collector::python().unwrap();
-    let script = xtask::shell::root().join("xtask/collector/through.py");
-    let output = std::process::Command::new(python).arg(script).arg(file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// Asks within a trace.
+fn ask_within(address: &str, path: &str, key: &str, traceparent: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\
+         traceparent: {traceparent}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_trace_that_two_tenants_are_in_tells_each_of_its_own_steps() {
+    let fleet = Fleet::start(SIMULATED);
+    let control = &fleet.control;
+    let create = ["key", "create", "--role", "viewer", "--tenant", "other", "--output", "json"];
+    let made: Value = serde_json::from_slice(&control.command(&create).output().unwrap().stdout).unwrap();
+    let (ours, theirs) = (control.key().unwrap(), made["key"].as_str().unwrap().to_owned());
+    let shared = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let traceparent = format!("00-{shared}-00f067aa0ba902b7-01");
+    assert_eq!(ask_within(control.http_addr(), "/v1/vms", &ours, &traceparent), 200);
+    assert_eq!(ask_within(control.http_addr(), "/v1/sites", &theirs, &traceparent), 200);
+    let own = "5bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(
+        ask_within(control.http_addr(), "/v1/vms", &ours, &format!("00-{own}-00f067aa0ba902b7-01")),
+        200
+    );
+    let get = |key: &str, path: &str| {
+        let (status, body) = request(control.http_addr(), "GET", path, Some(key), None).unwrap();
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    for (key, route, hidden) in [(&ours, "/v1/vms", "/v1/sites"), (&theirs, "/v1/sites", "/v1/vms")] {
+        for id in [shared, "4bf92f"] {
+            let (status, detail) = get(key, &format!("/v1/traces/{id}"));
+            assert_eq!(status, 200, "{detail}");
+            let text = detail.to_string();
+            assert!(text.contains(route) && !text.contains(hidden), "{text}");
+        }
+        let (_, list) = get(key, &format!("/v1/traces?q={route}"));
+        let found = list["items"].as_array().unwrap().iter().find(|item| item["trace_id"] == shared).unwrap();
+        let (_, detail) = get(key, &format!("/v1/traces/{shared}"));
+        assert_eq!(found["spans"], detail["spans"].as_array().unwrap().len(), "{found}");
+        assert_eq!(found["duration_ms"], detail["duration_ms"]);
+        let (_, list) = get(key, &format!("/v1/traces?q={hidden}"));
+        assert!(!ids(&list).contains(&shared), "what is hidden is not found by: {list}");
+    }
+    // Of what is ours alone nothing is told, also not that it is there.
+    let absent = "6bf92f3577b34da6a3ce929d0e0e4736";
+    let (one, other) =
+        (get(&theirs, &format!("/v1/traces/{own}")), get(&theirs, &format!("/v1/traces/{absent}")));
+    assert_eq!((one.0, other.0), (404, 404));
+    assert_eq!(one.1.to_string().replace(own, absent), other.1.to_string());
+    assert_eq!(get(&theirs, "/v1/traces/5bf92f").0, 404);
+    let (_, list) = get(&theirs, "/v1/traces?limit=1000");
+    assert!(!ids(&list).contains(&own));
+    assert_eq!(get(&ours, &format!("/v1/traces/{own}")).0, 200);
 }
