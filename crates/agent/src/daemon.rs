@@ -303,6 +303,7 @@ impl Daemon {
             supervisor: self.supervisor.clone(),
             metrics: self.metrics.clone(),
             standing: Arc::clone(&self.standing),
+            logs: self.logs.clone(),
         });
         self.supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

@@ -61,6 +61,7 @@ impl Embedded {
             supervisor: supervisor.clone(),
             metrics,
             standing: Arc::new(Standing::default()),
+            logs: None,
         });
         supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

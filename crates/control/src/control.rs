@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nkudo_catalogue::ControlMetrics;
 use nkudo_domain::{ActionId, ActionStatus, AgentId, EndStatus, TenantId};
+use nkudo_logbook::LogBook;
 use nkudo_pki::Authority;
 use nkudo_store::{ActionRecord, Store, StoreError};
 use nkudo_supervision::Supervisor;
@@ -27,6 +28,8 @@ pub(crate) struct Control {
     pub(crate) limits: Limits,
     pub(crate) version: &'static str,
     pub(crate) supervisor: Supervisor,
+    /// The server's own log; none where no files are written.
+    pub(crate) logs: Option<LogBook>,
     /// Whether the books answered the last time they were asked.
     pub(crate) ready: AtomicBool,
     changes: broadcast::Sender<Change>,
@@ -73,10 +76,16 @@ impl Control {
             limits,
             version,
             supervisor,
+            logs: None,
             ready: AtomicBool::new(true),
             changes,
             shutdown,
         }
+    }
+
+    /// The same with the server's own log, for whoever may read it.
+    pub(crate) fn with_logs(self, logs: Option<LogBook>) -> Self {
+        Self { logs, ..self }
     }
 
     /// Changes of actions from now on.

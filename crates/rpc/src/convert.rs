@@ -1,5 +1,8 @@
 //! Between the wire and domain values.
 
+mod heartbeats;
+mod logs;
+
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,8 +12,8 @@ use nkudo_domain::{Action, ActionId, EndStatus, ResourceUsage, TraceId, labels_f
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
 use crate::message::{
-    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, Heartbeat,
-    HeartbeatAnswer, NewCertificate, ServerHello, ToAgent, VmReport, VmStanding,
+    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, NewCertificate,
+    ServerHello, ToAgent, VmReport, VmStanding,
 };
 
 /// Longest sentence that comes with a message, in bytes; what is longer is cut.
@@ -111,33 +114,6 @@ impl From<wire::RenewResponse> for NewCertificate {
     }
 }
 
-impl From<Heartbeat> for wire::HeartbeatRequest {
-    fn from(heartbeat: Heartbeat) -> Self {
-        let Heartbeat { sent_at_ms, health, version } = heartbeat;
-        Self { sent_at_ms, health, version }
-    }
-}
-
-impl From<wire::HeartbeatRequest> for Heartbeat {
-    fn from(request: wire::HeartbeatRequest) -> Self {
-        let wire::HeartbeatRequest { sent_at_ms, health, version } = request;
-        Self { sent_at_ms, health, version }
-    }
-}
-
-impl From<HeartbeatAnswer> for wire::HeartbeatResponse {
-    fn from(answer: HeartbeatAnswer) -> Self {
-        Self { server_time_ms: answer.server_time_ms, interval_ms: milliseconds(answer.interval) }
-    }
-}
-
-impl From<wire::HeartbeatResponse> for HeartbeatAnswer {
-    fn from(answer: wire::HeartbeatResponse) -> Self {
-        let wire::HeartbeatResponse { server_time_ms, interval_ms } = answer;
-        Self { server_time_ms, interval: Duration::from_millis(interval_ms.into()) }
-    }
-}
-
 impl From<FromAgent> for wire::AgentMessage {
     fn from(message: FromAgent) -> Self {
         use wire::agent_message::Message;
@@ -152,6 +128,7 @@ impl From<FromAgent> for wire::AgentMessage {
             FromAgent::Result(result) => Message::Result((*result).into()),
             FromAgent::Vms(report) => Message::Vms(report.into()),
             FromAgent::Goodbye { reason } => Message::Goodbye(wire::Goodbye { reason }),
+            FromAgent::Logs(answer) => Message::LogsAnswer(answer.into()),
         };
         Self { message: Some(message) }
     }
@@ -181,6 +158,7 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
             Message::Result(result) => Self::Result(Box::new(result.try_into()?)),
             Message::Vms(report) => Self::Vms(report.try_into()?),
             Message::Goodbye(wire::Goodbye { reason }) => Self::Goodbye { reason },
+            Message::LogsAnswer(answer) => Self::Logs(answer.try_into()?),
         })
     }
 }
@@ -381,6 +359,7 @@ impl From<ToAgent> for wire::ServerMessage {
             ToAgent::Closing { retry_after } => {
                 Message::Closing(wire::Closing { retry_after_ms: milliseconds(retry_after) })
             }
+            ToAgent::AskLogs(request) => Message::LogsRequest(request.into()),
         };
         Self { message: Some(message) }
     }
@@ -405,6 +384,7 @@ impl TryFrom<wire::ServerMessage> for ToAgent {
             Message::Closing(wire::Closing { retry_after_ms }) => {
                 Self::Closing { retry_after: Duration::from_millis(retry_after_ms.into()) }
             }
+            Message::LogsRequest(request) => Self::AskLogs(request.into()),
         })
     }
 }

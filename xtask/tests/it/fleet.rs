@@ -4,6 +4,7 @@ mod bad_input;
 mod identity;
 mod kills;
 mod load;
+mod logs;
 mod metrics;
 mod openapi;
 mod rounds;

@@ -99,6 +99,7 @@ impl Session {
                 Ok(FromAgent::Started { action_id, at_ms }) => batch.started.push((action_id, at_ms)),
                 Ok(FromAgent::Result(result)) => batch.results.push(*result),
                 Ok(FromAgent::Vms(report)) => batch.reports.push(report),
+                Ok(FromAgent::Logs(answer)) => open.signal.answered(answer),
                 Ok(FromAgent::Goodbye { mut reason }) => {
                     reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
                     batch.goodbye = Some(reason);
