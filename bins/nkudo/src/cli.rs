@@ -12,7 +12,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use nkudo_domain::AgentId;
 use nkudo_terminal::Output;
+use nkudo_terminal::logs::LogFlags;
 
 pub(crate) use access::{KeyCommand, Keys, SiteCommand, Sites, TokenCommand, Tokens};
 pub(crate) use actions::{ActionCommand, ActionFilter, Actions, Executions};
@@ -177,6 +179,18 @@ pub(crate) enum Command {
         /// Leave the VMs as they are (the default)
         #[arg(long)]
         keep_vms: bool,
+    },
+
+    /// The log of an agent, or of the control plane itself; the newest line is the last
+    #[command(after_help = "Examples:\n  nkudo logs --agent AGENT --level warn --since 6h\n  \
+        nkudo logs --agent AGENT --action-id ACTION --json\n  nkudo logs --agent AGENT --follow\n  nkudo logs -q \"link closed\"\n\n\
+        The control plane's own log is of all tenants: it is shown on its host only, with an admin key of the tenant default.")]
+    Logs {
+        /// Of this agent
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<AgentId>,
+        #[command(flatten)]
+        flags: LogFlags,
     },
 
     /// Show version, commit and build profile

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod executions;
 pub(crate) mod health;
 pub(crate) mod host;
+pub(crate) mod logs;
 pub(crate) mod traces;
 pub(crate) mod version;
 pub(crate) mod vms;
@@ -31,6 +32,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Keys(keys) => access::keys(&session()?, keys).await,
         Command::Sites(sites) => access::sites(&session()?, sites).await,
         Command::Health => health::run(&session()?).await,
+        Command::Logs { agent, flags } => logs::run(&session()?, agent, flags).await,
         // These are about this host: they ask its agent, and no control plane.
         Command::Status => host::status(&global).await,
         Command::Check => host::check(&global).await,

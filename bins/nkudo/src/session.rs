@@ -39,6 +39,10 @@ impl Session {
         Ok(Self { client, token_given: token.is_some(), output })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(crate) async fn get(&self, query: &Query) -> Result<Value, Failure> {
         self.client.get(query.as_str()).await.map_err(|error| self.failure(error))
     }

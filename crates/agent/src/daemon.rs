@@ -323,6 +323,7 @@ impl Daemon {
             metrics: self.metrics.clone(),
             standing: Arc::clone(&self.standing),
             recorder: self.recorder.clone(),
+            logs: self.logs.clone(),
         });
         self.supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

@@ -62,6 +62,7 @@ impl Embedded {
             metrics,
             standing: Arc::new(Standing::default()),
             recorder: None,
+            logs: None,
         });
         supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);

@@ -4,6 +4,7 @@
 //! what happened meanwhile is told then, in its order.
 
 mod deliveries;
+mod logs;
 mod reports;
 mod session;
 mod standing;
@@ -16,6 +17,7 @@ use nkudo_catalogue::AgentMetrics;
 use nkudo_executor::Handle;
 use nkudo_fleet::{Backoff, renew_at_ms};
 use nkudo_host::clock;
+use nkudo_logbook::LogBook;
 use nkudo_recorder::Recorder;
 use nkudo_supervision::{Context, Health, Supervisor};
 
@@ -43,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) standing: Arc<Standing>,
     /// None where nothing is recorded.
     pub(crate) recorder: Option<Recorder>,
+    /// None where no log files are written.
+    pub(crate) logs: Option<LogBook>,
 }
 
 impl Link {

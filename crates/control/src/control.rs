@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nkudo_catalogue::ControlMetrics;
 use nkudo_domain::{ActionId, ActionStatus, AgentId, EndStatus, TenantId};
+use nkudo_logbook::LogBook;
 use nkudo_pki::Authority;
 use nkudo_recorder::Recorder;
 use nkudo_store::{ActionRecord, Store, StoreError};
@@ -30,6 +31,8 @@ pub(crate) struct Control {
     pub(crate) supervisor: Supervisor,
     /// None where nothing is recorded.
     pub(crate) recorder: Option<Recorder>,
+    /// The server's own log; none where no files are written.
+    pub(crate) logs: Option<LogBook>,
     /// Whether the books answered the last time they were asked.
     pub(crate) ready: AtomicBool,
     changes: broadcast::Sender<Change>,
@@ -79,10 +82,16 @@ impl Control {
             version,
             supervisor,
             recorder,
+            logs: None,
             ready: AtomicBool::new(true),
             changes,
             shutdown,
         }
+    }
+
+    /// The same with the server's own log, for whoever may read it.
+    pub(crate) fn with_logs(self, logs: Option<LogBook>) -> Self {
+        Self { logs, ..self }
     }
 
     /// Changes of actions from now on.

@@ -9,6 +9,7 @@ mod events;
 mod executions;
 mod health;
 mod identity;
+mod logs;
 pub mod openapi;
 mod query;
 mod routes;

@@ -1,8 +1,9 @@
 //! Which agents there are, which of them are heard of, and who has a link open. In memory only.
 
+mod questions;
 mod signal;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,9 @@ use std::time::Duration;
 use nkudo_domain::{ActionId, AgentId, Presence, SiteId, TenantId};
 use nkudo_fleet::{Missed, PresenceOf};
 use nkudo_store::AgentStanding;
+use tokio::sync::oneshot;
 
+pub(crate) use questions::LogsAnswered;
 pub(crate) use signal::{EndOfLink, LinkSignal};
 
 /// A moment on both clocks.
@@ -24,6 +27,13 @@ impl Now {
     pub(crate) fn read() -> Self {
         Self { wall_ms: nkudo_host::clock::wall_ms(), monotonic_ms: nkudo_host::clock::monotonic_ms() }
     }
+}
+
+/// Why an agent was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAsked {
+    NoLink,
+    TooMany,
 }
 
 /// The agents of every tenant.
@@ -200,6 +210,18 @@ impl Roster {
                 mail.cancels.insert(action_id);
             });
         }
+    }
+
+    /// Asks an agent's log, as `GET /v1/logs` is asked.
+    pub(crate) fn ask_logs(
+        &self,
+        agent_id: AgentId,
+        parameters: BTreeMap<String, String>,
+        oldest_first: bool,
+    ) -> Result<oneshot::Receiver<LogsAnswered>, NotAsked> {
+        let members = self.members();
+        let link = members.get(&agent_id).and_then(|member| member.link.as_ref()).ok_or(NotAsked::NoLink)?;
+        link.ask(parameters, oldest_first).ok_or(NotAsked::TooMany)
     }
 
     /// The agent is no longer enrolled. Answers its site.

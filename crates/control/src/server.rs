@@ -11,6 +11,7 @@ use nkudo_catalogue::{ControlMetrics, PREFIX};
 use nkudo_exporter::{Bound, ExporterError};
 use nkudo_host::clock;
 use nkudo_journal::{JournalError, RealDisk, atomic_replace};
+use nkudo_logbook::LogBook;
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
 use nkudo_pki::PkiError;
@@ -190,7 +191,9 @@ impl Server {
             supervisor.clone(),
             recorder,
         );
-        let control = Arc::new(control);
+        let directory = settings.logs.directory(&settings.data_dir);
+        let logs = settings.logs.enabled.then(|| LogBook::new(directory, LOG_NAME));
+        let control = Arc::new(control.with_logs(logs));
         Ok(Self { dir, settings, registry, supervisor, store, control, names, tls })
     }
 

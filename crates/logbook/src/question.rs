@@ -32,6 +32,18 @@ impl Question {
     /// # Errors
     /// Every parameter that is not understood, with the remedy.
     pub fn read(parameters: &BTreeMap<String, String>, now_ms: i64) -> Result<Self, Vec<FieldError>> {
+        Self::read_in(Order::NewestFirst, parameters, now_ms)
+    }
+
+    /// As [`read`](Self::read), in an order that the parameters do not tell.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); a cursor has to be of that order.
+    pub fn read_in(
+        order: Order,
+        parameters: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Result<Self, Vec<FieldError>> {
         let mut reader = Reader { parameters, faults: Vec::new() };
         for unknown in parameters.keys().filter(|name| !Self::PARAMETERS.contains(&name.as_str())) {
             let hint = nearest(unknown, Self::PARAMETERS).map_or_else(
@@ -64,7 +76,7 @@ impl Question {
             ids,
             since: reader.time("since", now_ms),
             until: reader.time("until", now_ms),
-            order: Order::NewestFirst,
+            order,
             limit: limit.unwrap_or(if follow { 0 } else { LIMIT_DEFAULT }),
             cursor: reader.parse::<Cursor>("cursor"),
         };

@@ -1,5 +1,8 @@
 //! Between the wire and domain values.
 
+mod heartbeats;
+mod logs;
+
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,8 +13,8 @@ use nkudo_spans::Traceparent;
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
 use crate::message::{
-    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, Heartbeat,
-    HeartbeatAnswer, NewCertificate, ServerHello, ToAgent, VmReport, VmStanding,
+    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, NewCertificate,
+    ServerHello, ToAgent, VmReport, VmStanding,
 };
 use crate::trace_context::TraceContext;
 
@@ -113,33 +116,6 @@ impl From<wire::RenewResponse> for NewCertificate {
     }
 }
 
-impl From<Heartbeat> for wire::HeartbeatRequest {
-    fn from(heartbeat: Heartbeat) -> Self {
-        let Heartbeat { sent_at_ms, health, version } = heartbeat;
-        Self { sent_at_ms, health, version }
-    }
-}
-
-impl From<wire::HeartbeatRequest> for Heartbeat {
-    fn from(request: wire::HeartbeatRequest) -> Self {
-        let wire::HeartbeatRequest { sent_at_ms, health, version } = request;
-        Self { sent_at_ms, health, version }
-    }
-}
-
-impl From<HeartbeatAnswer> for wire::HeartbeatResponse {
-    fn from(answer: HeartbeatAnswer) -> Self {
-        Self { server_time_ms: answer.server_time_ms, interval_ms: milliseconds(answer.interval) }
-    }
-}
-
-impl From<wire::HeartbeatResponse> for HeartbeatAnswer {
-    fn from(answer: wire::HeartbeatResponse) -> Self {
-        let wire::HeartbeatResponse { server_time_ms, interval_ms } = answer;
-        Self { server_time_ms, interval: Duration::from_millis(interval_ms.into()) }
-    }
-}
-
 impl From<FromAgent> for wire::AgentMessage {
     fn from(message: FromAgent) -> Self {
         use wire::agent_message::Message;
@@ -155,6 +131,7 @@ impl From<FromAgent> for wire::AgentMessage {
             FromAgent::Vms(report) => Message::Vms(report.into()),
             FromAgent::Spans { otlp_json } => Message::Spans(wire::Spans { otlp_json }),
             FromAgent::Goodbye { reason } => Message::Goodbye(wire::Goodbye { reason }),
+            FromAgent::Logs(answer) => Message::LogsAnswer(answer.into()),
         };
         Self { message: Some(message) }
     }
@@ -185,6 +162,7 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
             Message::Vms(report) => Self::Vms(report.try_into()?),
             Message::Spans(wire::Spans { otlp_json }) => Self::Spans { otlp_json },
             Message::Goodbye(wire::Goodbye { reason }) => Self::Goodbye { reason },
+            Message::LogsAnswer(answer) => Self::Logs(answer.try_into()?),
         })
     }
 }
@@ -390,6 +368,7 @@ impl From<ToAgent> for wire::ServerMessage {
             ToAgent::Closing { retry_after } => {
                 Message::Closing(wire::Closing { retry_after_ms: milliseconds(retry_after) })
             }
+            ToAgent::AskLogs(request) => Message::LogsRequest(request.into()),
         };
         Self { message: Some(message) }
     }
@@ -414,6 +393,7 @@ impl TryFrom<wire::ServerMessage> for ToAgent {
             Message::Closing(wire::Closing { retry_after_ms }) => {
                 Self::Closing { retry_after: Duration::from_millis(retry_after_ms.into()) }
             }
+            Message::LogsRequest(request) => Self::AskLogs(request.into()),
         })
     }
 }

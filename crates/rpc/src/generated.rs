@@ -77,7 +77,7 @@ pub struct HeartbeatResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 10")]
+    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 10, 7")]
     pub message: ::core::option::Option<agent_message::Message>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -98,16 +98,18 @@ pub mod agent_message {
         Goodbye(super::Goodbye),
         #[prost(message, tag = "10")]
         Spans(super::Spans),
+        #[prost(message, tag = "7")]
+        LogsAnswer(super::LogsAnswer),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerMessage {
-    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<server_message::Message>,
 }
 /// Nested message and enum types in `ServerMessage`.
 pub mod server_message {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Hello(super::ServerHello),
@@ -119,6 +121,8 @@ pub mod server_message {
         Acknowledge(super::Acknowledge),
         #[prost(message, tag = "5")]
         Closing(super::Closing),
+        #[prost(message, tag = "6")]
+        LogsRequest(super::LogsRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -351,6 +355,40 @@ pub struct Goodbye {
 pub struct Closing {
     #[prost(uint32, tag = "1")]
     pub retry_after_ms: u32,
+}
+/// Asks the host's log. A host that does not know this message does not answer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogsRequest {
+    /// Names the question; the answer has the same.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// As of GET /v1/logs: q, component, level, action_id, trace_id, since, until, limit, cursor. A host that does not know one
+    /// of them refuses; with typed fields it would leave out what it does not know and find something else.
+    #[prost(map = "string, string", tag = "2")]
+    pub parameters: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Oldest first, from the cursor on, which is `next` or `end` of an answer; else newest first.
+    #[prost(bool, tag = "3")]
+    pub oldest_first: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogsAnswer {
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The lines as they stand in the files: at most 500, and 512 KiB and a line.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub lines: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Why there is none; empty when there is.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+    /// Where the next page begins; empty when everything was looked through.
+    #[prost(string, tag = "4")]
+    pub next: ::prost::alloc::string::String,
+    /// The end of the log when it was searched; what is asked for oldest first from here on came after it.
+    #[prost(string, tag = "5")]
+    pub end: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod agent_service_client {

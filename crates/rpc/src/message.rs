@@ -81,6 +81,7 @@ pub enum FromAgent {
     Goodbye {
         reason: String,
     },
+    Logs(LogsAnswer),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +160,7 @@ pub enum ToAgent {
     Cancel { action_id: ActionId },
     Acknowledge { seq: u64 },
     Closing { retry_after: Duration },
+    AskLogs(LogsRequest),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,4 +179,35 @@ pub struct Delivery {
     /// Of the control plane's clock.
     pub expires_at_ms: i64,
     pub cancel: bool,
+}
+
+/// Most lines of an answer of a host's log.
+pub const LOG_LINES_MAX: usize = 500;
+/// Most bytes of the lines of an answer; it has one line more than that at most.
+pub const LOG_LINES_MAX_BYTES: usize = 512 << 10;
+
+/// A question to the host's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsRequest {
+    pub request_id: String,
+    /// As of `GET /v1/logs`.
+    pub parameters: BTreeMap<String, String>,
+    /// From the cursor on; else newest first.
+    pub oldest_first: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsAnswer {
+    pub request_id: String,
+    /// The sentence says why there is no answer.
+    pub answered: Result<LogLines, String>,
+}
+
+/// Lines of a host's log. Cursors are the host's business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLines {
+    pub lines: Vec<String>,
+    /// None when everything was looked through.
+    pub next: Option<String>,
+    pub end: String,
 }

@@ -5,6 +5,7 @@ mod collected;
 mod identity;
 mod kills;
 mod load;
+mod logs;
 mod metrics;
 mod openapi;
 mod rounds;

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::deliveries::Deliveries;
+use super::logs::Questions;
 use super::standing::INTERVAL_DEFAULT;
 use super::{LOOK_INTERVAL, Link, random, reports, told};
 use crate::identity::{self, Identity, IdentityDir};
@@ -162,6 +163,7 @@ impl<'l> Session<'l> {
             events,
             outgoing: reports::everything(&self.link.executor).await?.into(),
             deliveries: Deliveries::new(self.link.executor.clone()),
+            questions: Questions::new(self.link.logs.clone()),
             telling: Telling::after(outbox.acknowledged),
             outbox_id: outbox.id,
             results_due: true,
@@ -214,6 +216,7 @@ struct Open {
     events: Receiver<Event>,
     outgoing: VecDeque<FromAgent>,
     deliveries: Deliveries,
+    questions: Questions,
     telling: Telling,
     outbox_id: String,
     /// There may be results that were not sent.
@@ -268,6 +271,7 @@ impl Open {
                 Some(Ok(message)) => self.hear(session, message).await?,
             },
             answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
+            answer = self.questions.next(), if has_room => self.outgoing.push_back(answer),
             event = self.events.recv(), if has_room => self.tell(session, event).await?,
             _ = look.tick() => {
                 if session.dir.generation().as_deref() != Some(session.identity.generation()) {
@@ -321,6 +325,7 @@ impl Open {
                     self.results_due = true;
                 }
             }
+            ToAgent::AskLogs(request) => self.questions.take(request),
             ToAgent::Hello(_) | ToAgent::Closing { .. } => {}
         }
         Ok(())

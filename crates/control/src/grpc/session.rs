@@ -211,6 +211,7 @@ impl Session {
         if mail.new_actions {
             open.dispatch.wake();
         }
+        self.outgoing.extend(mail.questions.into_iter().map(ToAgent::AskLogs));
         self.outgoing.extend(mail.cancels.into_iter().map(|action_id| ToAgent::Cancel { action_id }));
         Ok(())
     }

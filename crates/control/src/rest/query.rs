@@ -64,6 +64,11 @@ impl Params {
         Ok(Self(values))
     }
 
+    /// Those that are in the request.
+    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     /// A parameter in its type.
     pub(super) fn get<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Refused> {
         let parse =

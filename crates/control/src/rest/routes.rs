@@ -12,7 +12,8 @@ use nkudo_rpc::Caller;
 use super::answer::{Answered, Refused};
 use super::auth::Principal;
 use super::query::{Param, Params};
-use super::{access, actions, agents, events, executions, health, identity, traces, vms};
+use super::service::Port;
+use super::{access, actions, agents, events, executions, health, identity, logs, traces, vms};
 use crate::control::Control;
 
 /// One operation of the REST API.
@@ -50,6 +51,8 @@ pub(super) struct Call {
     /// None only where [`Access`] lets an agent in.
     pub(super) principal: Option<Principal>,
     pub(super) caller: Option<Caller>,
+    /// Where it came in.
+    pub(super) port: Port,
     pub(super) params: Params,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -314,5 +317,24 @@ pub(super) fn routes() -> Vec<Route> {
                 handler!(traces::show),
             )
         },
+        list(
+            "/v1/logs",
+            "Lines of the log of an agent, asked over its link, newest first; with follow=true those that come, as \
+             server-sent events named log. Without agent_id that of the control plane itself, which is for an admin of the \
+             tenant default on the local port only.",
+            "LogLineList",
+            vec![
+                param("agent_id", "AgentId", "Of this agent."),
+                param("q", "Text", "With this text in the message or in a field."),
+                param("component", "Name", "Of this part."),
+                param("level", "LogLevel", "Of this level and of more severe ones."),
+                param("action_id", "ActionId", "Of this action."),
+                param("trace_id", "TraceId", "Of this trace."),
+                param("since", "Text", "Not before this time: RFC 3339, or how long ago, as 6h."),
+                param("until", "Text", "Before this time."),
+                param("follow", "Flag", "New lines as they come, after the newest `limit` that are there."),
+            ],
+            handler!(logs::list),
+        ),
     ]
 }

@@ -9,6 +9,7 @@ use nkudo_domain::{
     ActionStatus, ActionType, Console, DiskFormat, ExecutionStatus, Machine, Presence, ProviderKind,
     RestartPolicy, Role, VmState,
 };
+use nkudo_logging::LogLevel;
 use serde_json::{Value, json};
 
 /// A reference to a schema of [`all`].
@@ -56,6 +57,7 @@ pub(super) fn all() -> BTreeMap<&'static str, Value> {
         ("SiteList", "Site"),
         ("TenantList", "Tenant"),
         ("TraceList", "Trace"),
+        ("LogLineList", "LogLine"),
     ] {
         all.insert(name, list(item));
     }
@@ -77,6 +79,8 @@ fn scalars() -> BTreeMap<&'static str, Value> {
         ("ExecutionStatus", words(ExecutionStatus::ALL.map(ExecutionStatus::as_str))),
         ("VmState", words(VmState::ALL.map(VmState::as_str))),
         ("Presence", words(Presence::ALL.map(Presence::as_str))),
+        ("LogLevel", words(LogLevel::ALL.map(LogLevel::as_str))),
+        ("Flag", json!({"type": "boolean"})),
         ("Role", words(Role::ALL.map(Role::as_str))),
         ("Provider", words(ProviderKind::ALL.map(ProviderKind::as_str))),
         ("Labels", json!({"type": "object", "additionalProperties": {"type": "string"}})),
@@ -196,6 +200,18 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("trace_id", nullable(&reference("TraceId"))),
         ("vm_id", reference("VmId")),
     ]);
+    let log_line = object(&[
+        ("timestamp", time()),
+        ("level", reference("LogLevel")),
+        ("component", text()),
+        ("message", text()),
+        ("fields", json!({"type": "object"})),
+        ("correlation_id?", text()),
+        ("action_id?", text()),
+        ("plan_id?", text()),
+        ("trace_id?", text()),
+        ("span_id?", text()),
+    ]);
     let usage = object(&[("cpu_percent", json!({"type": "number"})), ("memory_bytes", reference("Count"))]);
     let execution = object(&[
         ("agent_id", nullable(&reference("AgentId"))),
@@ -240,6 +256,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("Vm", vm),
         ("Action", action),
         ("Execution", execution),
+        ("LogLine", log_line),
         ("Token", token),
         ("TokenCreated", object(&[("token_id", text()), ("token", text()), ("expires_at", time())])),
         ("Key", object(&[("key_id", text()), ("role", reference("Role")), ("created_at", time())])),

@@ -173,7 +173,16 @@ impl Service {
         let params = Params::read(values, &head.uri, &query, route.paged)?;
         let body = answer::body(body).await?;
         let control = Arc::clone(&self.control);
-        (route.handler)(Call { control, principal, caller, params, headers: head.headers, body }).await
+        (route.handler)(Call {
+            control,
+            principal,
+            caller,
+            port: self.port,
+            params,
+            headers: head.headers,
+            body,
+        })
+        .await
     }
 
     /// Whether the caller may ask at all; whoever shows a key is known from here on.

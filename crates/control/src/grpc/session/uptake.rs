@@ -106,6 +106,7 @@ impl Session {
                 Ok(FromAgent::Result(result)) => batch.results.push(*result),
                 Ok(FromAgent::Vms(report)) => batch.reports.push(report),
                 Ok(FromAgent::Spans { otlp_json }) => batch.spans.push(otlp_json),
+                Ok(FromAgent::Logs(answer)) => open.signal.answered(answer),
                 Ok(FromAgent::Goodbye { mut reason }) => {
                     reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
                     batch.goodbye = Some(reason);
