@@ -1,11 +1,14 @@
 //! Which of the spans of a trace made it as long as it is.
 //!
-//! From the end of the root backwards: what was waited for last is the child that ended last; before that child began, it
-//! is the last one that had ended by then, and so on; between children it is the span itself. The same within each child.
-//! After Zhang et al., "CRISP: Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022.
+//! From the end backwards: what was waited for last is the child that ended last; before that child began, it is the last
+//! one that had ended by then, and so on; between children it is the span itself. The same within each child. After Zhang
+//! et al., "CRISP: Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022.
 //!
-//! Clocks of several programs differ, so that a child may begin before its parent or end after it: only the part of a
-//! child within its parent counts.
+//! What a request hands on goes on after its answer: a span is taken to last as long as the last span within it. So
+//! the path of a trace that begins with such a request ends where the work ended, and not where the answer was given.
+//!
+//! Clocks of several programs differ, so that a child may begin before its parent: only the part behind the beginning of
+//! its parent counts. A clock that is ahead makes a trace longer.
 
 use std::cmp::Reverse;
 
@@ -16,7 +19,8 @@ use crate::trace::Trace;
 /// The critical path of a trace: whose time the root's time was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CriticalPath {
-    /// In order of time: each begins where the one before ends; together they are the root, from start to end.
+    /// In order of time: each begins where the one before ends; together they last from the start of the root to the end of
+    /// the last span within it.
     pub segments: Vec<Segment>,
 }
 
@@ -56,8 +60,8 @@ struct Part {
 
 impl CriticalPath {
     pub fn of(trace: &Trace) -> CriticalPath {
-        let root = trace.root();
-        let whole = Part { span: trace.root_index(), from: root.start_unix_ns, to: root.end_unix_ns() };
+        let root = trace.root_index();
+        let whole = Part { span: root, from: trace.root().start_unix_ns, to: trace.last_end(root) };
         let mut backwards = Vec::new();
         let mut frames = vec![Frame::enter(trace, whole)];
         while let Some(frame) = frames.last_mut() {
@@ -106,7 +110,7 @@ impl Frame {
         let Part { span, from, to } = part;
         let within = trace.children(span).iter().map(|child| {
             let known = &trace.spans()[*child];
-            Part { span: *child, from: known.start_unix_ns.max(from), to: known.end_unix_ns().min(to) }
+            Part { span: *child, from: known.start_unix_ns.max(from), to: trace.last_end(*child).min(to) }
         });
         let mut ahead: Vec<Part> = within.filter(|child| child.from < child.to).collect();
         // Of those that end together the longest is what was waited for.

@@ -71,22 +71,44 @@ fn the_path_goes_down_into_children() {
 }
 
 #[test]
-fn what_other_clocks_say_counts_within_the_parent() {
+fn what_other_clocks_say_counts_behind_the_beginning_of_the_parent() {
     check(
         &[span("a", "", 10, 100), span("b", "a", 0, 30), span("c", "a", 80, 130), span("d", "c", 70, 140)],
-        &[("b", 10, 30), ("a", 30, 80), ("d", 80, 100)],
-        Some(("a", 50)),
+        &[("b", 10, 30), ("a", 30, 80), ("d", 80, 140)],
+        Some(("d", 60)),
     );
     check(
         &[span("a", "", 10, 20), span("b", "a", 0, 9), span("c", "a", 21, 22)],
-        &[("a", 10, 20)],
-        Some(("a", 10)),
+        &[("a", 10, 21), ("c", 21, 22)],
+        Some(("a", 11)),
     );
 }
 
 #[test]
-fn a_root_without_time_has_no_path() {
-    check(&[span("a", "", 5, 5), span("b", "a", 5, 9)], &[], None);
+fn what_a_request_hands_on_is_waited_for_after_its_answer() {
+    check(
+        &[
+            span("asked", "", 0, 10),
+            span("stored", "asked", 2, 9),
+            span("done", "asked", 15, 200),
+            span("slow", "done", 20, 190),
+        ],
+        &[
+            ("asked", 0, 2),
+            ("stored", 2, 9),
+            ("asked", 9, 15),
+            ("done", 15, 20),
+            ("slow", 20, 190),
+            ("done", 190, 200),
+        ],
+        Some(("slow", 170)),
+    );
+}
+
+#[test]
+fn a_trace_without_time_has_no_path() {
+    check(&[span("a", "", 5, 5)], &[], None);
+    check(&[span("a", "", 5, 5), span("b", "a", 5, 9)], &[("b", 5, 9)], Some(("b", 4)));
 }
 
 #[test]
@@ -116,19 +138,14 @@ fn spans() -> impl Strategy<Value = Vec<FinishedSpan>> {
     })
 }
 
-/// How long a span takes, and how long its parts on the path do.
-fn shares(trace: &Trace) -> HashMap<SpanId, (u64, u64)> {
-    let mut shares: HashMap<SpanId, (u64, u64)> =
-        trace.spans().iter().map(|span| (span.span_id, (span.duration_ns, 0))).collect();
-    for (id, time_ns) in CriticalPath::of(trace).self_times() {
-        shares.get_mut(&id).expect("the path is of known spans").1 += time_ns;
-    }
-    shares
+/// How long the parts of each span on the path are.
+fn shares(trace: &Trace) -> HashMap<SpanId, u64> {
+    CriticalPath::of(trace).self_times().into_iter().collect()
 }
 
 proptest! {
     #[test]
-    fn the_path_covers_the_root_once(spans in spans()) {
+    fn the_path_lasts_from_the_root_to_the_last_span_within_it(spans in spans()) {
         let trace = trace(spans);
         let path = CriticalPath::of(&trace);
         let mut at = trace.root().start_unix_ns;
@@ -136,13 +153,18 @@ proptest! {
             prop_assert_eq!(part.from_unix_ns, at);
             prop_assert!(part.from_unix_ns < part.to_unix_ns);
             let span = trace.spans().iter().find(|span| span.span_id == part.span_id).expect("it is known");
-            prop_assert!(span.start_unix_ns <= part.from_unix_ns && part.to_unix_ns <= span.end_unix_ns());
+            prop_assert!(span.start_unix_ns <= part.from_unix_ns);
             at = part.to_unix_ns;
         }
-        prop_assert_eq!(at, trace.root().end_unix_ns());
-        for (whole, own) in shares(&trace).into_values() {
-            prop_assert!(own <= whole);
-        }
+        let root = trace.root();
+        let depth_of = |branch: &nkudo_traces::Branch<'_>| branch.depth;
+        let below = trace.tree().skip_while(|branch| branch.span.span_id != root.span_id);
+        let first = trace.tree().find(|branch| branch.span.span_id == root.span_id).expect("it is in the tree");
+        let within = below.skip(1).take_while(|branch| depth_of(branch) > first.depth);
+        let last = within.map(|branch| branch.span.end_unix_ns()).chain([root.end_unix_ns()]).max();
+        prop_assert_eq!(Some(at), last);
+        let sum: u64 = shares(&trace).into_values().sum();
+        prop_assert_eq!(sum, at - root.start_unix_ns);
     }
 
     #[test]
