@@ -17,7 +17,7 @@ use super::rounds::pause;
 /// How long a client that does not ask, or asks too slowly, is borne with, with some room.
 const CUT_WITHIN: Duration = Duration::from_secs(16);
 
-fn control() -> ControlPlane {
+pub(super) fn control() -> ControlPlane {
     let mut control = ControlPlane::new(&build(false).unwrap(), &[]).unwrap();
     control.start().unwrap();
     control
@@ -163,14 +163,14 @@ fn a_client_that_dawdles_is_cut_and_others_are_answered_meanwhile() {
 }
 
 /// A host that is enrolled and has no agent: the test speaks in its place.
-fn enrolled(control: &ControlPlane) -> (Host, Identity) {
+pub(super) fn enrolled(control: &ControlPlane) -> (Host, Identity) {
     let host = host();
     control.enrol(&host).unwrap();
     let identity = IdentityDir::of(&host.state_dir()).load().unwrap().unwrap();
     (host, identity)
 }
 
-async fn connect(identity: &Identity) -> Connection {
+pub(super) async fn connect(identity: &Identity) -> Connection {
     let tls = agent_client(&identity.ca_pem, &identity.certificate_pem, &identity.key).unwrap();
     Connection::open(&identity.control_plane, tls, Duration::from_secs(10)).await.unwrap()
 }
@@ -179,7 +179,7 @@ fn heartbeat(sent_at_ms: i64, health: String) -> Heartbeat {
     Heartbeat { sent_at_ms, health, version: "test".to_owned() }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
 }
 

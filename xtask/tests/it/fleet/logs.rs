@@ -6,10 +6,12 @@ use std::process::{Child, Stdio};
 
 use nkudo_api::time::WallTime;
 use nkudo_host::clock;
+use nkudo_rpc::message::{AgentHello, Facts, FromAgent, LogLines, LogsAnswer, ToAgent};
 use serde_json::{Value, json};
 use xtask::agent::{Host, signal, until, vm_id};
 use xtask::fleet::{build, request};
 
+use super::bad_input::{connect, control, enrolled, now_ms};
 use super::rounds::Fleet;
 
 const SIMULATED: &str = "[providers]\nsimulated = true\n";
@@ -210,4 +212,60 @@ fn an_agent_that_writes_no_files_says_so_over_the_link() {
     let nonsense =
         fleet.control.operator(&["logs", "--agent", &fleet.agent_id, "--level", "loud"]).output().unwrap();
     assert_eq!(nonsense.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_know_the_question_keeps_its_link_and_the_asker_is_told() {
+    let control = control();
+    let (_host, identity) = enrolled(&control);
+    let connection = connect(&identity).await;
+    let (sender, mut receiver) = connection.link().await.unwrap();
+    let hello = AgentHello { facts: Facts::default(), sent_at_ms: now_ms(), outbox_id: "test".to_owned() };
+    sender.room().await.unwrap().send(FromAgent::Hello(hello));
+    assert!(matches!(receiver.next().await.unwrap(), Some(Ok(ToAgent::Hello(_)))));
+    let (address, key) = (control.http_addr().to_owned(), control.key().unwrap());
+    let path = format!("/v1/logs?agent_id={}&q=done&limit=7", identity.agent_id);
+    let ask = || {
+        let (address, key, path) = (address.clone(), key.clone(), path.clone());
+        tokio::task::spawn_blocking(move || request(&address, "GET", &path, Some(&key), None).unwrap())
+    };
+    let told = async |asked: tokio::task::JoinHandle<(u16, String)>| {
+        let (status, body) = asked.await.unwrap();
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let mut asked_by = async || match receiver.next().await.unwrap() {
+        Some(Ok(ToAgent::AskLogs(request))) => request,
+        other => panic!("{other:?}"),
+    };
+    let say = async |request_id: String, answered| {
+        sender.room().await.unwrap().send(FromAgent::Logs(LogsAnswer { request_id, answered }));
+    };
+    let lines = |lines: &[&str]| {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Ok(LogLines { lines, next: None, end: "end".to_owned() })
+    };
+
+    let asked = ask();
+    let first = asked_by().await;
+    assert_eq!((first.parameters["q"].as_str(), first.parameters["limit"].as_str()), ("done", "7"));
+    say("of nobody".to_owned(), lines(&["{}"])).await;
+    let (status, answer) = told(asked).await;
+    assert!(status == 504 && answer["detail"].as_str().unwrap().contains("within 10 s"), "{status} {answer}");
+
+    // The link goes on. What comes too late is for nobody, and what is no JSON is no line.
+    let asked = ask();
+    let second = asked_by().await;
+    say(first.request_id, lines(&["{\"late\":true}"])).await;
+    say(second.request_id, lines(&["{\"message\":\"done\"}", "no line"])).await;
+    let (status, answer) = told(asked).await;
+    assert_eq!((status, &answer["items"]), (200, &json!([{"message": "done"}])), "{answer}");
+    let asked = ask();
+    say(asked_by().await.request_id, Err("its disk is broken".to_owned())).await;
+    let (status, answer) = told(asked).await;
+    assert!(status == 502 && answer["detail"].as_str().unwrap().contains("its disk is broken"), "{answer}");
+    // A link that ends takes its questions with it.
+    let asked = ask();
+    asked_by().await;
+    drop((sender, receiver, connection));
+    assert_eq!(told(asked).await.0, 503);
 }
