@@ -28,7 +28,7 @@
 //! # Files
 //! [`LogConfig::files`] or, once it is known where they may be, [`LogHandle::write_files`] has lines kept in files too.
 //! [`LogFiles`] takes lines from whoever writes them, and rotates and prunes; `src/files.rs` says what files are called.
-//! [`search`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
+//! [`search()`] answers a [`Query`] from them and [`Follow`] gives new lines, also while another process writes them or
 //! when none does. [`Repeats`] bounds how often a call site speaks, and [`Redactor`] replaces tokens and private keys
 //! that got into a line in spite of all.
 //!

@@ -17,8 +17,6 @@ pub struct Trace {
     children: Vec<Vec<usize>>,
     /// In the order of [`Trace::tree`].
     tree: Vec<Place>,
-    /// When the last of each span and those within it ended.
-    last_ends: Vec<u64>,
     root: usize,
 }
 
@@ -59,13 +57,7 @@ impl Trace {
         spans.sort_by_key(|span| (span.start_unix_ns, u64::MAX - span.duration_ns));
         let (children, tree) = arrange(&spans);
         let root = root(&spans, &tree);
-        let mut last_ends: Vec<u64> = spans.iter().map(FinishedSpan::end_unix_ns).collect();
-        // Each after those within it.
-        for place in tree.iter().rev() {
-            let within = children[place.span].iter().map(|child| last_ends[*child]).max();
-            last_ends[place.span] = last_ends[place.span].max(within.unwrap_or_default());
-        }
-        Trace { id, spans, children, tree, last_ends, root }
+        Trace { id, spans, children, tree, root }
     }
 
     pub fn id(&self) -> TraceId {
@@ -127,13 +119,13 @@ impl Trace {
         })
     }
 
-    pub(crate) fn root_index(&self) -> usize {
-        self.root
+    /// The places of all spans among [`Trace::spans`], each after those in it.
+    pub(crate) fn innermost_first(&self) -> impl Iterator<Item = usize> {
+        self.tree.iter().rev().map(|place| place.span)
     }
 
-    /// When the last of a span and those within it ended, in nanoseconds since 1970, UTC.
-    pub(crate) fn last_end(&self, span: usize) -> u64 {
-        self.last_ends[span]
+    pub(crate) fn root_index(&self) -> usize {
+        self.root
     }
 
     /// The children of a span, by their place among [`Trace::spans`].

@@ -74,9 +74,9 @@ fn a_trace_is_drawn_and_written_in_every_form() {
             "trace 4bf92f3577b34da6a3ce929d0e0e4736, 2026-01-02T03:04:05.000Z, spans: 2",
             "",
             "* http_request    ━━━                              10.0 ms",
-            "    MicroVMCreate      ────────────────────────── 100.0 ms !",
+            "*   MicroVMCreate      ━━━━━━━━━━━━━━━━━━━━━━━━━━ 100.0 ms !",
             "",
-            "The slow step is `http_request`: the trace waited 10.0 ms of 120.0 ms for it.",
+            "The slow step is `MicroVMCreate`: the trace waited 100.0 ms of 120.0 ms for it.",
             "It failed: no kernel",
         ],
         "{drawn}"

@@ -59,7 +59,7 @@ pub struct TraceDetailView {
     pub slow_step: Option<SlowStepView>,
     /// In order of their start.
     pub spans: Vec<SpanView>,
-    /// In order of time: each begins where the one before ends; together they are the root.
+    /// In order of time. Until the root ends each begins where the one before ends; then there may be times between them.
     pub critical_path: Vec<PathView>,
 }
 

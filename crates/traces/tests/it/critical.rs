@@ -71,42 +71,66 @@ fn the_path_goes_down_into_children() {
 }
 
 #[test]
-fn what_other_clocks_say_counts_behind_the_beginning_of_the_parent() {
+fn what_other_clocks_say_begins_within_the_parent() {
     check(
-        &[span("a", "", 10, 100), span("b", "a", 0, 30), span("c", "a", 80, 130), span("d", "c", 70, 140)],
-        &[("b", 10, 30), ("a", 30, 80), ("d", 80, 140)],
-        Some(("d", 60)),
+        &[span("a", "", 10, 100), span("b", "a", 0, 30), span("c", "a", 80, 100), span("d", "c", 70, 95)],
+        &[("b", 10, 30), ("a", 30, 80), ("d", 80, 95), ("c", 95, 100)],
+        Some(("a", 50)),
     );
+    check(&[span("a", "", 10, 20), span("b", "a", 0, 9)], &[("a", 10, 20)], Some(("a", 10)));
+}
+
+#[test]
+fn what_a_request_asked_for_is_waited_for_after_its_answer() {
     check(
-        &[span("a", "", 10, 20), span("b", "a", 0, 9), span("c", "a", 21, 22)],
-        &[("a", 10, 21), ("c", 21, 22)],
-        Some(("a", 11)),
+        &[
+            span("request", "", 0, 5),
+            span("store", "request", 1, 4),
+            span("deliver", "request", 10, 12),
+            span("create", "deliver", 11, 90),
+            span("boot", "create", 20, 85),
+        ],
+        &[
+            ("request", 0, 1),
+            ("store", 1, 4),
+            ("request", 4, 5),
+            ("deliver", 10, 11),
+            ("create", 11, 20),
+            ("boot", 20, 85),
+            ("create", 85, 90),
+        ],
+        Some(("boot", 65)),
     );
 }
 
 #[test]
-fn what_a_request_hands_on_is_waited_for_after_its_answer() {
+fn a_child_that_outlasts_its_parent_counts_within_it_where_something_later_was_waited_for() {
     check(
-        &[
-            span("asked", "", 0, 10),
-            span("stored", "asked", 2, 9),
-            span("done", "asked", 15, 200),
-            span("slow", "done", 20, 190),
-        ],
-        &[
-            ("asked", 0, 2),
-            ("stored", 2, 9),
-            ("asked", 9, 15),
-            ("done", 15, 20),
-            ("slow", 20, 190),
-            ("done", 190, 200),
-        ],
-        Some(("slow", 170)),
+        &[span("a", "", 0, 200), span("b", "a", 0, 100), span("c", "b", 60, 140), span("d", "a", 100, 150)],
+        &[("b", 0, 60), ("c", 60, 100), ("d", 100, 150), ("a", 150, 200)],
+        Some(("b", 60)),
     );
 }
 
 #[test]
-fn a_trace_without_time_has_no_path() {
+fn while_nothing_within_is_at_work_it_is_the_time_of_the_nearest_around_that_is_open() {
+    check(
+        &[span("a", "", 0, 100), span("b", "a", 5, 40), span("c", "b", 10, 20), span("d", "c", 50, 60)],
+        &[
+            ("a", 0, 5),
+            ("b", 5, 10),
+            ("c", 10, 20),
+            ("b", 20, 40),
+            ("a", 40, 50),
+            ("d", 50, 60),
+            ("a", 60, 100),
+        ],
+        Some(("a", 55)),
+    );
+}
+
+#[test]
+fn a_root_without_time_has_no_path_but_that_of_what_it_began() {
     check(&[span("a", "", 5, 5)], &[], None);
     check(&[span("a", "", 5, 5), span("b", "a", 5, 9)], &[("b", 5, 9)], Some(("b", 4)));
 }
@@ -138,33 +162,34 @@ fn spans() -> impl Strategy<Value = Vec<FinishedSpan>> {
     })
 }
 
-/// How long the parts of each span on the path are.
-fn shares(trace: &Trace) -> HashMap<SpanId, u64> {
-    CriticalPath::of(trace).self_times().into_iter().collect()
+/// How long a span takes, and how long its parts on the path do.
+fn shares(trace: &Trace) -> HashMap<SpanId, (u64, u64)> {
+    let mut shares: HashMap<SpanId, (u64, u64)> =
+        trace.spans().iter().map(|span| (span.span_id, (span.duration_ns, 0))).collect();
+    for (id, time_ns) in CriticalPath::of(trace).self_times() {
+        shares.get_mut(&id).expect("the path is of known spans").1 += time_ns;
+    }
+    shares
 }
 
 proptest! {
     #[test]
-    fn the_path_lasts_from_the_root_to_the_last_span_within_it(spans in spans()) {
+    fn the_path_covers_the_root_once(spans in spans()) {
         let trace = trace(spans);
         let path = CriticalPath::of(&trace);
-        let mut at = trace.root().start_unix_ns;
+        let (start, end) = (trace.root().start_unix_ns, trace.root().end_unix_ns());
+        let mut at = start;
         for part in &path.segments {
-            prop_assert_eq!(part.from_unix_ns, at);
-            prop_assert!(part.from_unix_ns < part.to_unix_ns);
+            prop_assert!(at <= part.from_unix_ns && part.from_unix_ns < part.to_unix_ns);
+            prop_assert!(at == part.from_unix_ns || end <= at, "a gap at {} in the root", at - start);
             let span = trace.spans().iter().find(|span| span.span_id == part.span_id).expect("it is known");
-            prop_assert!(span.start_unix_ns <= part.from_unix_ns);
+            prop_assert!(span.start_unix_ns <= part.from_unix_ns && part.to_unix_ns <= span.end_unix_ns());
             at = part.to_unix_ns;
         }
-        let root = trace.root();
-        let depth_of = |branch: &nkudo_traces::Branch<'_>| branch.depth;
-        let below = trace.tree().skip_while(|branch| branch.span.span_id != root.span_id);
-        let first = trace.tree().find(|branch| branch.span.span_id == root.span_id).expect("it is in the tree");
-        let within = below.skip(1).take_while(|branch| depth_of(branch) > first.depth);
-        let last = within.map(|branch| branch.span.end_unix_ns()).chain([root.end_unix_ns()]).max();
-        prop_assert_eq!(Some(at), last);
-        let sum: u64 = shares(&trace).into_values().sum();
-        prop_assert_eq!(sum, at - root.start_unix_ns);
+        prop_assert!(end <= at && at <= trace.start_unix_ns() + trace.duration_ns());
+        for (whole, own) in shares(&trace).into_values() {
+            prop_assert!(own <= whole);
+        }
     }
 
     #[test]
