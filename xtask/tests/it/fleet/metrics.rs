@@ -37,6 +37,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("nkudo_log_lines_unlimited_total", "crates/logging/tests/it: repeats.rs"),
     ("nkudo_log_stderr_lines_lost_total", "only when nobody reads standard error"),
     ("nkudo_log_redactions_total", "crates/logging/tests/it: redaction.rs"),
+    ("nkudo_spans_dropped_total", "crates/spans/tests/it: rings.rs, odd.rs"),
+    ("nkudo_trace_records_damaged_total", "crates/traces/tests/it, as those that follow"),
+    ("nkudo_trace_spans_dropped_total", "a trace that is full"),
+    ("nkudo_trace_spans_late_total", "spans that come after their trace was written"),
+    ("nkudo_trace_write_failures_total", "a disk that fails"),
+    ("nkudo_traces_dropped_total", "sampling, and what is evicted"),
     ("nkudo_heartbeat_failures_total", "only when a heartbeat is on its way as the control plane goes"),
     ("nkudo_link_messages_not_understood_total", "no program of this version sends such"),
     ("nkudo_results_given_up_total", "fleet::tenants brings it about"),
@@ -150,6 +156,18 @@ fn every_metric_is_written_and_declared() {
         (rows.parse::<u64>().ok()? > 3).then_some(())
     })
     .unwrap();
+    until("traces of both on disk", || {
+        scrape(&fleet, &mut agent, &mut control);
+        let (_, of_control) = request(fleet.control.http_addr(), "GET", "/metrics", None, None)?;
+        let (_, of_host) = fleet.host.scrape("/metrics")?;
+        let are_kept = |text: &str| {
+            let stored = text.lines().find_map(|line| line.strip_prefix("nkudo_traces_stored "));
+            stored.and_then(|value| value.parse::<f64>().ok()).is_some_and(|stored| stored > 0.0)
+        };
+        (are_kept(&of_control) && are_kept(&of_host)).then_some(())
+    })
+    .unwrap();
+    scrape(&fleet, &mut agent, &mut control);
     let agent = agent.judge(&nkudo_catalogue::agent());
     let control = control.judge(&nkudo_catalogue::control());
     let nothing = (BTreeSet::new(), BTreeSet::new());

@@ -87,7 +87,7 @@ fn simulated(fleet: &Fleet, number: u32, labels: &Value) -> Value {
 #[test]
 fn what_begins_while_the_link_is_down_is_told_as_running() {
     let mut fleet = Fleet::start("[providers]\nsimulated = true\n");
-    fleet.host.apply(&simulated(&fleet, 1, &json!({"simulated.delay_ms": "2500"}))).unwrap();
+    fleet.host.apply(&simulated(&fleet, 1, &json!({"simulated.delay_ms": "6000"}))).unwrap();
     let path = format!("/v1/agents/{}/actions", fleet.agent_id);
     for (action_id, action_type) in [("first", "MicroVMPause"), ("second", "MicroVMResume")] {
         let action =
