@@ -5,6 +5,7 @@
 mod broken_disks;
 mod files;
 mod files_later;
+mod flood;
 mod follow;
 mod kills;
 mod redaction;
