@@ -1,6 +1,7 @@
 //! The host's recent traces: its finished spans on disk, and those of an action for the control plane.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nkudo_api::trace_query::{GivenId, IdFault};
 use nkudo_domain::TraceId;
@@ -15,6 +16,8 @@ use crate::state_dir::StateDirError;
 const DIR: &str = "traces";
 /// What spans of this program are known by, among those of others.
 pub const SERVICE: &str = "edge-agent";
+/// How long the result of an action waits for its steps.
+const TOLD_WAIT: Duration = Duration::from_secs(2);
 /// Most bytes of what goes to the control plane of one trace. A trace that is larger is told without its last spans.
 const TOLD_MAX_BYTES: usize = 512 << 10;
 /// About what one span takes there, without its texts.
@@ -94,7 +97,9 @@ fn files(settings: &Settings) -> Result<Recent, FilesError> {
 /// What this host did in a trace, as OTLP/JSON; none where nothing is known of it.
 pub(crate) async fn told(recorder: &Recorder, trace_id: TraceId) -> Option<Vec<u8>> {
     let id = trace_id.to_string().parse().ok()?;
-    let mut spans = recorder.trace(id).await.ok()??.into_spans();
+    // A result waits for no disk that hangs: without its steps it goes on.
+    let known = tokio::time::timeout(TOLD_WAIT, recorder.trace(id)).await.ok()?;
+    let mut spans = known.ok()??.into_spans();
     let resource = [("service.name", AttributeValue::Text(SERVICE.to_owned()))];
     spans.truncate(TOLD_SPANS_MAX);
     loop {

@@ -2,7 +2,7 @@
 //!
 //! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them
 //! durable, [`Journal::open`] gives back what was there, and [`Journal::compact`] replaces everything by a snapshot.
-//! All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which can lose power.
+//! [`bytes`] is what payloads may be made of. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which can lose power.
 //!
 //! ```
 //! use std::path::Path;
@@ -56,6 +56,7 @@
 //! **Invariant:** there is no lock here: that a directory has one journal at a time is its owner's promise.
 
 mod atomic;
+pub mod bytes;
 mod disk;
 mod error;
 mod format;

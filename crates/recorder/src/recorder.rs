@@ -31,6 +31,8 @@ struct Inner {
     asks: SyncSender<Ask>,
     /// How many there were.
     asked: Arc<AtomicU64>,
+    /// Spans of others that found no room.
+    refused: Arc<AtomicU64>,
     spans: SpansHandle,
     failure: Arc<Mutex<Option<String>>>,
     recent: Mutex<Option<Registering>>,
@@ -90,6 +92,7 @@ impl Recorder {
         Ok(Self(Arc::new(Inner {
             asks,
             asked: count,
+            refused: Arc::default(),
             spans,
             failure,
             recent: Mutex::new(Some(registering)),
@@ -126,9 +129,14 @@ impl Recorder {
         self.ask(|answer| Ask::Trace(id, answer)).await
     }
 
-    /// Takes spans that ended in another program. Says whether there was room.
+    /// Takes spans that ended in another program. Says whether there was room; what found none is counted.
     pub fn offer(&self, spans: Vec<FinishedSpan>) -> bool {
-        self.send(Ask::Offer(spans)).is_ok()
+        let count = spans.len() as u64;
+        let is_taken = self.send(Ask::Offer(spans)).is_ok();
+        if !is_taken {
+            self.0.refused.fetch_add(count, Ordering::Relaxed);
+        }
+        is_taken
     }
 
     /// Has everything that ended before be on disk: for the end of a program.
@@ -155,7 +163,7 @@ impl Recorder {
         let registering = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(register) = registering {
             register(registry, prefix);
-            metrics::register(self.0.spans.clone(), registry, prefix);
+            metrics::register(self.0.spans.clone(), self.0.refused.clone(), registry, prefix);
         }
     }
 

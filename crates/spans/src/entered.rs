@@ -53,12 +53,15 @@ fn set_deep(at: usize, span: Entered) {
     });
 }
 
+/// Enters a span. One that has no place is passed over, as its end will be.
 #[inline]
 pub(crate) fn enter(key: Key) {
     STACK.with(|stack| {
-        let depth = stack.depth.get();
-        stack.set(depth, slab::find(key).map(|place| (key, place)));
-        stack.depth.set(depth + 1);
+        if let Some(place) = slab::find(key) {
+            let depth = stack.depth.get();
+            stack.set(depth, Some((key, place)));
+            stack.depth.set(depth + 1);
+        }
     });
 }
 
@@ -110,4 +113,24 @@ pub(crate) fn thread_number() -> u64 {
         }
         number.get()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_place_leaves_nothing_behind() {
+        let (key, place) = slab::open().unwrap();
+        enter(key);
+        for _ in 0..1_000 {
+            enter(Key(u64::MAX));
+            exit(Key(u64::MAX));
+        }
+        assert_eq!(STACK.with(|stack| stack.depth.get()), 1);
+        assert_eq!(innermost(|_| true).map(|(found, _)| found), Some(key));
+        exit(key);
+        assert_eq!(STACK.with(|stack| stack.depth.get()), 0);
+        slab::close(place);
+    }
 }

@@ -131,22 +131,15 @@ impl Carried {
 /// Holds a context for one more span.
 #[inline]
 pub(crate) fn hold_context(context: u64) -> u64 {
-    if context != 0 {
-        match slab::find(Key(context)) {
-            Some(place) => place.hold(),
-            None => return 0,
-        }
-    }
-    context
+    // It may be replaced by another thread at this moment, and be gone.
+    let holds = || slab::find(Key(context)).is_some_and(|place| place.hold(Key(context)));
+    if context != 0 && holds() { context } else { 0 }
 }
 
 #[inline]
 pub(crate) fn release_context(context: u64) {
-    if context != 0
-        && let Some(place) = slab::find(Key(context))
-        && place.release()
-    {
-        slab::close(place);
+    if context != 0 {
+        slab::let_go(Key(context));
     }
 }
 

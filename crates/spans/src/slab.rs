@@ -22,9 +22,9 @@ const TAKEN_AT_ONCE: usize = 16;
 #[repr(align(128))]
 pub(crate) struct Place {
     number: u32,
-    /// The upper half of its keys; changes when it is given back.
-    generation: AtomicU32,
-    holders: AtomicU32,
+    /// Above the generation, which is the upper half of its keys and changes when it is given back; below how many hold
+    /// what is here. One word, so that nobody comes to hold what another one is giving back.
+    state: AtomicU64,
     /// Taken while fields are appended.
     busy: AtomicU32,
     /// The key of the context of what is here, zero where it has none, and the subscriber that it belongs to.
@@ -153,8 +153,10 @@ pub(crate) fn open() -> Option<(Key, &'static Place)> {
             Some(place) => place,
             None => take_shared(own)?,
         };
-        place.holders.store(1, Ordering::Relaxed);
-        let key = Key::new(place.generation.load(Ordering::Relaxed), place.number);
+        // Nobody has its next key yet: nobody changes the word.
+        let free = place.state.load(Ordering::Relaxed);
+        place.state.store(free + 1, Ordering::Relaxed);
+        let key = Key::new(generation(free), place.number);
         own.last.set((key.0, Some(place)));
         Some((key, place))
     })
@@ -180,7 +182,43 @@ pub(crate) fn find(key: Key) -> Option<&'static Place> {
 #[inline]
 pub(crate) fn close(place: &'static Place) {
     // One thread at a time is here: the last holder.
-    place.generation.store(place.generation.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    place.state.store(next_generation(place.state.load(Ordering::Relaxed)), Ordering::Release);
+    give_back(place);
+}
+
+/// One holder less of what a key names, where others may come to hold it through something that names it too. The last one
+/// gives the place back.
+pub(crate) fn let_go(key: Key) {
+    let Some(place) = find(key) else { return };
+    let less = |state| match holders(state) {
+        _ if generation(state) != key.generation() => None,
+        0 => None,
+        1 => Some(next_generation(state)),
+        _ => Some(state - 1),
+    };
+    if place.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok_and(|was| holders(was) == 1)
+    {
+        give_back(place);
+    }
+}
+
+fn generation(state: u64) -> u32 {
+    (state >> 32) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half of a word")]
+fn holders(state: u64) -> u32 {
+    state as u32
+}
+
+/// What is free again.
+fn next_generation(state: u64) -> u64 {
+    u64::from(generation(state).wrapping_add(1)) << 32
+}
+
+/// Puts a place among the free ones.
+#[inline]
+fn give_back(place: &'static Place) {
     OWN.with(|own| {
         let count = own.count.get();
         match own.free.get(count) {
@@ -213,8 +251,7 @@ impl Place {
     fn new(number: u32) -> Self {
         Self {
             number,
-            generation: AtomicU32::new(0),
-            holders: AtomicU32::new(0),
+            state: AtomicU64::new(0),
             busy: AtomicU32::new(0),
             context: AtomicU64::new(0),
             owner: AtomicU64::new(0),
@@ -225,7 +262,7 @@ impl Place {
     /// Whether this is in it.
     #[inline]
     pub(crate) fn is(&self, key: Key) -> bool {
-        self.generation.load(Ordering::Acquire) == key.generation()
+        generation(self.state.load(Ordering::Acquire)) == key.generation()
     }
 
     #[inline]
@@ -238,17 +275,19 @@ impl Place {
         self.words[at].store(word, Ordering::Relaxed);
     }
 
-    /// One more holder.
+    /// One more holder of what a key names. Says whether it is there still.
     #[inline]
-    pub(crate) fn hold(&self) {
-        self.holders.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn hold(&self, key: Key) -> bool {
+        let more = |state| (generation(state) == key.generation() && holders(state) > 0).then_some(state + 1);
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// One holder less. Says whether it was the last.
+    /// One holder less of what only its holders can give to others. Says whether it was the last, who then closes it.
     #[inline]
     pub(crate) fn release(&self) -> bool {
-        // Whoever is the only one need not fear that another comes: only a holder can make more.
-        self.holders.load(Ordering::Acquire) == 1 || self.holders.fetch_sub(1, Ordering::AcqRel) == 1
+        // Whoever is the only one need not fear that another comes.
+        holders(self.state.load(Ordering::Acquire)) == 1
+            || holders(self.state.fetch_sub(1, Ordering::AcqRel)) == 1
     }
 
     /// Has one thread at a time do `work`. Nobody waits long, so that a value whose `Debug` comes back here ends: after some
@@ -291,15 +330,41 @@ mod tests {
     fn what_is_gone_is_not_found_by_its_old_key() {
         let (first, place) = open().unwrap();
         assert!(std::ptr::eq(find(first).unwrap(), place));
-        place.hold();
+        assert!(place.hold(first));
         assert!(!place.release());
         assert!(place.release());
         close(place);
+        assert!(!place.hold(first), "nobody holds what is gone");
         assert!(find(first).is_none());
         let (second, again) = open().unwrap();
         assert!(std::ptr::eq(place, again), "the place that was given back last is the next one");
         assert_ne!(first, second);
+        let_go(first);
+        assert!(find(second).is_some(), "nor lets go of it");
         assert!(find(Key(0)).is_none() && find(Key(u64::MAX)).is_none());
-        close(again);
+        let_go(second);
+        assert!(find(second).is_none());
+    }
+
+    #[test]
+    fn what_is_let_go_while_others_come_is_given_back_once_and_never_while_it_is_held() {
+        for _ in 0..2_000 {
+            let (key, place) = open().unwrap();
+            let holds = std::thread::scope(|scope| {
+                let holder = scope.spawn(move || {
+                    let holds = place.hold(key);
+                    // Whoever holds it finds it, whatever the others do.
+                    assert!(!holds || find(key).is_some());
+                    holds
+                });
+                let_go(key);
+                holder.join().unwrap()
+            });
+            assert_eq!(find(key).is_some(), holds);
+            if holds {
+                let_go(key);
+            }
+            assert!(find(key).is_none());
+        }
     }
 }

@@ -266,8 +266,9 @@ impl Shared {
     }
 
     pub(crate) fn hold(&self, id: &Id) {
-        if let Some(place) = self.open(Key(id.into_u64())) {
-            place.hold();
+        let key = Key(id.into_u64());
+        if let Some(place) = self.open(key) {
+            place.hold(key);
         }
     }
 

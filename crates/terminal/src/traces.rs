@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use nkudo_api::time::{WallTime, seconds};
+use nkudo_api::time::{WallTime, moment, no_moment};
 use nkudo_api::trace_format::TraceFormat;
 use nkudo_api::trace_query::{self, AGENT};
 use nkudo_api::view::trace::TraceView;
@@ -71,14 +71,18 @@ impl TraceFilter {
     /// What is none, by its flag.
     pub fn read(&self, now_ms: i64) -> Result<(Parameters, Query), Failure> {
         let Self { vm, action, status, since, until, query, min_duration } = self;
-        // What is no time is told by whoever reads it.
-        let time = |text: &String| moment(text, now_ms).map_or_else(|| text.clone(), |time| time.to_string());
+        let time = |name: &str, text: &Option<String>| {
+            let text = text.as_deref();
+            let read = |text: &str| moment(text, now_ms).map(|at_ms| WallTime(at_ms).to_string());
+            let wrong = |text: &str| Failure::Refused(format!("{}: {}", flag(name), no_moment(text)));
+            text.map(|text| read(text).ok_or_else(|| wrong(text))).transpose()
+        };
         let all = [
             ("vm_id", vm.clone()),
             ("action_id", action.clone()),
             ("status", status.clone()),
-            ("since", since.as_ref().map(time)),
-            ("until", until.as_ref().map(time)),
+            ("since", time("since", since)?),
+            ("until", time("until", until)?),
             ("q", query.clone()),
             ("min_duration", min_duration.clone()),
         ];
@@ -103,15 +107,6 @@ fn flag(parameter: &str) -> String {
         same => same,
     };
     format!("--{}", name.replace('_', "-"))
-}
-
-/// A time, or how long ago.
-fn moment(text: &str, now_ms: i64) -> Option<WallTime> {
-    let ago = || {
-        let ago_ms = i64::try_from(seconds(text)?.checked_mul(1_000)?).ok()?;
-        now_ms.checked_sub(ago_ms).map(WallTime)
-    };
-    text.parse().ok().or_else(ago)
 }
 
 /// The headings of a list of traces.

@@ -4,20 +4,15 @@
 //! with a panic and never with more memory than the caller allowed.
 
 mod bundle;
-mod bytes;
 mod ints;
 mod presence;
 mod values;
 
 pub(crate) use bundle::{Bundle, find_in_bundle};
-pub(crate) use bytes::{Reader, Writer};
 pub(crate) use ints::{decode_ints, encode_ints};
+pub(crate) use nkudo_journal::bytes::{Malformed, Reader, Writer};
 pub(crate) use presence::Presence;
 pub(crate) use values::{decode_values, encode_values};
-
-/// Bytes that nothing of ours has written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
 
 /// Payload with a checksum (CRC-32, IEEE) that also covers the key under which it is kept, so that a block which was
 /// found in another's place is not taken for it.

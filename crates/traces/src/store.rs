@@ -5,7 +5,6 @@
 //! on another, so that damage costs what it hit; and the old go with their file. The disk is the journal's, with its
 //! simulated one.
 
-pub(crate) mod bytes;
 pub(crate) mod record;
 mod segment;
 

@@ -126,9 +126,50 @@ async fn what_became_of_spans_is_exposed() {
     let mut text = Vec::new();
     registry.encode(Format::Text004, &mut text);
     let text = String::from_utf8(text).unwrap();
-    for line in
-        ["app_spans_finished_total 2", "app_spans_dropped_total 0", "app_trace_spans_received_total 2"]
-    {
+    for line in [
+        "app_spans_finished_total 2",
+        "app_spans_dropped_total 0",
+        "app_spans_refused_total 0",
+        "app_trace_spans_received_total 2",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
     }
+}
+
+#[tokio::test]
+async fn spans_of_others_are_taken_or_counted_as_refused() {
+    const OFFERS: u64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (_dispatch, recorder) = recorder(dir.path());
+    let registry = Registry::new();
+    recorder.register(&registry, "app_");
+    let span = || FinishedSpan {
+        trace_id: TraceId::generate(),
+        span_id: SpanId::generate(),
+        parent_id: None,
+        name: "far away".into(),
+        target: "other".into(),
+        start_unix_ns: 1_700_000_000_000_000_000,
+        duration_ns: 5,
+        failed: false,
+        thread: 1,
+        attributes: Vec::new(),
+        dropped_attributes: 0,
+    };
+    let taken = (0..OFFERS).filter(|_| recorder.offer(vec![span()])).count() as u64;
+    // Whoever asks waits for what was taken before; while all of it waits there is no room for a question either.
+    while recorder.flush().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let mut text = Vec::new();
+    registry.encode(Format::Text004, &mut text);
+    let text = String::from_utf8(text).unwrap();
+    let count = |name: &str| -> u64 {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        // A count is written as a number that may have a point.
+        value.split('.').next().unwrap().parse().unwrap()
+    };
+    assert!(taken < OFFERS, "they come faster than they are taken");
+    assert_eq!(count("app_trace_spans_received_total "), taken);
+    assert_eq!(count("app_spans_refused_total "), OFFERS - taken);
 }

@@ -21,9 +21,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use nkudo_journal::bytes::{Malformed, Reader, Writer};
 use nkudo_spans::{AttributeValue, FinishedSpan, SpanId, TraceId};
-
-use super::bytes::{Malformed, Reader, Writer};
 
 const FLAG_PARENT: u8 = 1;
 const FLAG_FAILED: u8 = 2;
@@ -138,11 +137,11 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(Head, Vec<FinishedSpan>), Malfor
     let mut input = Reader::new(payload);
     let head = head(&mut input)?;
     let mut texts = Vec::new();
-    for _ in 0..input.size()? {
+    for _ in 0..input.count()? {
         texts.push(input.text()?);
     }
     let mut spans = Vec::new();
-    for _ in 0..input.size()? {
+    for _ in 0..input.count()? {
         spans.push(decode_span(&head, &texts, &mut input)?);
     }
     input.end()?;
@@ -175,7 +174,7 @@ fn decode_span(head: &Head, texts: &[&str], input: &mut Reader<'_>) -> Result<Fi
     let start_unix_ns = head.start_unix_ns.checked_add(input.unsigned()?).ok_or(Malformed)?;
     let (duration_ns, thread, dropped_attributes) = (input.unsigned()?, input.narrow()?, input.narrow()?);
     let mut attributes = Vec::new();
-    for _ in 0..input.size()? {
+    for _ in 0..input.count()? {
         let name = Cow::Owned(text(input)?.to_owned());
         let value = match input.byte()? {
             0 => AttributeValue::Text(text(input)?.to_owned()),

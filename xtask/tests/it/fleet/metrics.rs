@@ -38,6 +38,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("nkudo_log_stderr_lines_lost_total", "only when nobody reads standard error"),
     ("nkudo_log_redactions_total", "crates/logging/tests/it: redaction.rs"),
     ("nkudo_spans_dropped_total", "crates/spans/tests/it: rings.rs, odd.rs"),
+    ("nkudo_spans_refused_total", "crates/recorder/tests/it"),
     ("nkudo_trace_records_damaged_total", "crates/traces/tests/it, as those that follow"),
     ("nkudo_trace_spans_dropped_total", "a trace that is full"),
     ("nkudo_trace_spans_late_total", "spans that come after their trace was written"),
