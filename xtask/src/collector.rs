@@ -21,7 +21,7 @@ pub fn python() -> Result<PathBuf> {
         return Ok(python);
     }
     println!("Installing {wanted} below {}", dir.display());
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
+    run(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&dir))
         .context("Python's venv is needed for it; `cargo xtask test` installs Debian's python3-venv")?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])

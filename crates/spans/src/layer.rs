@@ -13,8 +13,8 @@ use crate::entered;
 use crate::slab::{Key, Place};
 use crate::subscriber::{Events, Spans};
 
-/// Takes spans and events as [`Spans`] does, as one layer among others. The registry keeps each span a second time: that
-/// costs about what it costs alone.
+/// Takes spans and events as [`Spans`] does, as one layer among others. The registry keeps each span a second time, which
+/// costs what it costs beside.
 ///
 /// ```
 /// use tracing_subscriber::layer::SubscriberExt;

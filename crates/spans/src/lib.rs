@@ -1,5 +1,5 @@
-//! One subscriber behind the `tracing` facade that costs little more than two readings of a clock: open spans lie in places
-//! that no thread waits for, finished ones go through a ring of each thread to whoever drains them.
+//! One subscriber behind the `tracing` facade, for spans that are cheap enough to be everywhere: open ones lie in places that
+//! no thread waits for, finished ones go through a ring of each thread to whoever drains them.
 //!
 //! The principal type is [`Spans`], made by [`spans`] together with its [`SpanDrain`]. Events go to an [`Events`] of one's
 //! own, which is told the span around them. [`Traceparent`] carries a trace over process boundaries (W3C Trace Context).
