@@ -6,7 +6,7 @@ mod session;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use nkudo_pki::Peer;
+use nkudo_pki::{AgentIdentity, Peer};
 use nkudo_rpc::message::{Enrol, Enrolled, Heartbeat, HeartbeatAnswer, NewCertificate};
 use nkudo_rpc::{AgentCalls, Caller, FromAgentStream, RpcError, RpcErrorKind, ToAgentStream};
 use nkudo_store::StoreError;
@@ -16,14 +16,24 @@ pub(crate) use identity::{NotRenewed, renew};
 
 use crate::control::Control;
 use crate::roster::Now;
+use crate::traces::{AGENT, TENANT};
 
 /// What is kept of an agent's word for its health, in bytes.
 const HEALTH_MAX_BYTES: usize = 32;
 
-/// The span of an agent's call.
+/// The span of an agent's call: of the trace that the agent names, or of a new one.
 macro_rules! call_span {
-    ($level:ident, $name:literal) => {
-        tracing::$level!($name, otel.kind = "server", error = tracing::field::Empty)
+    ($level:ident, $name:literal, $caller:expr) => {
+        tracing::$level!(
+            $name,
+            otel.kind = "server",
+            trace_id = $caller.traceparent.map(|parent| tracing::field::display(parent.trace_id)),
+            parent_span_id = $caller.traceparent.map(|parent| tracing::field::display(parent.parent_id)),
+            // Known once the caller is.
+            tenant_id = tracing::field::Empty,
+            agent_id = tracing::field::Empty,
+            error = tracing::field::Empty,
+        )
     };
 }
 
@@ -42,7 +52,7 @@ pub(crate) struct Calls(pub(crate) Arc<Control>);
 #[async_trait]
 impl AgentCalls for Calls {
     async fn enrol(&self, caller: Caller, enrol: Enrol) -> Result<Enrolled, RpcError> {
-        let span = call_span!(info_span, "grpc Enroll");
+        let span = call_span!(info_span, "grpc Enroll", caller);
         let enrolled = within(span, identity::enrol(&self.0, enrol)).await;
         self.0.metrics.enrolment(enrolled.is_ok());
         if let Err(refusal) = &enrolled {
@@ -60,7 +70,7 @@ impl AgentCalls for Calls {
                 NotRenewed::Store(error) => store_failed(&error),
             })
         };
-        within(call_span!(info_span, "grpc Renew"), renewed).await
+        within(call_span!(info_span, "grpc Renew", caller), renewed).await
     }
 
     async fn unenrol(&self, caller: Caller) -> Result<(), RpcError> {
@@ -70,12 +80,13 @@ impl AgentCalls for Calls {
             let unenrolled = self.0.unenrol(&identity.tenant_id, identity.agent_id).await;
             unenrolled.map(drop).map_err(|error| store_failed(&error))
         };
-        within(call_span!(info_span, "grpc Unenroll"), unenrolled).await
+        within(call_span!(info_span, "grpc Unenroll", caller), unenrolled).await
     }
 
     async fn heartbeat(&self, caller: Caller, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
         // Every agent calls every few seconds.
-        let peer = within(call_span!(debug_span, "grpc Heartbeat"), authenticate(&self.0, &caller)).await?;
+        let peer =
+            within(call_span!(debug_span, "grpc Heartbeat", caller), authenticate(&self.0, &caller)).await?;
         let now = Now::read();
         let Heartbeat { sent_at_ms, mut health, version: _ } = heartbeat;
         health.truncate(health.floor_char_boundary(HEALTH_MAX_BYTES));
@@ -86,7 +97,7 @@ impl AgentCalls for Calls {
 
     async fn link(&self, caller: Caller, messages: FromAgentStream) -> Result<ToAgentStream, RpcError> {
         // The stream goes on for days; what goes over it has spans of its own.
-        let peer = within(call_span!(info_span, "grpc Link"), authenticate(&self.0, &caller)).await?;
+        let peer = within(call_span!(info_span, "grpc Link", caller), authenticate(&self.0, &caller)).await?;
         Ok(session::serve(Arc::clone(&self.0), peer, messages))
     }
 }
@@ -115,8 +126,18 @@ pub(crate) async fn authenticate(control: &Control, caller: &Caller) -> Result<P
         Some(certificate) if certificate.expires_at_ms <= now_ms => Err(refused(
             "the certificate has expired; look at both clocks, and enrol the host again with --force",
         )),
-        Some(_) => Ok(peer.clone()),
+        Some(_) => {
+            span_is_of(&peer.identity);
+            Ok(peer.clone())
+        }
     }
+}
+
+/// Says in the call's span whose it is.
+fn span_is_of(identity: &AgentIdentity) {
+    let span = Span::current();
+    span.record(TENANT, tracing::field::display(&identity.tenant_id));
+    span.record(AGENT, tracing::field::display(identity.agent_id));
 }
 
 fn unenrolled() -> RpcError {

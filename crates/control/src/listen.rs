@@ -79,7 +79,7 @@ pub(crate) async fn serve_tls(
             };
             let http2 = session.alpn_protocol() == Some(b"h2");
             let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-            let caller = Caller { remote, peer };
+            let caller = Caller { remote, peer, traceparent: None };
             Box::pin(connection::serve(stream, protocol, routers, Some(caller), shutdown)).await;
         }
     };

@@ -17,7 +17,7 @@ pub(crate) const SERVICE: &str = "control-plane";
 const TOLD_SPANS_MAX: usize = 4_096;
 /// Whose a span is. What an agent tells bears both, whatever it says itself.
 pub(crate) const TENANT: &str = "tenant_id";
-const AGENT: &str = "agent_id";
+pub(crate) const AGENT: &str = "agent_id";
 
 /// How the program takes spans.
 pub(crate) fn spans_options() -> SpansOptions {

@@ -17,8 +17,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status, Streaming};
+use tracing::{Instrument as _, Span};
 
 use crate::MESSAGE_MAX_BYTES;
 use crate::convert::Heard;
@@ -26,6 +27,14 @@ use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
 use crate::generated::agent_service_client::AgentServiceClient;
 use crate::message::{Enrol, Enrolled, FromAgent, Heartbeat, HeartbeatAnswer, NewCertificate, ToAgent};
+use crate::trace_context::traced;
+
+/// The span of a call to the control plane.
+macro_rules! call_span {
+    ($level:ident, $name:literal) => {
+        tracing::$level!($name, otel.kind = "client", error = tracing::field::Empty)
+    };
+}
 
 /// How often a silent connection is asked whether it is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -154,41 +163,55 @@ impl Connection {
     }
 
     /// A failed call; where TLS is to blame, in its words.
-    fn failed(&self, status: &tonic::Status) -> RpcError {
+    fn failed(&self, status: &Status) -> RpcError {
         match told(&self.fault) {
             Some(fault) => RpcError::new(RpcErrorKind::Tls, fault.to_string()),
             None => RpcError::from_status(status),
         }
     }
 
+    /// The answer to a call, which is made and answered in this span.
+    async fn answer<A>(
+        &self,
+        span: Span,
+        call: impl Future<Output = Result<Response<A>, Status>>,
+    ) -> Result<A, RpcError> {
+        let answer = call.instrument(span.clone()).await.map_err(|status| self.failed(&status));
+        if let Err(error) = &answer {
+            span.record("error", error as &dyn std::error::Error);
+        }
+        answer.map(Response::into_inner)
+    }
+
     pub async fn enrol(&self, enrol: Enrol) -> Result<Enrolled, RpcError> {
         let Enrol { token, csr_pem, facts } = enrol;
         let request = wire::EnrollRequest { token, csr_pem, facts: Some(facts.into()) };
-        let answer = self.client.clone().enroll(request).await.map_err(|status| self.failed(&status))?;
-        Ok(answer.into_inner().try_into()?)
+        let call = async { self.client.clone().enroll(traced(request)).await };
+        Ok(self.answer(call_span!(info_span, "call Enroll"), call).await?.try_into()?)
     }
 
     pub async fn renew(&self, csr_pem: String) -> Result<NewCertificate, RpcError> {
-        let answer = self.client.clone().renew(wire::RenewRequest { csr_pem }).await;
-        Ok(answer.map_err(|status| self.failed(&status))?.into_inner().into())
+        let call = async { self.client.clone().renew(traced(wire::RenewRequest { csr_pem })).await };
+        Ok(self.answer(call_span!(info_span, "call Renew"), call).await?.into())
     }
 
     pub async fn unenrol(&self) -> Result<(), RpcError> {
-        let answer = self.client.clone().unenroll(wire::UnenrollRequest {}).await;
-        answer.map(drop).map_err(|status| self.failed(&status))
+        let call = async { self.client.clone().unenroll(traced(wire::UnenrollRequest {})).await };
+        self.answer(call_span!(info_span, "call Unenroll"), call).await.map(drop)
     }
 
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
         let request: wire::HeartbeatRequest = heartbeat.into();
-        let answer = self.client.clone().heartbeat(request).await.map_err(|status| self.failed(&status))?;
-        Ok(answer.into_inner().into())
+        let call = async { self.client.clone().heartbeat(traced(request)).await };
+        // Made every few seconds.
+        Ok(self.answer(call_span!(debug_span, "call Heartbeat"), call).await?.into())
     }
 
     /// Opens the link; the first message each way is a hello.
     pub async fn link(&self) -> Result<(LinkSender, LinkReceiver), RpcError> {
         let (sender, queue) = tokio::sync::mpsc::channel(LINK_QUEUE_MAX);
-        let answer = self.client.clone().link(ReceiverStream::new(queue)).await;
-        let stream = answer.map_err(|status| self.failed(&status))?.into_inner();
+        let call = async { self.client.clone().link(traced(ReceiverStream::new(queue))).await };
+        let stream = self.answer(call_span!(info_span, "call Link"), call).await?;
         Ok((LinkSender(Some(sender)), LinkReceiver { stream, connection: self.clone() }))
     }
 }

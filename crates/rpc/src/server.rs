@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nkudo_pki::Peer;
+use nkudo_spans::Traceparent;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -18,6 +19,7 @@ use crate::generated::agent_service_server::{AgentService, AgentServiceServer};
 use crate::message::{
     Enrol, Enrolled, Facts, FromAgent, Heartbeat, HeartbeatAnswer, NewCertificate, ToAgent,
 };
+use crate::trace_context::TRACEPARENT;
 
 /// How long a call may take, from its head to its answer.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
@@ -28,6 +30,8 @@ pub struct Caller {
     pub remote: SocketAddr,
     /// From the client's certificate, when it sent one; the chain has been verified.
     pub peer: Option<Peer>,
+    /// The span that makes this call, where it says one. A connection has none.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// What an agent says on its link; an error is its end.
@@ -68,7 +72,11 @@ struct Adapter(Arc<dyn AgentCalls>);
 
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let caller = request.extensions().get::<Caller>().cloned();
-    caller.ok_or_else(|| Status::internal("the connection says nothing of its caller"))
+    let mut caller = caller.ok_or_else(|| Status::internal("the connection says nothing of its caller"))?;
+    // One that cannot be read is as good as none: the call begins a trace of its own.
+    let told = request.metadata().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    caller.traceparent = told.and_then(|text| text.parse().ok());
+    Ok(caller)
 }
 
 #[async_trait]

@@ -1,7 +1,22 @@
-//! Where an action stands in its trace, on its way over the wire.
+//! Where an action and a call stand in their traces, on their way over the wire.
 
 use nkudo_domain::{Action, SpanId, TraceId};
 use nkudo_spans::Traceparent;
+use tonic::metadata::MetadataValue;
+
+/// The metadata that name the span which makes a call (W3C Trace Context).
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// A request that says which span makes it: the one that the program is in.
+pub(crate) fn traced<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if let Some(context) = nkudo_spans::current()
+        && let Ok(traceparent) = MetadataValue::try_from(context.traceparent().to_string())
+    {
+        request.metadata_mut().insert(TRACEPARENT, traceparent);
+    }
+    request
+}
 
 /// The trace of an action, and the span in it that hands the action over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@ use nkudo_rpc::message::{Enrol, Enrolled, Facts, NewCertificate};
 use nkudo_rpc::{RpcError, RpcErrorKind};
 use nkudo_store::{self as store, CertificateRecord, Enrolment, Refusal, StoreError};
 
-use super::store_failed;
+use super::{span_is_of, store_failed};
 use crate::control::Control;
 
 /// Longest text among an agent's facts, in bytes.
@@ -54,6 +54,7 @@ pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, R
         store::Enrolled::Refused(why) => return Err(refused(refusal(why))),
         store::Enrolled::Done => {}
     }
+    span_is_of(&identity);
     let AgentIdentity { tenant_id, site_id, agent_id } = identity;
     control.roster.enrolled(agent_id, tenant_id.clone(), site_id.clone(), issued.expires_at_ms);
     control.metrics.certificates_issued.inc();

@@ -157,3 +157,26 @@ fn a_trace_that_two_tenants_are_in_tells_each_of_its_own_steps() {
     assert!(!ids(&list).contains(&own));
     assert_eq!(get(&ours, &format!("/v1/traces/{own}")).0, 200);
 }
+
+#[test]
+fn a_call_of_an_agent_is_one_trace_at_both_ends() {
+    let fleet = Fleet::start(SIMULATED);
+    let (trace_id, span_id) = until("the agent's call in its traces", || {
+        let list = fleet.host.json(&["traces"]).ok()?;
+        let traces = list["items"].as_array()?;
+        let call = traces.iter().find(|trace| trace["name"] == "call Link")?;
+        let trace_id = call["trace_id"].as_str()?.to_owned();
+        let detail = fleet.host.json(&["traces", &trace_id]).ok()?;
+        let spans = detail["spans"].as_array()?;
+        let call = spans.iter().find(|span| span["name"] == "call Link")?;
+        Some((trace_id, call["span_id"].clone()))
+    })
+    .unwrap();
+    let answered = until("the control plane's part", || {
+        let detail = fleet.control.get(&format!("/v1/traces/{trace_id}")).ok()?;
+        detail["spans"].as_array()?.iter().find(|span| span["name"] == "grpc Link").cloned()
+    })
+    .unwrap();
+    assert_eq!(answered["parent_id"], span_id, "{answered}");
+    assert_eq!(answered["attributes"]["agent_id"], json!(fleet.agent_id), "{answered}");
+}
