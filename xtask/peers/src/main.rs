@@ -137,11 +137,13 @@ fn apart_rows() -> Vec<Row> {
             [Ours, Limit, REGISTRY, FASTRACE, BRIDGE, SDK].map(|who| apart::time("span", who, threads));
         rows.push(Row::new(format!("span with 2 attributes and a parent, {of}"), "ns", subjects.into()));
     }
-    let deliverers = [Ours, FASTRACE, BRIDGE, SDK];
-    let subjects = deliverers.map(|who| apart::lost("span", who, 2));
-    rows.push(Row::new("spans lost, 2 threads".to_owned(), "%", subjects.into()));
-    let subjects = deliverers.map(|who| apart::vanished("span", who, 2));
-    rows.push(Row::new("spans lost and not counted, 2 threads".to_owned(), "%", subjects.into()));
+    for (threads, of) in [(1, "1 thread"), (2, "2 threads")] {
+        let deliverers = [Ours, FASTRACE, BRIDGE, SDK];
+        let lost = deliverers.map(|who| apart::lost("span", who, threads));
+        rows.push(Row::new(format!("spans lost, {of}"), "%", lost.into()));
+        let vanished = deliverers.map(|who| apart::vanished("span", who, threads));
+        rows.push(Row::new(format!("spans lost and not counted, {of}"), "%", vanished.into()));
+    }
     rows.extend(line_rows());
     rows
 }
