@@ -48,6 +48,7 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-agent", Product, 4),
     ("nkudo-control", Product, 4),
     ("nkudo-terminal", Product, 5),
+    ("nkudo-sim", Product, 5),
     ("control-plane", Product, 6),
     ("edge-agent", Product, 6),
     ("nkudo", Product, 6),

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod chaos;
 pub mod codegen;
 pub mod collector;
 pub mod demo;

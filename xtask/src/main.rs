@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, codegen, demo, lint, load, test};
+use xtask::{bench, chaos, codegen, demo, lint, load, test};
 
 /// Every workflow of the project
 #[derive(Debug, Parser)]
@@ -46,6 +46,18 @@ enum Command {
         /// Write the figures here too
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+    },
+    /// Try to break the fleet: simulated worlds in which everything goes wrong, each from a seed
+    Chaos {
+        /// How many worlds
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Plant known mistakes instead, and tell how many seeds each takes to be found
+        #[arg(long, conflicts_with_all = ["seeds", "from"])]
+        bugs: bool,
     },
     /// Write what is generated
     Codegen {
@@ -89,6 +101,8 @@ fn main() -> ExitCode {
             let heartbeat_interval = Duration::from_millis(heartbeat_interval_ms);
             load::run(&load::Load { agents, seconds, release: true, heartbeat_interval }, json.as_deref())
         }
+        Command::Chaos { bugs: true, .. } => chaos::bugs(),
+        Command::Chaos { seeds, from, bugs: false } => chaos::seeds(from, seeds),
         Command::Codegen { check } => codegen::run(check),
     };
     match done {

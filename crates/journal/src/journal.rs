@@ -8,6 +8,7 @@ use crate::error::{Deed, JournalError};
 use crate::format::{HEADER_BYTES, Header, RECORD_HEAD_BYTES, Seq, encode_record};
 use crate::replay::{Replay, Scan, Segment};
 
+mod anew;
 mod repair;
 
 /// A compaction writes in pieces of about this size.
@@ -49,8 +50,7 @@ impl<D: Disk> Journal<D> {
     /// Opens the journal in a directory, which is made when there is none, and gives back what it holds; all of that
     /// is durable then. Damage is set aside and told.
     ///
-    /// After a failed sync, here or in a program that ran before, the kernel may take for durable what is in its
-    /// memory only: [`Journal::compact`] writes everything anew.
+    /// The last segment is written anew: its program may have been killed before a sync, or the sync have failed.
     ///
     /// # Errors
     /// When the disk cannot be read or written, or the format is newer than this program.
@@ -61,13 +61,7 @@ impl<D: Disk> Journal<D> {
         repair::repair(&disk, dir, &mut scan)?;
         let Scan { records, damage, mut segments, next, .. } = scan;
         let file = match segments.last() {
-            Some(active) => {
-                let path = dir.join(&active.name);
-                let mut file = disk.open_append(&path).map_err(Deed::Append.failed(&path))?;
-                // A program that was killed has written without a sync, and what is given back must stay.
-                file.sync().map_err(Deed::Sync.failed(&path))?;
-                file
-            }
+            Some(active) => anew::write_anew(&disk, &dir.join(&active.name), active.bytes)?,
             None => {
                 let (segment, file) = create_segment(&disk, dir, Header { base: true, first: next })?;
                 segments.push(segment);

@@ -65,6 +65,14 @@ impl Tracker {
             return;
         };
         let autostart = matches!(&tracked.action.request, Request::Create(create) if create.autostart);
+        let nothing_else = match &tracked.action.request {
+            Request::Delete(delete) => !delete.delete_disks,
+            Request::Create(_)
+            | Request::Start(_)
+            | Request::Stop(_)
+            | Request::Pause(_)
+            | Request::Resume(_) => true,
+        };
         let found = report.observation;
         let retry_at_ms = now.boottime_ms + retry_delay_ms(tracked.attempt, report.jitter_permille);
         let may_retry = interrupted.is_none()
@@ -77,6 +85,10 @@ impl Tracker {
             }
             // A boot that found the VM running has what it wanted.
             Err(_) if deed == Deed::Boot && interrupted.is_none() && found == Observation::Running => {
+                return self.settle(action_id, Outcome::Success { changed: true }, &found, now);
+            }
+            // So has a delete that found nothing of it, unless its disks were to go too.
+            Err(_) if deed == Deed::Delete && nothing_else && found == Observation::Absent => {
                 return self.settle(action_id, Outcome::Success { changed: true }, &found, now);
             }
             Ok(()) => Outcome::Failure { error: broken_promise(vm.provider, &vm.spec, &found) },

@@ -104,3 +104,20 @@ fn a_failed_append_that_cannot_be_undone_poisons() {
     assert_eq!(payloads(&replay), [b"one"]);
     assert!(replay.discarded.is_some(), "the half is told");
 }
+
+#[test]
+fn what_is_given_back_after_a_failed_sync_stays() {
+    let disk = SimulatedDisk::new();
+    let (mut journal, _) = open(&disk);
+    journal.append(b"one").expect("appended");
+    disk.fail(disk.operations()..disk.operations() + 1);
+    journal.sync().expect_err("told to fail");
+    drop(journal);
+    // The next program reads what the kernel still has, and a sync of that file would say that all is well.
+    let disk = disk.kill();
+    let (mut journal, replay) = open(&disk);
+    assert_eq!(payloads(&replay), [b"one"]);
+    journal.append(b"two").expect("appended");
+    journal.sync().expect("durable");
+    assert_eq!(payloads(&open(&disk.crash()).1), [b"one", b"two"]);
+}

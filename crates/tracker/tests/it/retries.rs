@@ -5,7 +5,7 @@ use std::time::Duration;
 use nkudo_domain::{Action, Deed, Request, VmState};
 use nkudo_tracker::{Config, Input, Phase};
 
-use crate::asking::{action, create, create_stopped, pause, start};
+use crate::asking::{action, create, create_stopped, delete, pause, start};
 use crate::provider::{Fate, Part};
 use crate::world::{World, failure, success};
 
@@ -183,4 +183,16 @@ fn a_death_between_attempts_is_not_overlooked() {
     world.run();
     assert_eq!(world.state(1), Some(VmState::Failed));
     world.check_vms();
+}
+
+#[test]
+fn a_delete_that_fails_after_all_was_gone_has_succeeded() {
+    for transient in [true, false] {
+        let mut world = World::new();
+        world.ask("create", create(1));
+        world.fate(Deed::Delete, [Fate::Fails { transient, left: Part::Whole }]);
+        world.ask("delete", delete(1));
+        assert_eq!(world.outcome("delete"), Some(&success(true)), "transient: {transient}");
+        assert_eq!((world.gone.len(), world.state(1)), (1, None));
+    }
 }

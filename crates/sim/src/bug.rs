@@ -1,0 +1,69 @@
+//! Mistakes to plant, each where a program could make it.
+
+/// A mistake in what performs the decisions of the pure cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// The tracker hears that a record is durable when it was written.
+    AcknowledgesBeforeSync,
+    /// The same, for outcomes only: a lane goes on before its last outcome is durable.
+    ReleasesLaneBeforeSync,
+    /// A sync that failed is taken for one that succeeded.
+    IgnoresFailedSync,
+    /// A record that found no room is taken for written.
+    IgnoresFailedAppend,
+    /// Compaction leaves out what has ended: repeated ids are new again.
+    ForgetsResultsAtCompaction,
+    /// Every failure of a provider is called transient.
+    RetriesPermanentErrors,
+    /// A VM lives when a process has its pid.
+    AdoptsByPid,
+    /// Deadlines are measured by the wall clock.
+    DeadlinesByWallClock,
+    /// The end of a deed that was interrupted is told at once, while the provider still works.
+    ReportsInterruptedAtOnce,
+    /// What an earlier attempt left is not removed before the next.
+    CreatesOverRemains,
+    /// The VMs of an agent that ends go with it.
+    TakesVmsAlong,
+    /// A result is acknowledged before it is in the books.
+    AcknowledgesBeforeBooks,
+    /// Everything that was sent counts as acknowledged when the link breaks.
+    CountsSentAsAcknowledged,
+    /// What was on its way when a link broke is not delivered again.
+    ForgetsUndelivered,
+    /// An action is sent before the books know, so that a cancel in between is believed.
+    SendsBeforeMarking,
+    /// The control plane's expiry is judged by the host's own clock.
+    ExpiresByOwnClock,
+    /// An action is delivered to whoever asks first.
+    DeliversToAnother,
+    /// After a restart the ends of adopted VMs are not waited for, nor are VMs looked at.
+    WatchesNoAdopted,
+    /// A full queue is told as a refusal.
+    RefusesWhenBusy,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::AcknowledgesBeforeSync,
+        Self::ReleasesLaneBeforeSync,
+        Self::IgnoresFailedSync,
+        Self::IgnoresFailedAppend,
+        Self::ForgetsResultsAtCompaction,
+        Self::RetriesPermanentErrors,
+        Self::AdoptsByPid,
+        Self::DeadlinesByWallClock,
+        Self::ReportsInterruptedAtOnce,
+        Self::CreatesOverRemains,
+        Self::TakesVmsAlong,
+        Self::AcknowledgesBeforeBooks,
+        Self::CountsSentAsAcknowledged,
+        Self::ForgetsUndelivered,
+        Self::SendsBeforeMarking,
+        Self::ExpiresByOwnClock,
+        Self::DeliversToAnother,
+        Self::WatchesNoAdopted,
+        Self::RefusesWhenBusy,
+    ];
+}

@@ -1,0 +1,213 @@
+//! What must be so, and who remembers what was told and done.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use nkudo_domain::{ActionId, ActionStatus, Deed, ExecutionStatus};
+use nkudo_tracker::Work;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {what}")]
+pub struct Broken {
+    /// Which: the same for each way in which it can be broken.
+    pub invariant: &'static str,
+    pub what: String,
+}
+
+/// An action on a host.
+type OnHost = (usize, ActionId);
+
+/// What was told and done, over all restarts.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) broken: Option<Broken>,
+    /// Who was asked to run what, as the operator said it.
+    asked: BTreeMap<ActionId, usize>,
+    /// What the operator was told is taken in.
+    accepted: BTreeSet<ActionId>,
+    /// What was told of the end of an action, by its host.
+    ended: BTreeMap<OnHost, ExecutionStatus>,
+    /// Whose admission was told to somebody.
+    admitted: BTreeSet<OnHost>,
+    /// Deeds that a provider ended with a permanent error since the program started.
+    permanent: HashSet<(OnHost, Deed)>,
+    /// Actions that did something.
+    began: BTreeSet<OnHost>,
+    /// When an action's time began to run, in the world's microseconds; none once its host has booted anew.
+    clock_began: BTreeMap<OnHost, Option<u64>>,
+    /// How an action ended in the books.
+    booked: BTreeMap<ActionId, ActionStatus>,
+}
+
+impl Judge {
+    pub(crate) fn breaks(&mut self, invariant: &'static str, what: String) {
+        self.broken.get_or_insert(Broken { invariant, what });
+    }
+
+    pub(crate) fn asked(&mut self, agent: usize, action_id: &ActionId) {
+        self.asked.insert(action_id.clone(), agent);
+    }
+
+    pub(crate) fn accepted(&mut self, action_id: &ActionId) {
+        self.accepted.insert(action_id.clone());
+    }
+
+    pub(crate) fn all_accepted(&self) -> impl Iterator<Item = &ActionId> {
+        self.accepted.iter()
+    }
+
+    pub(crate) fn how_many_ended(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// An action's time begins to run.
+    pub(crate) fn clock_begins(&mut self, agent: usize, action_id: &ActionId, at_us: u64) {
+        self.clock_began.entry((agent, action_id.clone())).or_insert(Some(at_us));
+    }
+
+    pub(crate) fn admitted(&mut self, agent: usize, action_id: &ActionId, durable: bool) {
+        if !durable {
+            self.breaks("acknowledged is durable", format!("{action_id} was taken in by agent {agent}"));
+        }
+        self.admitted.insert((agent, action_id.clone()));
+    }
+
+    /// A host loses its programs; what they had in memory is gone.
+    pub(crate) fn restarted(&mut self, agent: usize, rebooted: bool) {
+        self.permanent.retain(|((of, _), _)| *of != agent);
+        if rebooted {
+            let on_host = self.clock_began.iter_mut().filter(|((of, _), _)| *of == agent);
+            on_host.for_each(|(_, began)| *began = None);
+        }
+    }
+
+    /// A deed is about to be done.
+    pub(crate) fn performs(&mut self, agent: usize, action_id: &ActionId, work: &Work, state: DeedState) {
+        let DeedState { intent_durable, taking_back, timeout_ms, at_us } = state;
+        let on_host = (agent, action_id.clone());
+        let deed = work.deed;
+        if !intent_durable {
+            self.breaks("intent before deed", format!("{deed:?} of {action_id} on agent {agent}"));
+        }
+        if let Some(status) = self.ended.get(&on_host) {
+            let what = format!("{deed:?} of {action_id} on agent {agent}, which ended as {status:?}");
+            self.breaks("each action once", what);
+        }
+        if self.asked.get(action_id).is_some_and(|asked| *asked != agent) {
+            self.breaks("only who was asked", format!("{action_id} runs on agent {agent}"));
+        }
+        if !taking_back && self.permanent.contains(&(on_host.clone(), deed)) {
+            self.breaks(
+                "permanent errors are not retried",
+                format!("{deed:?} of {action_id} on agent {agent}"),
+            );
+        }
+        if !taking_back
+            && let Some(Some(began_us)) = self.clock_began.get(&on_host)
+            && at_us.saturating_sub(*began_us) > (timeout_ms + 100) * 1_000
+        {
+            let late_ms = at_us.saturating_sub(*began_us) / 1_000 - timeout_ms;
+            let what = format!("{deed:?} of {action_id} on agent {agent} begins {late_ms} ms too late");
+            self.breaks("nothing begins past its deadline", what);
+        }
+        self.began.insert(on_host);
+    }
+
+    pub(crate) fn failed_for_good(&mut self, agent: usize, action_id: &ActionId, deed: Deed) {
+        self.permanent.insert(((agent, action_id.clone()), deed));
+    }
+
+    /// The end of an action is told.
+    pub(crate) fn ended(&mut self, agent: usize, action_id: &ActionId, end: EndState) {
+        let EndState { status, durable, timed_out, timeout_ms, at_us } = end;
+        let on_host = (agent, action_id.clone());
+        if !durable {
+            self.breaks("outcome before report", format!("{action_id} on agent {agent}"));
+        }
+        if let Some(before) = self.ended.insert(on_host.clone(), status)
+            && before != status
+        {
+            let what = format!("{action_id} on agent {agent} ended as {before:?} and as {status:?}");
+            self.breaks("an end is told once", what);
+        }
+        if timed_out
+            && let Some(Some(began_us)) = self.clock_began.get(&on_host)
+            && at_us.saturating_sub(*began_us) + 100_000 < timeout_ms * 1_000
+        {
+            let after_ms = at_us.saturating_sub(*began_us) / 1_000;
+            let what = format!("{action_id} on agent {agent} timed out after {after_ms} of {timeout_ms} ms");
+            self.breaks("deadlines are kept", what);
+        }
+    }
+
+    /// An end that is read from a host's disk: it may have been killed before it told.
+    pub(crate) fn reads_end(&mut self, agent: usize, action_id: &ActionId, status: ExecutionStatus) {
+        let before = *self.ended.entry((agent, action_id.clone())).or_insert(status);
+        if before != status {
+            let what =
+                format!("{action_id} on agent {agent} ended as {before:?}, and its disk says {status:?}");
+            self.breaks("an end is told once", what);
+        }
+    }
+
+    /// An entry of the books after a change.
+    pub(crate) fn books_say(&mut self, action_id: &ActionId, agent: usize, status: ActionStatus) {
+        let terminal = match status {
+            ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running => return,
+            ActionStatus::Success
+            | ActionStatus::Failure
+            | ActionStatus::Cancelled
+            | ActionStatus::Expired => status,
+        };
+        match self.booked.insert(action_id.clone(), terminal) {
+            Some(before) if before != terminal => {
+                let what = format!("{action_id} was {before} in the books and is {terminal}");
+                self.breaks("what ended stays as it ended", what);
+            }
+            Some(_) | None => {}
+        }
+        let on_host = (agent, action_id.clone());
+        let told = self.ended.get(&on_host).copied();
+        let right = match terminal {
+            ActionStatus::Success => told == Some(ExecutionStatus::Success),
+            // No ask of a plan is one that an agent may refuse.
+            ActionStatus::Failure => told == Some(ExecutionStatus::Failure),
+            ActionStatus::Cancelled => told.is_none_or(|told| told == ExecutionStatus::Cancelled),
+            ActionStatus::Expired => told.is_none(),
+            ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running => true,
+        };
+        if !right {
+            let what = format!("{action_id} is {terminal} in the books, and its host told {told:?}");
+            self.breaks("the books say what the hosts did", what);
+        }
+    }
+
+    /// At the end: what the books say was not run did nothing.
+    pub(crate) fn unrun_did_nothing(&mut self, action_id: &ActionId, agent: usize, status: ActionStatus) {
+        let on_host = (agent, action_id.clone());
+        let unrun = matches!(status, ActionStatus::Cancelled | ActionStatus::Expired);
+        if unrun && self.began.contains(&on_host) && !self.ended.contains_key(&on_host) {
+            let what = format!("{action_id} is {status} in the books and was begun by agent {agent}");
+            self.breaks("the books say what the hosts did", what);
+        }
+    }
+}
+
+/// What is so when a deed begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeedState {
+    pub(crate) intent_durable: bool,
+    pub(crate) taking_back: bool,
+    pub(crate) timeout_ms: u64,
+    pub(crate) at_us: u64,
+}
+
+/// What is so when an end is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndState {
+    pub(crate) status: ExecutionStatus,
+    pub(crate) durable: bool,
+    pub(crate) timed_out: bool,
+    pub(crate) timeout_ms: u64,
+    pub(crate) at_us: u64,
+}

@@ -1,0 +1,4 @@
+//! The world, played.
+
+mod bugs;
+mod seeds;
