@@ -153,7 +153,7 @@ fn remains_are_not_the_vm_that_was_asked_for() {
 #[test]
 fn remains_can_be_deleted_and_a_cancelled_second_try_removes_them() {
     let mut world = with_remains();
-    world.ask("delete", crate::asking::delete(1));
+    world.ask("delete", delete(1));
     assert_eq!(world.outcome("delete"), Some(&success(true)));
     world.check_vms();
 
