@@ -149,20 +149,23 @@ fn spans_cross_threads_and_end_where_their_last_holder_is() {
 fn spans_that_never_end_take_places_until_there_are_none_and_are_counted_from_then_on() {
     let (subscriber, drain) = spans(&SpansOptions::default(), ());
     let (handle, mut drain) = (subscriber.handle(), drain.unwrap());
+    const MADE: u64 = OPEN_MAX as u64 + 10;
     tracing::subscriber::with_default(subscriber, || {
         // Other tests of this program may hold some.
-        let open: Vec<tracing::Span> = (0..OPEN_MAX + 10).map(|_| tracing::info_span!("open")).collect();
+        let open: Vec<tracing::Span> = (0..MADE).map(|_| tracing::info_span!("open")).collect();
         assert!(handle.dropped() >= 10, "{}", handle.dropped());
         let unplaced = open.last().unwrap();
         unplaced.record("nothing", 1);
         unplaced.in_scope(|| assert_eq!(nkudo_spans::current(), None));
         assert_eq!(drain.pass(|_| ()), 0);
         drop(open);
+        assert_eq!(drain.pass(|_| ()) as u64, handle.finished());
+        assert!(handle.finished() > 0);
+        let dropped = handle.dropped();
+        assert_eq!(handle.finished() + dropped, MADE);
         tracing::info_span!("after").in_scope(|| assert!(nkudo_spans::current().is_some()));
+        assert_eq!((drain.pass(|_| ()), handle.dropped()), (1, dropped));
     });
-    let mut last = None;
-    drain.pass(|span| last = span.to_finished());
-    assert!(handle.finished() > 0);
 }
 
 #[test]
