@@ -13,7 +13,6 @@ mod repeats;
 mod search;
 mod search_model;
 
-use std::collections::BTreeMap;
 use std::io;
 
 use nkudo_logging::{
@@ -197,9 +196,11 @@ fn levels_change_at_run_time_for_all_and_for_one() {
         tracing::debug!(target: "app_b::x", "b debug");
         tracing::trace!(target: "app_b::x", "b trace");
         tracing::error!(target: "app_b::x", "b error");
+        tracing::warn!(target: "app_two_words::x", "two warn");
+        tracing::error!(target: "app_two_words::x", "two error");
     };
     let first = LogConfig {
-        components: BTreeMap::from([("b".to_owned(), LogLevel::Error)]),
+        components: ["b", "two-words"].map(|name| (name.to_owned(), LogLevel::Error)).into(),
         ..config(LogFormat::Text)
     };
     let lines = logged(&first, |log| {
@@ -207,11 +208,15 @@ fn levels_change_at_run_time_for_all_and_for_one() {
         log.set_level(LogLevel::Debug);
         log.set_component_level("b", None);
         log.set_component_level("a", Some(LogLevel::Warn));
+        log.set_component_level("two-words", None);
         assert_eq!(log.level(), LogLevel::Debug);
         say();
     });
     let said: Vec<&str> = lines.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(said, ["a info", "b error", "b debug", "b trace", "b error"]);
+    assert_eq!(
+        said,
+        ["a info", "b error", "two error", "b debug", "b trace", "b error", "two warn", "two error",]
+    );
 }
 
 #[test]
