@@ -128,12 +128,21 @@ impl Carried {
     }
 }
 
-/// Holds a context for one more span.
+/// Holds the context of a span for one more.
 #[inline]
-pub(crate) fn hold_context(context: u64) -> u64 {
-    // It may be replaced by another thread at this moment, and be gone.
-    let holds = || slab::find(Key(context)).is_some_and(|place| place.hold(Key(context)));
-    if context != 0 && holds() { context } else { 0 }
+pub(crate) fn hold_context(span: &Place) -> u64 {
+    let holds = |context| slab::find(Key(context)).is_some_and(|place| place.hold(Key(context)));
+    // Acquire: whoever has the key of a context sees its words.
+    let mut context = span.context.load(Ordering::Acquire);
+    while context != 0 && !holds(context) {
+        // Another thread has replaced it at this moment; else the span itself is gone.
+        let replaced = span.context.load(Ordering::Acquire);
+        if replaced == context {
+            return 0;
+        }
+        context = replaced;
+    }
+    context
 }
 
 #[inline]
@@ -159,4 +168,40 @@ pub(crate) fn append(
     });
     // Somebody else was in there all the time.
     taken.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried(number: usize) -> u64 {
+        Carried(vec![(number, "text".to_owned())]).write().unwrap().0
+    }
+
+    #[test]
+    fn a_context_that_another_thread_replaces_is_held_before_or_after() {
+        const REPLACED: usize = 1_000_000;
+        let (_, span) = slab::open().unwrap();
+        span.context.store(carried(0), Ordering::Release);
+        std::thread::scope(|scope| {
+            let replaces = scope.spawn(|| {
+                for number in 1..=REPLACED {
+                    release_context(span.context.swap(carried(number), Ordering::AcqRel));
+                }
+            });
+            let mut last = 0;
+            while !replaces.is_finished() {
+                let context = hold_context(span);
+                let Carried(texts) = Carried::read(Key(context));
+                assert_eq!(texts.len(), 1, "what is held is there");
+                assert!(texts[0].0 >= last);
+                last = texts[0].0;
+                release_context(context);
+            }
+        });
+        let last = span.context.load(Ordering::Acquire);
+        release_context(last);
+        assert_eq!(hold_context(span), 0, "what is gone is not held");
+        slab::close(span);
+    }
 }

@@ -276,11 +276,12 @@ impl Place {
         self.words[at].store(word, Ordering::Relaxed);
     }
 
-    /// One more holder of what a key names. Says whether it is there still.
+    /// One more holder of what a key names. Says whether it is there still; whoever is told that it is not sees what was done
+    /// before it was given back.
     #[inline]
     pub(crate) fn hold(&self, key: Key) -> bool {
         let more = |state| (generation(state) == key.generation() && holders(state) > 0).then_some(state + 1);
-        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Acquire, more).is_ok()
     }
 
     /// One holder less of what only its holders can give to others. Says whether it was the last, who then closes it.

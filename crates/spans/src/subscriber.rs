@@ -188,7 +188,7 @@ impl Shared {
         let (trace, parent_id, context) = match parent {
             Some(parent) => {
                 let trace = (parent.get(TRACE_HIGH), parent.get(TRACE_LOW));
-                (trace, parent.get(SPAN), hold_context(parent.context.load(Ordering::Relaxed)))
+                (trace, parent.get(SPAN), hold_context(parent))
             }
             None => ((0, 0), 0, 0),
         };
@@ -230,7 +230,8 @@ impl Shared {
             let old = place.context.load(Ordering::Relaxed);
             let mut carried = if old == 0 { Carried::default() } else { Carried::read(Key(old)) };
             said.carried.into_iter().for_each(|(number, text)| carried.put(number, text));
-            place.context.store(carried.write().map_or(0, |key| key.0), Ordering::Relaxed);
+            // Release: the words of the new context are seen with its key.
+            place.context.store(carried.write().map_or(0, |key| key.0), Ordering::Release);
             release_context(old);
         }
     }
