@@ -235,6 +235,9 @@ impl Lanes {
         let mut beside = lock(&self.0.beside);
         if beside.bytes + bytes.len() > self.0.options.beside_max_bytes {
             self.0.dropped_beside.fetch_add(1, Ordering::Relaxed);
+            drop(beside);
+            // As with a ring: whoever drains may tell.
+            self.wake();
             return false;
         }
         let number = beside.next;
