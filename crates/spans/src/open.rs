@@ -16,8 +16,9 @@ pub(crate) const CALLSITE: usize = 4;
 pub(crate) const START: usize = 5;
 /// See [`Info`].
 pub(crate) const INFO: usize = 6;
-/// How long it was open, in ticks, once it has ended.
+/// How long it was open, in ticks, once it has ended. Until then the bits of [`wanted`](crate::callsites::wanted).
 pub(crate) const TOOK: usize = 7;
+pub(crate) const WANTED: usize = TOOK;
 /// Where its fields begin.
 pub(crate) const FIELDS: usize = 8;
 
@@ -33,6 +34,13 @@ impl Info {
     pub(crate) fn new(failed: bool, dropped: u64, words: usize, thread: u64) -> Self {
         let dropped = dropped.min(Self::DROPPED_MAX);
         Self(u64::from(failed) | dropped << 8 | (words as u64) << 24 | thread << 40)
+    }
+
+    /// With more fields that had no room, as far as their number has, and more words.
+    fn and(self, dropped: u64, words: usize) -> Self {
+        let dropped = (u64::from(self.dropped()) + dropped).min(Self::DROPPED_MAX);
+        let others = self.0 & !(Self::DROPPED_MAX << 8);
+        Self((others | dropped << 8) + ((words as u64) << 24))
     }
 
     pub(crate) fn failed(self) -> bool {
@@ -152,22 +160,23 @@ pub(crate) fn release_context(context: u64) {
     }
 }
 
-/// Writes fields behind those that are there, one thread at a time. Gives the values that are wanted.
+/// Writes fields behind those that are there. Whoever calls is [alone](Place::alone). Gives the values that are wanted.
 pub(crate) fn append(
     place: &Place,
-    wanted: u64,
     record: impl FnOnce(&mut FieldWriter<'_>),
 ) -> Vec<(&'static str, Option<String>)> {
-    let taken = place.alone(|| {
-        let info = Info(place.get(INFO));
-        let mut writer = FieldWriter::new(place, FIELDS + info.words(), wanted);
-        record(&mut writer);
-        let added = Info::new(false, writer.dropped, writer.at - FIELDS - info.words(), 0);
-        place.words[INFO].fetch_add(added.0, Ordering::Relaxed);
-        writer.taken
-    });
-    // Somebody else was in there all the time.
-    taken.unwrap_or_default()
+    let words = Info(place.get(INFO)).words();
+    let mut writer = FieldWriter::new(place, FIELDS + words, place.get(WANTED));
+    record(&mut writer);
+    count_fields(place, writer.dropped, writer.at - FIELDS - words);
+    writer.taken
+}
+
+/// Adds to a span's fields that had no room, and to the words of those that had.
+pub(crate) fn count_fields(place: &Place, dropped: u64, words: usize) {
+    let more = |info| Some(Info(info).and(dropped, words).0);
+    // It adds in any case.
+    let _always = place.words[INFO].fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
 }
 
 #[cfg(test)]

@@ -83,6 +83,41 @@ fn a_span_with_more_fields_than_it_has_room_for_counts_those_that_it_lost() {
 }
 
 #[test]
+fn fields_are_lost_by_the_hundred_thousand_and_those_that_are_kept_stay() {
+    let spans = finished(&SpansOptions::default(), || {
+        let span = tracing::info_span!("flooded", first = true, again = tracing::field::Empty);
+        for number in 0..200_000 {
+            span.record("again", number);
+        }
+    });
+    let span = spans.last().unwrap();
+    assert_eq!(span.attribute("first"), Some(&AttributeValue::Bool(true)));
+    assert!((20..60).contains(&span.attributes.len()), "{}", span.attributes.len());
+    assert_eq!((span.dropped_attributes, span.failed), (0xffff, false));
+}
+
+/// Records on the span that it is recorded on.
+struct Reentrant<'s>(&'s tracing::Span);
+
+impl fmt::Debug for Reentrant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.record("inner", 1);
+        f.write_str("shown")
+    }
+}
+
+#[test]
+fn a_field_that_is_recorded_while_another_one_is_shown_is_lost_and_counted() {
+    let spans = finished(&SpansOptions::default(), || {
+        let span = tracing::info_span!("span", outer = tracing::field::Empty, inner = tracing::field::Empty);
+        span.record("outer", tracing::field::debug(Reentrant(&span)));
+    });
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((span.attribute("outer"), span.attribute("inner")), (Some(&text("shown")), None));
+    assert_eq!(span.dropped_attributes, 1);
+}
+
+#[test]
 fn errors_mark_the_span_that_they_happen_in() {
     let spans = finished(&SpansOptions::default(), || {
         let outer = tracing::info_span!("outer");
