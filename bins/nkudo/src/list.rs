@@ -83,7 +83,7 @@ fn redraw<R: Row>(output: Output, list: &List<Value>) -> Result<(), Failure> {
         Output::Json => print::json_line(list),
         Output::Text => {
             if std::io::stdout().is_terminal() {
-                print::line(&format!("{CLEAR}every {} s; Ctrl-C ends", WATCH_INTERVAL.as_secs()))?;
+                print::painted(&format!("{CLEAR}every {} s; Ctrl-C ends", WATCH_INTERVAL.as_secs()))?;
             }
             show::<R>(output, list)
         }

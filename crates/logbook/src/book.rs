@@ -17,8 +17,6 @@ const SEARCHES_MAX: usize = 2;
 const TURN_DEADLINE: Duration = Duration::from_secs(10);
 /// Followers at once; more are refused.
 const FOLLOWERS_MAX: usize = 32;
-/// Most bytes of the lines of a page; it has one line more than that at most.
-pub const ANSWER_MAX_BYTES: usize = 8 << 20;
 
 /// The log files of one name. Cheap to clone; all clones share the bounds.
 #[derive(Debug, Clone)]
@@ -80,13 +78,14 @@ impl LogBook {
         }))
     }
 
-    /// One page of lines, of at most `max_bytes` and a line. A shorter page than was asked for goes on all the same.
+    /// One page of lines: of at most [`Query::max_bytes`], or a single line that is longer. A shorter page than was asked for
+    /// goes on all the same.
     ///
     /// # Errors
     /// When the question makes no sense, the files cannot be read, or others search them for too long.
-    pub async fn lines(&self, query: Query, max_bytes: usize) -> Result<Page, BookError> {
+    pub async fn lines(&self, query: Query) -> Result<Page, BookError> {
         let book = self.clone();
-        self.blocking(move || book.search(query, max_bytes)).await
+        self.blocking(move || book.search(&query)).await
     }
 
     /// One page as lists are answered: the lines as JSON, as they stand in the files.
@@ -94,7 +93,7 @@ impl LogBook {
     /// # Errors
     /// As [`lines`](Self::lines).
     pub async fn page(&self, query: Query) -> Result<List<Box<RawValue>>, BookError> {
-        let Page { lines, next, end: _ } = self.lines(query, ANSWER_MAX_BYTES).await?;
+        let Page { lines, next, end: _ } = self.lines(query).await?;
         // What matched has been read as JSON.
         let items = lines.into_iter().filter_map(|line| RawValue::from_string(line).ok()).collect();
         Ok(List { items, next_cursor: next.map(|cursor| cursor.to_string()) })
@@ -111,20 +110,9 @@ impl LogBook {
         Ok(Follower::new(self.clone(), first, follow, place))
     }
 
-    fn search(&self, query: Query, max_bytes: usize) -> Result<Page, SearchError> {
+    fn search(&self, query: &Query) -> Result<Page, SearchError> {
         let Inner { directory, name, .. } = &*self.0;
-        let mut found = search(directory, name, &query)?;
-        let mut bytes = 0;
-        let fitting = found.hits.iter().take_while(|hit| {
-            let is_first = bytes == 0;
-            bytes += hit.line.len();
-            is_first || bytes <= max_bytes
-        });
-        let fitting = fitting.count();
-        if fitting < found.hits.len() {
-            // Only a search that ends there knows where the next begins.
-            found = search(directory, name, &Query { limit: fitting, ..query })?;
-        }
+        let found = search(directory, name, query)?;
         Ok(Page { lines: texts(found.hits), next: found.next, end: found.end })
     }
 

@@ -32,7 +32,7 @@ mod follower;
 mod question;
 mod settings;
 
-pub use book::{ANSWER_MAX_BYTES, BookError, LogBook, Page};
+pub use book::{BookError, LogBook, Page};
 pub use follower::Follower;
 pub use question::Question;
 pub use settings::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};

@@ -11,6 +11,8 @@ use nkudo_logging::{Cursor, LogLevel, Order, Query, QueryError};
 
 /// Lines of a page where nobody says how many.
 const LIMIT_DEFAULT: usize = 100;
+/// Most bytes of the lines of a page.
+const PAGE_MAX_BYTES: usize = 8 << 20;
 
 /// A question that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl Question {
             until: reader.time("until", now_ms),
             order,
             limit: limit.unwrap_or(if follow { 0 } else { LIMIT_DEFAULT }),
+            max_bytes: PAGE_MAX_BYTES,
             cursor: reader.parse::<Cursor>("cursor"),
         };
         if follow && query.cursor.is_some() {
@@ -93,7 +96,8 @@ impl Question {
 
     /// The same question as parameters: its times no longer depend on when it is asked.
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        let Query { text, component, level, ids, since, until, order: _, limit, cursor } = &self.query;
+        let Query { text, component, level, ids, since, until, order: _, limit, max_bytes: _, cursor } =
+            &self.query;
         let given = [
             ("q", text.clone()),
             ("component", component.clone()),

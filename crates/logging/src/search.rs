@@ -40,7 +40,7 @@ pub struct Found {
     /// In the order that was asked for.
     pub hits: Vec<Hit>,
     /// Where the search goes on; none when everything was looked through. There may be fewer hits than the limit before
-    /// it, or none: an answer has at most 8 MiB and looks through at most 256 MiB.
+    /// it, or none: an answer has at most [`Query::max_bytes`] and looks through at most 256 MiB.
     pub next: Option<Cursor>,
     /// The end of the log when it was searched: [`Follow`] gives what came after it.
     pub end: Cursor,
@@ -123,7 +123,9 @@ fn backwards(
     };
     let mut lines = Backwards::new(file, from);
     while let Some(piece) = lines.next()? {
-        gather.take(&piece);
+        if !gather.take(&piece) {
+            return Ok(Some(Cursor::backwards(name, piece.offset + piece.bytes)));
+        }
         if gather.is_full() {
             return Ok(Some(Cursor::backwards(name, piece.offset)));
         }
@@ -146,7 +148,9 @@ fn forwards(
     };
     let mut lines = Forwards::new(file, from);
     while let Some(piece) = lines.next(bytes)? {
-        gather.take(&piece);
+        if !gather.take(&piece) {
+            return Ok(Some(Cursor::forwards(name, piece.offset)));
+        }
         if gather.is_full() {
             return Ok(Some(Cursor::forwards(name, lines.offset())));
         }

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::escape::{escaped, is_special, json_text, print};
 
+/// The longest level of ours has so many.
+const LEVEL_COLUMNS: usize = 5;
+
 /// A JSON line, taken apart. Whatever stands behind the fields is a context field or an id.
 #[derive(Debug, Default)]
 struct Parts<'l> {
@@ -69,7 +72,8 @@ impl<'l> Parts<'l> {
     }
 }
 
-/// A JSON line as people read it, as standard error shows it, without a line feed. What is no JSON line stays as it is.
+/// A JSON line as people read it, as standard error shows it, without a line feed. What is no JSON line stays as it is,
+/// but that nothing in either commands a terminal, whoever wrote it.
 pub fn line_as_text(line: &str, color: bool) -> String {
     let mut out = Vec::with_capacity(line.len());
     text(line, color, &mut out);
@@ -78,10 +82,12 @@ pub fn line_as_text(line: &str, color: bool) -> String {
     shown
 }
 
-/// Appends a JSON line as people read it, coloured or not. What is no JSON is appended as it is.
+/// Appends a JSON line as people read it, coloured or not. What is no JSON is appended as it is, but for control characters.
 pub(crate) fn text(line: &str, color: bool, out: &mut Vec<u8>) {
     let Some(parts) = Parts::read(line) else {
-        return out.extend_from_slice(line.as_bytes());
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        escaped(line, &[], out);
+        return out.extend_from_slice(end.as_bytes());
     };
     let paint = match (color, &*parts.level) {
         (false, _) => "",
@@ -91,8 +97,12 @@ pub(crate) fn text(line: &str, color: bool, out: &mut Vec<u8>) {
         (true, _) => "\x1b[31m",
     };
     let plain = if color { "\x1b[0m" } else { "" };
-    let (timestamp, level) = (&parts.timestamp, &parts.level);
-    print(out, format_args!("{timestamp} {paint}{level:<5}{plain} "));
+    escaped(&parts.timestamp, &[], out);
+    print(out, format_args!(" {paint}"));
+    let level_end = out.len() + LEVEL_COLUMNS;
+    escaped(&parts.level, &[], out);
+    out.resize(out.len().max(level_end), b' ');
+    print(out, format_args!("{plain} "));
     escaped(&parts.component, &[], out);
     out.extend_from_slice(b": ");
     escaped(&parts.message, &[], out);
@@ -102,7 +112,8 @@ pub(crate) fn text(line: &str, color: bool, out: &mut Vec<u8>) {
         out.push(b'=');
         match serde_json::from_str(value.get()) {
             Ok(Text(text)) => quoted(&text, out),
-            Err(_not_text) => out.extend_from_slice(value.get().as_bytes()),
+            // The texts in it may have what JSON leaves as it is: the control characters of Latin-1.
+            Err(_not_text) => escaped(value.get(), &[], out),
         }
     }
     out.push(b'\n');

@@ -118,7 +118,7 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
             drain.doze(GATHER, is_idle);
         } else {
             batch.shrink();
-            drain.sleep(SLEEP, is_idle);
+            drain.sleep(drops.sleep(handle.dropped()), is_idle);
         }
     }
 }
@@ -143,12 +143,47 @@ struct Drops {
 impl Drops {
     fn tell(&mut self, handle: &LogHandle, outputs: &mut Outputs) {
         let dropped = handle.dropped();
-        if dropped == self.told || self.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
-            return;
-        }
-        let lines = (dropped - self.told).to_string();
+        let Some(lines) = self.due(dropped, Instant::now()) else { return };
+        let lines = lines.to_string();
         let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", ("lines", &lines));
-        handle.count(LogLevel::Warn, outputs.write(Timestamp::now(), &line), 1);
-        (self.told, self.told_at) = (handle.dropped(), Some(Instant::now()));
+        let is_written = outputs.write(Timestamp::now(), &line);
+        handle.count(LogLevel::Warn, is_written, 1);
+        self.tried(dropped, is_written, Instant::now());
+    }
+
+    /// How many lines are to be told of now that so many are dropped.
+    fn due(&self, dropped: u64, now: Instant) -> Option<u64> {
+        let is_soon = self.told_at.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY);
+        (dropped > self.told && !is_soon).then(|| dropped - self.told)
+    }
+
+    /// The first so many were told of. What was dropped meanwhile was not; a line of this that is lost is no news itself.
+    fn tried(&mut self, dropped: u64, is_written: bool, now: Instant) {
+        (self.told, self.told_at) = (dropped + u64::from(!is_written), Some(now));
+    }
+
+    /// How long the thread may sleep now that so many are dropped.
+    fn sleep(&self, dropped: u64) -> Duration {
+        if dropped > self.told { TELL_EVERY } else { SLEEP }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_while_drops_are_told_is_told_with_the_next() {
+        let (mut drops, start) = (Drops::default(), Instant::now());
+        assert_eq!((drops.due(0, start), drops.sleep(0)), (None, SLEEP));
+        assert_eq!(drops.due(5, start), Some(5));
+        drops.tried(5, true, start);
+        assert_eq!((drops.due(5, start + TELL_EVERY), drops.sleep(5)), (None, SLEEP));
+        // Two more since.
+        assert_eq!((drops.due(7, start + TELL_EVERY / 2), drops.sleep(7)), (None, TELL_EVERY));
+        assert_eq!(drops.due(7, start + TELL_EVERY), Some(2));
+        // Where it cannot be written it is one more itself, which wakes nobody.
+        drops.tried(7, false, start + TELL_EVERY);
+        assert_eq!((drops.due(8, start + TELL_EVERY * 2), drops.sleep(8)), (None, SLEEP));
     }
 }

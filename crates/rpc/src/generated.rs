@@ -377,7 +377,7 @@ pub struct LogsRequest {
 pub struct LogsAnswer {
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// The lines as they stand in the files: at most 500, and 512 KiB and a line.
+    /// The lines as they stand in the files: at most 500, and 512 KiB or one longer line.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub lines: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// Why there is none; empty when there is.

@@ -183,7 +183,7 @@ pub struct Delivery {
 
 /// Most lines of an answer of a host's log.
 pub const LOG_LINES_MAX: usize = 500;
-/// Most bytes of the lines of an answer; it has one line more than that at most.
+/// Most bytes of the lines of an answer; a single line that is longer, up to 3 MiB, comes alone.
 pub const LOG_LINES_MAX_BYTES: usize = 512 << 10;
 
 /// A question to the host's log.

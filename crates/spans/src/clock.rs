@@ -69,7 +69,7 @@ fn wall_unix_ns() -> u64 {
     nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// The wall clock at the cost of a counter: a stamp is at most [`ANCHOR_EVERY_NS`] behind a step of the system's clock.
+/// The wall clock at the cost of a counter: a stamp is at most a second behind a step of the system's clock.
 ///
 /// ```
 /// let clock = nkudo_spans::Calibration::new();
@@ -96,6 +96,32 @@ pub struct Moment {
 
 /// How long an anchor is good for a stamp.
 const ANCHOR_EVERY_NS: u64 = 1_000_000_000;
+/// A clock and the counter are read at one moment when the counter moved by no more meanwhile: some microseconds.
+const AT_ONCE_TICKS: u64 = 20_000;
+/// How often they are read before the nearest are taken.
+const READINGS_MAX: usize = 8;
+
+/// Reads a clock, and the counter at that moment. It is read again where the thread was interrupted in between, which would
+/// move all that is held against the two.
+fn reading<T>(mut clock: impl FnMut() -> T) -> (u64, T) {
+    let mut read = || {
+        let before = ticks();
+        let time = clock();
+        let apart = ticks().saturating_sub(before);
+        (apart, (before + apart / 2, time))
+    };
+    let mut nearest = read();
+    for _ in 1..READINGS_MAX {
+        if nearest.0 <= AT_ONCE_TICKS {
+            break;
+        }
+        let next = read();
+        if next.0 < nearest.0 {
+            nearest = next;
+        }
+    }
+    nearest.1
+}
 
 impl Default for Calibration {
     fn default() -> Self {
@@ -106,22 +132,23 @@ impl Default for Calibration {
 impl Calibration {
     /// Begins to hold the counter against the clocks. The first in a program measures for a tenth of a millisecond.
     pub fn new() -> Self {
-        let first = (ticks(), Instant::now());
+        let first = reading(Instant::now);
         let rate = match source().0 {
             Source::Monotonic => 1 << SCALE_BITS,
             // For the first second; a wrong guess here is corrected by the next anchor.
             Source::Counter => measured_rate(first),
         };
-        let anchor = [ticks(), wall_unix_ns(), rate].map(AtomicU64::new);
+        let (ticks, unix_ns) = reading(wall_unix_ns);
+        let anchor = [ticks, unix_ns, rate].map(AtomicU64::new);
         Self { first, version: AtomicU64::new(0), anchor }
     }
 
     /// Takes the clocks anew. The rate is that since the first reading, so that it grows more exact.
     pub(crate) fn anchor(&self) {
-        self.anchor_at(wall_unix_ns());
+        self.anchor_at(reading(wall_unix_ns));
     }
 
-    fn anchor_at(&self, unix_ns: u64) {
+    fn anchor_at(&self, (ticks, unix_ns): (u64, u64)) {
         let version = self.version.load(Ordering::Relaxed);
         let take = |version| {
             let odd = version + 1;
@@ -134,9 +161,9 @@ impl Calibration {
         fence(Ordering::Release);
         let rate = match source().0 {
             Source::Monotonic => 1 << SCALE_BITS,
-            Source::Counter => rate(self.first, (ticks(), Instant::now())),
+            Source::Counter => rate(self.first, reading(Instant::now)),
         };
-        for (place, word) in self.anchor.iter().zip([ticks(), unix_ns, rate]) {
+        for (place, word) in self.anchor.iter().zip([ticks, unix_ns, rate]) {
             place.store(word, Ordering::Relaxed);
         }
         self.version.store(version + 2, Ordering::Release);
@@ -192,8 +219,8 @@ impl Calibration {
 
     #[cold]
     fn anchored_now(&self) -> Moment {
-        let now = self.read_now();
-        self.anchor_at(now.unix_ns);
+        let (ticks, now) = reading(|| self.read_now());
+        self.anchor_at((ticks, now.unix_ns));
         now
     }
 
@@ -220,7 +247,7 @@ fn measured_rate(first: (u64, Instant)) -> u64 {
     while first.1.elapsed() < Duration::from_micros(100) {
         std::hint::spin_loop();
     }
-    rate(first, (ticks(), Instant::now()))
+    rate(first, reading(Instant::now))
 }
 
 #[cfg(test)]
@@ -244,10 +271,25 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_interrupted_while_it_reads_a_clock_reads_it_again() {
+        let mut readings = 0;
+        let (ticks, reading) = reading(|| {
+            readings += 1;
+            let began = Instant::now();
+            while readings == 1 && began.elapsed() < Duration::from_millis(20) {
+                std::hint::spin_loop();
+            }
+            readings
+        });
+        assert!((2..=READINGS_MAX).contains(&reading), "{reading}");
+        assert!(ticks <= super::ticks());
+    }
+
+    #[test]
     fn a_step_of_the_wall_clock_moves_times_and_no_duration() {
         let calibration = Calibration::new();
         let from = ticks();
-        calibration.anchor_at(2_000_000_000_000);
+        calibration.anchor_at((ticks(), 2_000_000_000_000));
         assert!(calibration.unix_ns(from).abs_diff(2_000_000_000_000) < 1_000_000_000);
         assert!(calibration.now().unix_ns.abs_diff(2_000_000_000_000) < 1_000_000_000);
         assert!(calibration.duration_ns(ticks() - from) < 10_000_000_000);

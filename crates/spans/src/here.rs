@@ -46,7 +46,7 @@ impl<'a> Here<'a> {
     /// A number that no other context has, nor this one after it has changed; zero where nothing is carried.
     #[inline]
     pub fn context_key(&self) -> u64 {
-        self.place.context.load(Ordering::Relaxed)
+        self.place.context.load(Ordering::Acquire)
     }
 
     pub fn context(&self) -> Option<Context> {

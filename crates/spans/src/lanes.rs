@@ -32,7 +32,7 @@ pub struct LanesOptions {
     pub ring_max_bytes: usize,
     /// Most bytes of all rings. A thread that gets none writes to one that is shared, under a lock.
     pub rings_max_bytes: usize,
-    /// Most bytes of records that are too long for a ring; more are dropped and counted.
+    /// Most bytes of records that are too long for their ring; more are dropped and counted.
     pub beside_max_bytes: usize,
 }
 
@@ -106,6 +106,20 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whoever panicked did so between two whole steps.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts a record or counts it as dropped, and says which; bytes that are too long even for an empty ring come back.
+fn put_or_count<'r>(ring: &Writer, meta: u32, record: &'r (impl Words + ?Sized)) -> Result<bool, &'r [u8]> {
+    if ring.put(meta, record) != Put::Full {
+        return Ok(true);
+    }
+    if let Some(bytes) = record.bytes()
+        && record.count() >= ring.capacity()
+    {
+        return Err(bytes);
+    }
+    ring.count_dropped();
+    Ok(false)
 }
 
 /// Lanes, and their drain.
@@ -194,34 +208,25 @@ impl Lanes {
             };
             let greater = greater.max((record.count() + 1).next_power_of_two()).min(words_max);
             let Some(new) = self.0.register(greater, writer.as_ref()) else {
-                // Without room for a greater one, what does not fit into its own is lost.
-                let own = writer.as_ref()?;
-                own.count_dropped();
-                return Some(false);
+                // Without room for a greater one, what does not fit into its own goes beside it or is lost.
+                return Some(put_or_count(writer.as_ref()?, meta, record));
             };
-            let is_put = new.put(meta, record) != Put::Full;
-            if !is_put {
-                new.count_dropped();
-            }
+            let is_put = put_or_count(&new, meta, record);
             *writer = Some(new);
             Some(is_put)
         });
         match is_put {
-            Ok(Some(is_put)) => is_put,
+            Ok(Some(Ok(is_put))) => is_put,
+            Ok(Some(Err(bytes))) => self.put_beside(bytes),
             Ok(None) | Err(_) => self.put_common(meta, record),
         }
     }
 
     #[cold]
     fn put_common(&self, meta: u32, record: &(impl Words + ?Sized)) -> bool {
-        let common = lock(&self.0.common);
-        let is_put = common.put(meta, record) != Put::Full;
-        if !is_put {
-            common.count_dropped();
-        }
-        drop(common);
+        let is_put = put_or_count(&lock(&self.0.common), meta, record);
         self.0.wake.wake_from_doze();
-        is_put
+        is_put.unwrap_or_else(|bytes| self.put_beside(bytes))
     }
 
     /// The bytes go beside the rings, a word that names them into the ring: so they keep their place in the order.
@@ -230,6 +235,9 @@ impl Lanes {
         let mut beside = lock(&self.0.beside);
         if beside.bytes + bytes.len() > self.0.options.beside_max_bytes {
             self.0.dropped_beside.fetch_add(1, Ordering::Relaxed);
+            drop(beside);
+            // As with a ring: whoever drains may tell.
+            self.wake();
             return false;
         }
         let number = beside.next;

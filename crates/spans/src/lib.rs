@@ -25,10 +25,12 @@
 //! `parent_span_id` as its parent, or begins one. The field `component` and those of [`SpansOptions::carried`] go down to
 //! everything inside. A field `error`, or an event at error level right in it, marks a span as failed.
 //!
-//! **Invariant:** a span takes no lock and allocates nothing, but for the first of a thread and for fields that are carried.
+//! **Invariant:** a span, and a field recorded later, takes no lock and allocates nothing, but for the first of a thread, for
+//! one beyond those that a thread keeps places for, and for fields that are carried. Only `Span::current` asks under a lock.
 //! **Invariant:** each span that ends is handed to the drain or counted as dropped; each thread's come in their order.
 //! **Invariant:** an id is never zero, and making one makes no system call, but for the first of a thread.
-//! **Invariant:** no value of a field makes a span fail: what is too long is cut, what panics is said to have panicked.
+//! **Invariant:** no value of a field makes a span fail: what is too long is cut, what panics is said to have panicked, and
+//! fields that are lost are counted, up to 65,535.
 
 mod callsites;
 mod clock;

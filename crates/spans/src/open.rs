@@ -16,8 +16,9 @@ pub(crate) const CALLSITE: usize = 4;
 pub(crate) const START: usize = 5;
 /// See [`Info`].
 pub(crate) const INFO: usize = 6;
-/// How long it was open, in ticks, once it has ended.
+/// How long it was open, in ticks, once it has ended. Until then the bits of [`wanted`](crate::callsites::wanted).
 pub(crate) const TOOK: usize = 7;
+pub(crate) const WANTED: usize = TOOK;
 /// Where its fields begin.
 pub(crate) const FIELDS: usize = 8;
 
@@ -33,6 +34,13 @@ impl Info {
     pub(crate) fn new(failed: bool, dropped: u64, words: usize, thread: u64) -> Self {
         let dropped = dropped.min(Self::DROPPED_MAX);
         Self(u64::from(failed) | dropped << 8 | (words as u64) << 24 | thread << 40)
+    }
+
+    /// With more fields that had no room, as far as their number has, and more words.
+    fn and(self, dropped: u64, words: usize) -> Self {
+        let dropped = (u64::from(self.dropped()) + dropped).min(Self::DROPPED_MAX);
+        let others = self.0 & !(Self::DROPPED_MAX << 8);
+        Self((others | dropped << 8) + ((words as u64) << 24))
     }
 
     pub(crate) fn failed(self) -> bool {
@@ -128,12 +136,21 @@ impl Carried {
     }
 }
 
-/// Holds a context for one more span.
+/// Holds the context of a span for one more.
 #[inline]
-pub(crate) fn hold_context(context: u64) -> u64 {
-    // It may be replaced by another thread at this moment, and be gone.
-    let holds = || slab::find(Key(context)).is_some_and(|place| place.hold(Key(context)));
-    if context != 0 && holds() { context } else { 0 }
+pub(crate) fn hold_context(span: &Place) -> u64 {
+    let holds = |context| slab::find(Key(context)).is_some_and(|place| place.hold(Key(context)));
+    // Acquire: whoever has the key of a context sees its words.
+    let mut context = span.context.load(Ordering::Acquire);
+    while context != 0 && !holds(context) {
+        // Another thread has replaced it at this moment; else the span itself is gone.
+        let replaced = span.context.load(Ordering::Acquire);
+        if replaced == context {
+            return 0;
+        }
+        context = replaced;
+    }
+    context
 }
 
 #[inline]
@@ -143,20 +160,57 @@ pub(crate) fn release_context(context: u64) {
     }
 }
 
-/// Writes fields behind those that are there, one thread at a time. Gives the values that are wanted.
+/// Writes fields behind those that are there. Whoever calls is [alone](Place::alone). Gives the values that are wanted.
 pub(crate) fn append(
     place: &Place,
-    wanted: u64,
     record: impl FnOnce(&mut FieldWriter<'_>),
 ) -> Vec<(&'static str, Option<String>)> {
-    let taken = place.alone(|| {
-        let info = Info(place.get(INFO));
-        let mut writer = FieldWriter::new(place, FIELDS + info.words(), wanted);
-        record(&mut writer);
-        let added = Info::new(false, writer.dropped, writer.at - FIELDS - info.words(), 0);
-        place.words[INFO].fetch_add(added.0, Ordering::Relaxed);
-        writer.taken
-    });
-    // Somebody else was in there all the time.
-    taken.unwrap_or_default()
+    let words = Info(place.get(INFO)).words();
+    let mut writer = FieldWriter::new(place, FIELDS + words, place.get(WANTED));
+    record(&mut writer);
+    count_fields(place, writer.dropped, writer.at - FIELDS - words);
+    writer.taken
+}
+
+/// Adds to a span's fields that had no room, and to the words of those that had.
+pub(crate) fn count_fields(place: &Place, dropped: u64, words: usize) {
+    let more = |info| Some(Info(info).and(dropped, words).0);
+    // It adds in any case.
+    let _always = place.words[INFO].fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried(number: usize) -> u64 {
+        Carried(vec![(number, "text".to_owned())]).write().unwrap().0
+    }
+
+    #[test]
+    fn a_context_that_another_thread_replaces_is_held_before_or_after() {
+        const REPLACED: usize = 1_000_000;
+        let (_, span) = slab::open().unwrap();
+        span.context.store(carried(0), Ordering::Release);
+        std::thread::scope(|scope| {
+            let replaces = scope.spawn(|| {
+                for number in 1..=REPLACED {
+                    release_context(span.context.swap(carried(number), Ordering::AcqRel));
+                }
+            });
+            let mut last = 0;
+            while !replaces.is_finished() {
+                let context = hold_context(span);
+                let Carried(texts) = Carried::read(Key(context));
+                assert_eq!(texts.len(), 1, "what is held is there");
+                assert!(texts[0].0 >= last);
+                last = texts[0].0;
+                release_context(context);
+            }
+        });
+        let last = span.context.load(Ordering::Acquire);
+        release_context(last);
+        assert_eq!(hold_context(span), 0, "what is gone is not held");
+        slab::close(span);
+    }
 }

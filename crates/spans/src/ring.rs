@@ -103,6 +103,11 @@ pub(crate) trait Words {
 
     /// Puts the words to these places, of which there are as many: the first of them, and then the others.
     fn copy_to(&self, first: &[AtomicU64], second: &[AtomicU64]);
+
+    /// The record, where it is one of bytes.
+    fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl Words for [AtomicU64] {
@@ -140,6 +145,10 @@ impl Words for [u8] {
             let place = first.iter().chain(second).nth(whole.len());
             place.inspect(|place| place.store(u64::from_le_bytes(last), Ordering::Relaxed));
         }
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 

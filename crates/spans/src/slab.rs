@@ -64,7 +64,7 @@ thread_local! {
 
 /// What a thread keeps at hand. It has no destructor, so that reaching it takes no look at whether it still lives.
 struct Own {
-    /// Free places that this thread takes first.
+    /// Free places that this thread takes first: so many of the cells. What the others hold was taken long ago.
     count: Cell<usize>,
     free: [Cell<Option<&'static Place>>; 2 * TAKEN_AT_ONCE],
     /// The key that was found last, which is mostly the next to be asked for.
@@ -136,8 +136,9 @@ fn give_shared(own: &Own, place: &'static Place) {
     }
     let mut free = SLAB.lock();
     free.places.push(place);
-    let keep = own.count.get().min(TAKEN_AT_ONCE);
-    free.places.extend(own.free[keep..].iter().filter_map(Cell::take));
+    let count = own.count.get();
+    let keep = count.min(TAKEN_AT_ONCE);
+    free.places.extend(own.free[keep..count].iter().filter_map(Cell::take));
     own.count.set(keep);
 }
 
@@ -275,11 +276,12 @@ impl Place {
         self.words[at].store(word, Ordering::Relaxed);
     }
 
-    /// One more holder of what a key names. Says whether it is there still.
+    /// One more holder of what a key names. Says whether it is there still; whoever is told that it is not sees what was done
+    /// before it was given back.
     #[inline]
     pub(crate) fn hold(&self, key: Key) -> bool {
         let more = |state| (generation(state) == key.generation() && holders(state) > 0).then_some(state + 1);
-        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Acquire, more).is_ok()
     }
 
     /// One holder less of what only its holders can give to others. Says whether it was the last, who then closes it.
@@ -344,6 +346,39 @@ mod tests {
         assert!(find(Key(0)).is_none() && find(Key(u64::MAX)).is_none());
         let_go(second);
         assert!(find(second).is_none());
+    }
+
+    /// Gives places back when its thread ends.
+    struct Held(Cell<[Option<&'static Place>; 2]>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.take().into_iter().flatten().for_each(close);
+        }
+    }
+
+    thread_local! {
+        static HELD: Held = const { Held(Cell::new([None; 2])) };
+    }
+
+    #[test]
+    fn what_a_thread_holds_beyond_its_end_is_given_back_once() {
+        for holds_first in [true, false] {
+            let work = move || {
+                // What is reached first is dropped last, or the other way round.
+                if holds_first {
+                    HELD.with(|_| ());
+                }
+                let places = [(); 2].map(|()| open().map(|(_, place)| place));
+                HELD.with(|held| held.0.set(places));
+            };
+            std::thread::spawn(work).join().unwrap();
+            let mut numbers: Vec<u32> = SLAB.lock().places.iter().map(|place| place.number).collect();
+            let all = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            assert_eq!(numbers.len(), all, "a place is among the free ones twice");
+        }
     }
 
     #[test]

@@ -11,9 +11,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_core::span::Current;
 
-use crate::callsites::{
-    self, COMPONENT_FIELD, Callsites, ERROR_FIELD, PARENT_FIELD, TRACE_FIELD, address, wanted,
-};
+use crate::callsites::{COMPONENT_FIELD, Callsites, ERROR_FIELD, PARENT_FIELD, TRACE_FIELD, address, wanted};
 use crate::clock::{Calibration, ticks};
 use crate::drain::SpanDrain;
 use crate::encode::FieldWriter;
@@ -23,8 +21,8 @@ use crate::ids::{SpanId, TraceId};
 use crate::lanes::{Lanes, LanesOptions, lanes};
 use crate::layer::SpansLayer;
 use crate::open::{
-    CALLSITE, Carried, FIELDS, INFO, Info, PARENT, SPAN, START, TOOK, TRACE_HIGH, TRACE_LOW, append, fail,
-    hold_context, ids, release_context,
+    CALLSITE, Carried, FIELDS, INFO, Info, PARENT, SPAN, START, TOOK, TRACE_HIGH, TRACE_LOW, WANTED, append,
+    count_fields, fail, hold_context, ids, release_context,
 };
 use crate::slab::{self, Key, Place, WORDS};
 
@@ -188,12 +186,13 @@ impl Shared {
         let (trace, parent_id, context) = match parent {
             Some(parent) => {
                 let trace = (parent.get(TRACE_HIGH), parent.get(TRACE_LOW));
-                (trace, parent.get(SPAN), hold_context(parent.context.load(Ordering::Relaxed)))
+                (trace, parent.get(SPAN), hold_context(parent))
             }
             None => ((0, 0), 0, 0),
         };
         place.set(SPAN, SpanId::generate().word());
         place.set(CALLSITE, address(metadata) as u64);
+        place.set(WANTED, wanted);
         place.context.store(context, Ordering::Relaxed);
         place.owner.store(self.id, Ordering::Relaxed);
         let mut writer = FieldWriter::new(place, FIELDS, wanted);
@@ -230,7 +229,8 @@ impl Shared {
             let old = place.context.load(Ordering::Relaxed);
             let mut carried = if old == 0 { Carried::default() } else { Carried::read(Key(old)) };
             said.carried.into_iter().for_each(|(number, text)| carried.put(number, text));
-            place.context.store(carried.write().map_or(0, |key| key.0), Ordering::Relaxed);
+            // Release: the words of the new context are seen with its key.
+            place.context.store(carried.write().map_or(0, |key| key.0), Ordering::Release);
             release_context(old);
         }
     }
@@ -238,12 +238,10 @@ impl Shared {
     /// Fields recorded later hold for events and spans from then on. The trace stays, because children may have it.
     pub(crate) fn record(&self, id: &Id, values: &Record<'_>) {
         let Some(place) = self.open(Key(id.into_u64())) else { return };
-        let wanted = self.callsites.get(usize::try_from(place.get(CALLSITE)).unwrap_or(0));
-        let wanted = wanted.map_or(0, |metadata| callsites::wanted(metadata, self.id, self.carried));
-        let taken = append(place, wanted, |writer| values.record(writer));
-        if !taken.is_empty() {
-            // Whoever finds another thread in there for long gives up: what it records is not carried.
-            place.alone(|| self.take_said(place, taken, false)).unwrap_or_default();
+        let record = || self.take_said(place, append(place, |writer| values.record(writer)), false);
+        // Whoever finds another thread in there for long gives up, as does a value that records while it is shown.
+        if place.alone(record).is_none() {
+            count_fields(place, values.len() as u64, 0);
         }
     }
 

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long the drain looks again before it sleeps for long, in milliseconds. It is long beside the time that a store takes
-/// to be seen by another processor: a writer that just missed the flag is seen by this look, so that writers need no fence.
+/// How long the drain rests before it looks again and sleeps for long. It is long beside the time that a store takes to be
+/// seen by another processor: a writer that just missed the flag is seen by this look, so that writers need no fence.
 const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// How deep the sleep is: the greater, the less is needed to end it.
@@ -68,11 +68,37 @@ impl Wake {
     pub(crate) fn sleep(&self, at_most: Duration, is_empty: impl Fn() -> bool) {
         self.lie_down(ASLEEP);
         if is_empty() {
-            std::thread::park_timeout(LAST_LOOK.min(at_most));
+            self.rest(LAST_LOOK.min(at_most));
             if is_empty() && self.depth.load(Ordering::Acquire) == ASLEEP {
                 std::thread::park_timeout(at_most.saturating_sub(LAST_LOOK));
             }
         }
         self.depth.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Waits all that time but for who ends the sleep: what woke an earlier sleep too late does not end this one.
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while self.depth.load(Ordering::Acquire) == ASLEEP {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_woke_an_earlier_sleep_too_late_does_not_end_the_next() {
+        let wake = Wake::default();
+        std::thread::current().unpark();
+        let began = Instant::now();
+        wake.sleep(LAST_LOOK, || true);
+        assert!(began.elapsed() >= LAST_LOOK, "{:?}", began.elapsed());
     }
 }

@@ -138,8 +138,9 @@ impl Asked {
     /// When it cannot be printed.
     pub fn line(&self, line: &str) -> Result<(), Failure> {
         match self.form {
-            Form::Text => print::line(&line_as_text(line, std::io::stdout().is_terminal())),
-            Form::Lines | Form::Document => print::line(line),
+            Form::Text => print::painted(&line_as_text(line, std::io::stdout().is_terminal())),
+            // Between its values JSON may have line feeds, with which one line would pass for several.
+            Form::Lines | Form::Document => print::line(&line.replace('\n', " ")),
         }
     }
 

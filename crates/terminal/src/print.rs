@@ -1,4 +1,10 @@
 //! Answers on standard output: JSON for scripts, aligned text for people; and what is said beside them on standard error.
+//!
+//! Much of it was written by others, as by a host that is not to be trusted: no control character of theirs gets to the
+//! terminal.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -17,8 +23,14 @@ pub fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
     line(&text)
 }
 
-/// Prints a line. A reader that has gone away ends the command without a complaint.
+/// Prints a line, or several, [without commands](inert) to the terminal. A reader that has gone away ends the command
+/// without a complaint.
 pub fn line(text: &str) -> Result<(), Failure> {
+    painted(&inert(text))
+}
+
+/// Prints as [`line()`] does, with the commands to the terminal that are in it: whoever paints escapes what is not his.
+pub fn painted(text: &str) -> Result<(), Failure> {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -30,7 +42,27 @@ pub fn line(text: &str) -> Result<(), Failure> {
 /// Says something beside the answer, on standard error. Whoever does not read it misses it.
 pub fn note(text: &str) {
     use std::io::Write;
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(std::io::stderr().lock(), "{}", inert(text)));
+}
+
+/// A text that commands no terminal: control characters but line feeds and tabs are escaped as JSON reads it, so that a
+/// document stays what it is. A carriage return, which may also stand between the values of JSON, becomes a space.
+pub fn inert(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut inert = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\r' => inert.push(' '),
+            c if is_odd(c) => {
+                write!(inert, "\\u{:04x}", u32::from(c)).expect("a String takes whatever is written");
+            }
+            c => inert.push(c),
+        }
+    }
+    Cow::Owned(inert)
 }
 
 /// Prints rows under their headings.
@@ -63,6 +95,18 @@ pub fn or_dash(value: Option<impl std::fmt::Display>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_json_stays_what_it_is() {
+        let check = |text, expected| assert_eq!(inert(text), expected);
+        check("plain ü\n\tand more", "plain ü\n\tand more");
+        check("\u{1b}[2J\u{9b}m\u{7f}\u{0}\u{7}", "\\u001b[2J\\u009bm\\u007f\\u0000\\u0007");
+        check("over\rwritten\r\n", "over written \n");
+        let value = serde_json::json!({"name": "\u{9b}2J\u{7f}\u{85}", "list": ["\u{1b}", 1]});
+        let text = value.to_string().replace(',', ",\r\n");
+        assert!(text.contains('\u{9b}'), "JSON leaves it as it is");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&inert(&text)).unwrap(), value);
+    }
 
     #[test]
     fn bytes_are_told_in_the_largest_unit_that_they_fill() {

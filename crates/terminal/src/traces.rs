@@ -162,7 +162,12 @@ impl Showing {
             Format::Json => serde_json::to_string_pretty(answer).map_err(Failure::failed)?,
             Format::Otlp | Format::Chrome => answer.to_string(),
         };
-        let Some(path) = &self.save else { return print::line(&text) };
+        let Some(path) = &self.save else {
+            return match self.format(output) {
+                Format::Gantt => print::painted(&text),
+                Format::Json | Format::Otlp | Format::Chrome => print::line(&text),
+            };
+        };
         std::fs::write(path, text + "\n").map_err(|error| {
             let error = anyhow::Error::from(error);
             Failure::failed(error.context(format!("cannot write {}", path.display())))

@@ -61,7 +61,7 @@ fn order(oldest_first: bool) -> Order {
 async fn lines(book: &LogBook, question: Question) -> Result<LogLines, String> {
     let mut query = question.query;
     query.limit = query.limit.min(LOG_LINES_MAX);
-    let Page { lines, next, end } =
-        book.lines(query, LOG_LINES_MAX_BYTES).await.map_err(|error| error.to_string())?;
+    query.max_bytes = LOG_LINES_MAX_BYTES;
+    let Page { lines, next, end } = book.lines(query).await.map_err(|error| error.to_string())?;
     Ok(LogLines { lines, next: next.map(|next| next.to_string()), end: end.to_string() })
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cursor::Cursor;
-use super::gather::{Gather, Skipped};
+use super::gather::{ANSWER_MAX_BYTES, Gather, Skipped};
 use super::lines::Forwards;
 use super::query::{Order, Query};
 use super::{Hit, SearchError, end_of, list_files};
@@ -39,13 +39,18 @@ struct Open {
 
 impl Follow {
     /// Follows the log from the query's cursor on, which is [`Found::end`](super::Found::end) or one of this order, or
-    /// else from now on. Order and limit of the query do not matter.
+    /// else from now on. Order and limits of the query do not matter.
     ///
     /// # Errors
     /// When the query makes no sense, or the log cannot be read. That there is none yet is no error.
     pub fn new(directory: &Path, name: &str, query: &Query) -> Result<Self, SearchError> {
         check_name(name)?;
-        let query = Query { order: Order::OldestFirst, limit: HITS_MAX, ..query.clone() };
+        let query = Query {
+            order: Order::OldestFirst,
+            limit: HITS_MAX,
+            max_bytes: ANSWER_MAX_BYTES,
+            ..query.clone()
+        };
         query.check()?;
         let known = list_files(directory, name)?.unwrap_or_default();
         let from = match query.cursor {
@@ -59,7 +64,7 @@ impl Follow {
         Ok(Self { directory, name, query, skipped: Skipped::default(), open: None, from, known })
     }
 
-    /// Lines that match and came since the last look, oldest first; at most 1,000, more at the next look.
+    /// Lines that match and came since the last look, oldest first; at most 1,000 and 8 MiB, more at the next look.
     ///
     /// # Errors
     /// When the log cannot be read; the next look goes on where this one was.
@@ -98,7 +103,12 @@ impl Follow {
             let path = self.directory.join(open.name.of(&self.name));
             let at_path = |source| SearchError::Io { path: path.clone(), source };
             while let Some(piece) = open.reader.next(u64::MAX).map_err(at_path)? {
-                gather.take(&piece);
+                if !gather.take(&piece) {
+                    let offset = piece.offset;
+                    let file = open.reader.file().try_clone().map_err(at_path)?;
+                    open.reader = Forwards::new(file, offset);
+                    return Ok(());
+                }
                 if gather.is_full() {
                     return Ok(());
                 }

@@ -7,8 +7,8 @@ use super::lines::Piece;
 use super::matcher::{Judged, Matcher};
 use super::query::Query;
 
-/// Most bytes of lines in an answer; it has one line more than that at most.
-const ANSWER_MAX_BYTES: usize = 8 << 20;
+/// Most bytes of lines in an answer.
+pub(super) const ANSWER_MAX_BYTES: usize = 8 << 20;
 /// Most bytes that are looked through for an answer, and the rest of a line; then it goes on with the cursor.
 const SCAN_MAX_BYTES: u64 = 256 << 20;
 
@@ -34,6 +34,7 @@ impl AddAssign for Skipped {
 pub(super) struct Gather {
     matcher: Matcher,
     limit: usize,
+    max_bytes: usize,
     pub(super) hits: Vec<Hit>,
     pub(super) skipped: Skipped,
     hit_bytes: usize,
@@ -45,6 +46,7 @@ impl Gather {
         Self {
             matcher: Matcher::new(query),
             limit: query.limit,
+            max_bytes: query.max_bytes.min(ANSWER_MAX_BYTES),
             hits: Vec::new(),
             skipped: Skipped::default(),
             hit_bytes: 0,
@@ -52,30 +54,36 @@ impl Gather {
         }
     }
 
-    pub(super) fn take(&mut self, piece: &Piece<'_>) {
+    /// Takes a line. Says whether the answer had room for it: where it had none, the next one begins with it.
+    pub(super) fn take(&mut self, piece: &Piece<'_>) -> bool {
         self.scanned_bytes += piece.bytes;
         let Some(line) = piece.line else {
             self.skipped.too_long += 1;
-            return;
+            return true;
         };
         if !piece.is_ended {
             self.skipped.unreadable += 1;
-            return;
+            return true;
         }
         match self.matcher.judge(line) {
             Judged::Other => {}
             Judged::Unreadable => self.skipped.unreadable += 1,
             Judged::Hit(timestamp) => {
-                self.hit_bytes += line.len();
                 let line = String::from_utf8_lossy(line).into_owned();
+                // The first has room in any case, else the search would not go on.
+                if !self.hits.is_empty() && self.hit_bytes + line.len() > self.max_bytes {
+                    return false;
+                }
+                self.hit_bytes += line.len();
                 self.hits.push(Hit { timestamp, line });
             }
         }
+        true
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.hits.len() >= self.limit
-            || self.hit_bytes >= ANSWER_MAX_BYTES
+            || self.hit_bytes >= self.max_bytes
             || self.scanned_bytes >= SCAN_MAX_BYTES
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::cursor::Cursor;
+use super::gather::ANSWER_MAX_BYTES;
 use crate::level::LogLevel;
 
 /// Most lines of an answer.
@@ -45,6 +46,9 @@ pub struct Query {
     pub order: Order,
     /// Most lines of the answer, 1 to 1,000.
     pub limit: usize,
+    /// Most bytes of the lines of the answer, line feeds not counted; never more than 8 MiB. A line that is longer by itself
+    /// comes alone: one has at most 1 MiB in its file, and thrice as much where it is not UTF-8.
+    pub max_bytes: usize,
     /// Where an earlier answer ended.
     pub cursor: Option<Cursor>,
 }
@@ -61,6 +65,7 @@ impl Default for Query {
             until: None,
             order: Order::NewestFirst,
             limit: 100,
+            max_bytes: ANSWER_MAX_BYTES,
             cursor: None,
         }
     }

@@ -54,6 +54,19 @@ fn new_lines_are_given_once_over_rotation_by_time_and_size() {
 }
 
 #[test]
+fn more_than_8_mib_of_new_lines_come_in_several_looks() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("app.00000001.2026-11-21.jsonl");
+    fs::write(&path, "").unwrap();
+    let mut follow = follow(dir.path());
+    let lines: Vec<u8> = (0..20).flat_map(|number| line(number, 1_000_000)).collect();
+    fs::write(&path, lines).unwrap();
+    for looked in [0..8, 8..16, 16..20, 20..20] {
+        assert_eq!(poll(&mut follow), numbers(looked));
+    }
+}
+
+#[test]
 fn only_lines_that_match_are_given_and_no_half_ones() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("app.00000001.2026-11-21.jsonl");

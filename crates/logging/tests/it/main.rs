@@ -13,7 +13,6 @@ mod repeats;
 mod search;
 mod search_model;
 
-use std::collections::BTreeMap;
 use std::io;
 
 use nkudo_logging::{
@@ -162,6 +161,34 @@ fn text_is_one_line_that_begins_with_the_timestamp() {
 }
 
 #[test]
+fn nothing_in_a_line_of_anybodys_commands_a_terminal() {
+    let check = |line: &str, expected: &str| {
+        assert_eq!(line_as_text(line, false), expected);
+        let painted = line_as_text(line, true);
+        let unpainted = painted.replace("\x1b[31m", "").replace("\x1b[0m", "");
+        assert!(!unpainted.contains(|c: char| c.is_control()), "{painted:?}");
+    };
+    for (odd, shown) in [
+        (r"\u001b]0;x\u0007", r"\u001b]0;x\u0007"),
+        (r"\u009b2J", r"\u009b2J"),
+        ("\u{9b}2J", r"\u009b2J"),
+        ("\u{7f}", r"\u007f"),
+        (r"\r\n", r"\r\n"),
+    ] {
+        check(&format!(r#"{{"timestamp":"{odd}","level":"error"}}"#), &format!("{shown} error : "));
+        check(&format!(r#"{{"timestamp":"T","level":"{odd}"}}"#), &format!("T {shown:<5} : "));
+        check(&format!(r#"{{"timestamp":"T","component":"{odd}"}}"#), &format!("T       {shown}: "));
+        check(&format!(r#"{{"timestamp":"T","message":"{odd}"}}"#), &format!("T       : {shown}"));
+        check(&format!(r#"{{"timestamp":"T","fields":{{"{odd}":1}}}}"#), &format!("T       :  {shown}=1"));
+        check(&format!(r#"{{"timestamp":"T","odd":"{odd}"}}"#), &format!("T       :  odd=\"{shown}\""));
+    }
+    check("{\"timestamp\":\"T\",\"list\":[\"\u{9b}2J\",\r\n1]}", r#"T       :  list=["\u009b2J",\r\n1]"#);
+    check("{\"timestamp\":\"T\",\"map\":{\"\u{85}\":1}}", r#"T       :  map={"\u0085":1}"#);
+    check("no json \u{1b}[2J\r\u{9b}m", r"no json \u001b[2J\r\u009bm");
+    check("{\"level\":\"cut \u{1b}[2J", r#"{"level":"cut \u001b[2J"#);
+}
+
+#[test]
 fn levels_change_at_run_time_for_all_and_for_one() {
     let say = || {
         tracing::debug!(target: "app_a::x", "a debug");
@@ -169,9 +196,11 @@ fn levels_change_at_run_time_for_all_and_for_one() {
         tracing::debug!(target: "app_b::x", "b debug");
         tracing::trace!(target: "app_b::x", "b trace");
         tracing::error!(target: "app_b::x", "b error");
+        tracing::warn!(target: "app_two_words::x", "two warn");
+        tracing::error!(target: "app_two_words::x", "two error");
     };
     let first = LogConfig {
-        components: BTreeMap::from([("b".to_owned(), LogLevel::Error)]),
+        components: ["b", "two-words"].map(|name| (name.to_owned(), LogLevel::Error)).into(),
         ..config(LogFormat::Text)
     };
     let lines = logged(&first, |log| {
@@ -179,11 +208,15 @@ fn levels_change_at_run_time_for_all_and_for_one() {
         log.set_level(LogLevel::Debug);
         log.set_component_level("b", None);
         log.set_component_level("a", Some(LogLevel::Warn));
+        log.set_component_level("two-words", None);
         assert_eq!(log.level(), LogLevel::Debug);
         say();
     });
     let said: Vec<&str> = lines.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(said, ["a info", "b error", "b debug", "b trace", "b error"]);
+    assert_eq!(
+        said,
+        ["a info", "b error", "two error", "b debug", "b trace", "b error", "two warn", "two error",]
+    );
 }
 
 #[test]

@@ -333,9 +333,14 @@ fn an_answer_has_a_bound_in_bytes() {
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let query = Query { order, ..Query::default() };
         let first = all(dir.path(), &query);
-        assert_eq!(first.hits.len(), 9);
+        assert_eq!(first.hits.len(), 8, "a ninth is beyond 8 MiB");
         assert!(first.next.is_some());
         assert_eq!(pages(dir.path(), &query, || ()).len(), 30);
+        for (max_bytes, lines) in [(0, 1), (999_999, 1), (1_999_998, 2), (2_999_996, 2), (usize::MAX, 8)] {
+            let query = Query { max_bytes, ..query.clone() };
+            assert_eq!(all(dir.path(), &query).hits.len(), lines, "{max_bytes}");
+            assert_eq!(pages(dir.path(), &query, || ()).len(), 30);
+        }
     }
 }
 

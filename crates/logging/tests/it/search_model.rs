@@ -4,7 +4,7 @@ use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
 use nkudo_logging::{LogLevel, Order, Query, search};
-use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::{collection, option, test_runner::Config};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -84,8 +84,9 @@ fn query() -> impl Strategy<Value = Query> {
         range,
         any::<bool>(),
         1..7_usize,
+        prop_oneof![0..1_000_usize, Just(usize::MAX)],
     )
-        .prop_map(|(text, component, level, id, range, is_newest_first, limit)| Query {
+        .prop_map(|(text, component, level, id, range, is_newest_first, limit, max_bytes)| Query {
             text,
             component,
             level,
@@ -94,6 +95,7 @@ fn query() -> impl Strategy<Value = Query> {
             until: range.map(|(from, seconds, _)| at(from + seconds)),
             order: if is_newest_first { Order::NewestFirst } else { Order::OldestFirst },
             limit,
+            max_bytes,
             cursor: None,
         })
         .prop_filter("an order of times", |query| query.check().is_ok())
@@ -144,6 +146,8 @@ proptest! {
         let mut page = Query { cursor: None, ..query };
         loop {
             let answer = search(dir.path(), "app", &page).unwrap();
+            let bytes: usize = answer.hits.iter().map(|hit| hit.line.len()).sum();
+            prop_assert!(bytes <= page.max_bytes || answer.hits.len() == 1);
             found.extend(answer.hits.into_iter().map(|hit| hit.line));
             page.cursor = answer.next;
             if page.cursor.is_none() {

@@ -83,6 +83,41 @@ fn a_span_with_more_fields_than_it_has_room_for_counts_those_that_it_lost() {
 }
 
 #[test]
+fn fields_are_lost_by_the_hundred_thousand_and_those_that_are_kept_stay() {
+    let spans = finished(&SpansOptions::default(), || {
+        let span = tracing::info_span!("flooded", first = true, again = tracing::field::Empty);
+        for number in 0..200_000 {
+            span.record("again", number);
+        }
+    });
+    let span = spans.last().unwrap();
+    assert_eq!(span.attribute("first"), Some(&AttributeValue::Bool(true)));
+    assert!((20..60).contains(&span.attributes.len()), "{}", span.attributes.len());
+    assert_eq!((span.dropped_attributes, span.failed), (0xffff, false));
+}
+
+/// Records on the span that it is recorded on.
+struct Reentrant<'s>(&'s tracing::Span);
+
+impl fmt::Debug for Reentrant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.record("inner", 1);
+        f.write_str("shown")
+    }
+}
+
+#[test]
+fn a_field_that_is_recorded_while_another_one_is_shown_is_lost_and_counted() {
+    let spans = finished(&SpansOptions::default(), || {
+        let span = tracing::info_span!("span", outer = tracing::field::Empty, inner = tracing::field::Empty);
+        span.record("outer", tracing::field::debug(Reentrant(&span)));
+    });
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((span.attribute("outer"), span.attribute("inner")), (Some(&text("shown")), None));
+    assert_eq!(span.dropped_attributes, 1);
+}
+
+#[test]
 fn errors_mark_the_span_that_they_happen_in() {
     let spans = finished(&SpansOptions::default(), || {
         let outer = tracing::info_span!("outer");
@@ -149,20 +184,23 @@ fn spans_cross_threads_and_end_where_their_last_holder_is() {
 fn spans_that_never_end_take_places_until_there_are_none_and_are_counted_from_then_on() {
     let (subscriber, drain) = spans(&SpansOptions::default(), ());
     let (handle, mut drain) = (subscriber.handle(), drain.unwrap());
+    const MADE: u64 = OPEN_MAX as u64 + 10;
     tracing::subscriber::with_default(subscriber, || {
         // Other tests of this program may hold some.
-        let open: Vec<tracing::Span> = (0..OPEN_MAX + 10).map(|_| tracing::info_span!("open")).collect();
+        let open: Vec<tracing::Span> = (0..MADE).map(|_| tracing::info_span!("open")).collect();
         assert!(handle.dropped() >= 10, "{}", handle.dropped());
         let unplaced = open.last().unwrap();
         unplaced.record("nothing", 1);
         unplaced.in_scope(|| assert_eq!(nkudo_spans::current(), None));
         assert_eq!(drain.pass(|_| ()), 0);
         drop(open);
+        assert_eq!(drain.pass(|_| ()) as u64, handle.finished());
+        assert!(handle.finished() > 0);
+        let dropped = handle.dropped();
+        assert_eq!(handle.finished() + dropped, MADE);
         tracing::info_span!("after").in_scope(|| assert!(nkudo_spans::current().is_some()));
+        assert_eq!((drain.pass(|_| ()), handle.dropped()), (1, dropped));
     });
-    let mut last = None;
-    drain.pass(|span| last = span.to_finished());
-    assert!(handle.finished() > 0);
 }
 
 #[test]

@@ -106,6 +106,28 @@ fn records_of_any_length_come_whole_and_in_order_and_what_is_too_long_is_counted
 }
 
 #[test]
+fn a_line_that_is_longer_than_what_is_left_for_a_ring_goes_beside_it_and_keeps_its_place() {
+    // Room for the ring that is shared and for a first one, and for the former alone.
+    for rings_max_bytes in [36 << 10, 32 << 10] {
+        let (lanes, mut drain) =
+            lanes(LanesOptions { ring_max_bytes: 256 << 10, rings_max_bytes, beside_max_bytes: 128 << 10 });
+        for round in 0..100_u8 {
+            let records = [1, 5_000, 2, 40_000, 64 << 10, 3].map(|length| vec![round; length]);
+            assert!(records.iter().all(|bytes| lanes.put_bytes(bytes)), "{rings_max_bytes}: {round}");
+            let mut came = Vec::new();
+            drain.pass(|_, record| {
+                let mut bytes = Vec::new();
+                record.append_to(&mut bytes);
+                came.push(bytes);
+            });
+            assert!(came == records, "{rings_max_bytes}: {round}");
+        }
+        assert_eq!((lanes.put_count(), lanes.dropped_count()), (600, 0));
+        assert!(lanes.ring_bytes() <= rings_max_bytes);
+    }
+}
+
+#[test]
 fn threads_beyond_the_most_share_a_ring() {
     let (lanes, mut drain) =
         lanes(LanesOptions { ring_max_bytes: 64 << 10, rings_max_bytes: 72 << 10, beside_max_bytes: 0 });
