@@ -79,6 +79,8 @@ impl Question {
             order,
             limit: limit.unwrap_or(if follow { 0 } else { LIMIT_DEFAULT }),
             cursor: reader.parse::<Cursor>("cursor"),
+            // Whoever asks has no say in it.
+            from: None,
         };
         if follow && query.cursor.is_some() {
             reader.fault("cursor", "is of pages; whoever follows gets what comes from now on".to_owned());
@@ -93,7 +95,8 @@ impl Question {
 
     /// The same question as parameters: its times no longer depend on when it is asked.
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        let Query { text, component, level, ids, since, until, order: _, limit, cursor } = &self.query;
+        let Query { text, component, level, ids, since, until, order: _, limit, cursor, from: _ } =
+            &self.query;
         let given = [
             ("q", text.clone()),
             ("component", component.clone()),

@@ -163,7 +163,7 @@ impl<'l> Session<'l> {
             events,
             outgoing: reports::everything(&self.link.executor).await?.into(),
             deliveries: Deliveries::new(self.link.executor.clone()),
-            questions: Questions::new(self.link.logs.clone()),
+            questions: Questions::new(self.link.logs.clone(), self.identity.log_from),
             telling: Telling::after(outbox.acknowledged),
             outbox_id: outbox.id,
             results_due: true,

@@ -47,6 +47,9 @@ pub struct Query {
     pub limit: usize,
     /// Where an earlier answer ended.
     pub cursor: Option<Cursor>,
+    /// Nothing before this place of the log, whatever its lines say of their time. Where all files are older than it, they
+    /// were begun anew since, and all of them count.
+    pub from: Option<Cursor>,
 }
 
 impl Default for Query {
@@ -62,6 +65,7 @@ impl Default for Query {
             order: Order::NewestFirst,
             limit: 100,
             cursor: None,
+            from: None,
         }
     }
 }

@@ -95,6 +95,7 @@ fn query() -> impl Strategy<Value = Query> {
             order: if is_newest_first { Order::NewestFirst } else { Order::OldestFirst },
             limit,
             cursor: None,
+            from: None,
         })
         .prop_filter("an order of times", |query| query.check().is_ok())
 }
