@@ -5,13 +5,14 @@ mod index;
 mod pending;
 mod reading;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
 use nkudo_journal::{Disk, RealDisk};
 use nkudo_metrics_core::Registry;
-use nkudo_spans::{FinishedSpan, TraceId};
+use nkudo_spans::{FinishedSpan, SpanId, TraceId};
 
 use self::held::Held;
 pub(crate) use self::index::INDEX_ENTRY_BYTES;
@@ -192,23 +193,35 @@ impl<D: Disk> Recent<D> {
     /// Decides on a trace, now that all of it is here.
     fn conclude(&mut self, id: TraceId) {
         let Some(trace) = Trace::gather(self.pending.take(id)).pop() else { return };
-        let part = if self.is_known(id) { Part::More } else { Part::First };
-        let parts = self.index.parts(id) + self.held.of(id).count();
-        match part {
-            Part::More if parts >= PARTS_MAX => {
-                return self.counts.spans_dropped_late.inc_by(trace.spans().len() as u64);
-            }
-            Part::More => {}
-            Part::First => {
-                let verdict = self.config.sampling.verdict(&trace);
-                self.counts.verdict(verdict).inc();
-                if verdict == Verdict::Dropped {
-                    return;
-                }
-            }
+        if self.is_known(id) {
+            return self.add(trace);
         }
-        let head = Head { part, trace_id: id, start_unix_ns: trace.start_unix_ns() };
-        self.held.push(head, record::encode(part, id, trace.spans()));
+        let verdict = self.config.sampling.verdict(&trace);
+        self.counts.verdict(verdict).inc();
+        if verdict != Verdict::Dropped {
+            self.hold(Part::First, &trace);
+        }
+    }
+
+    /// What came after its trace was written becomes a part of its own, without what is known: a program that lost its
+    /// connection tells its spans again.
+    fn add(&mut self, late: Trace) {
+        let id = late.id();
+        let known = self.trace(id).map(Trace::into_spans).unwrap_or_default();
+        let known: HashSet<SpanId> = known.into_iter().map(|span| span.span_id).collect();
+        let news = late.into_spans().into_iter().filter(|span| !known.contains(&span.span_id));
+        let Some(news) = Trace::gather(news).pop() else { return };
+        if self.index.parts(id) + self.held.of(id).count() >= PARTS_MAX {
+            self.counts.spans_dropped_late.inc_by(news.spans().len() as u64);
+        } else {
+            self.hold(Part::More, &news);
+        }
+    }
+
+    /// Has a part of a trace wait to be written.
+    fn hold(&mut self, part: Part, trace: &Trace) {
+        let head = Head { part, trace_id: trace.id(), start_unix_ns: trace.start_unix_ns() };
+        self.held.push(head, record::encode(part, trace.id(), trace.spans()));
     }
 
     /// Writes what is to be written, unless the last try was just now.

@@ -292,9 +292,8 @@ impl Open {
             self.results_due = !results.is_empty();
             for result in results {
                 self.telling.sent(result.seq);
-                let trace_id = result.action.as_ref().and_then(|action| action.trace_id);
-                if let (Some(recorder), Some(trace_id)) = (&session.link.recorder, trace_id)
-                    && let Some(otlp_json) = traces::told(recorder, trace_id).await
+                if let (Some(recorder), Some(action)) = (&session.link.recorder, &result.action)
+                    && let Some(otlp_json) = traces::told(recorder, action).await
                 {
                     self.outgoing.push_back(FromAgent::Spans { otlp_json });
                 }

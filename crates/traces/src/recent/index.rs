@@ -8,7 +8,7 @@ use crate::store::Place;
 use crate::store::record::{Head, Part};
 
 /// Most parts of a trace that are written after its first.
-pub(super) const PARTS_MAX: usize = 8;
+pub(super) const PARTS_MAX: usize = 32;
 /// Memory of a trace in the index, in bytes: a table may be half empty.
 pub(crate) const INDEX_ENTRY_BYTES: usize = 2 * size_of::<(TraceId, Entry)>();
 

@@ -60,7 +60,7 @@ fn a_full_disk_is_told_and_heals() {
     let ballast = disk.path().join("ballast");
     drop(fs::write(&ballast, vec![7; 1 << 20]));
     // More than what is left of a page.
-    recent.offer(now, vec![with(span("a", "", 0, 1), "body", text(&"x".repeat(20 << 10)))]);
+    recent.offer(now, vec![with(span("big", "a", 0, 1), "body", text(&"x".repeat(20 << 10)))]);
     recent.offer(now, pair(2));
     recent.flush(now);
     let failure = recent.failure().expect("the disk is full");
