@@ -1,7 +1,6 @@
 //! The host's recent traces: its finished spans on disk, and those of an action for the control plane.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nkudo_api::trace_query::{GivenId, IdFault};
 use nkudo_domain::Action;
@@ -16,8 +15,6 @@ use crate::state_dir::StateDirError;
 const DIR: &str = "traces";
 /// What spans of this program are known by, among those of others.
 pub const SERVICE: &str = "edge-agent";
-/// How long the result of an action waits for its steps.
-const TOLD_WAIT: Duration = Duration::from_secs(2);
 /// Most bytes of what goes to the control plane of one trace. A trace that is larger is told without its last spans.
 const TOLD_MAX_BYTES: usize = 512 << 10;
 /// About what one span takes there, without its texts.
@@ -98,9 +95,7 @@ fn files(settings: &Settings) -> Result<Recent, FilesError> {
 /// their own steps, and those of another tenant, who may have given the same id, are not this one's.
 pub(crate) async fn told(recorder: &Recorder, action: &Action) -> Option<Vec<u8>> {
     let id = nkudo_spans::TraceId::from_bytes(action.trace_id?.to_bytes())?;
-    // A result waits for no disk that hangs: without its steps it goes on.
-    let known = tokio::time::timeout(TOLD_WAIT, recorder.trace(id)).await.ok()?;
-    let mut spans = steps(known.ok()??, action);
+    let mut spans = steps(recorder.trace(id).await.ok()??, action);
     let resource = [("service.name", AttributeValue::Text(SERVICE.to_owned()))];
     spans.truncate(TOLD_SPANS_MAX);
     loop {
@@ -129,6 +124,8 @@ fn steps(trace: Trace, action: &Action) -> Vec<FinishedSpan> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use nkudo_domain::Request;
     use nkudo_spans::{TraceId, spans};
     use tracing::Dispatch;
