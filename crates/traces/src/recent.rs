@@ -14,9 +14,9 @@ use nkudo_journal::{Disk, RealDisk};
 use nkudo_metrics_core::Registry;
 use nkudo_spans::{FinishedSpan, SpanId, TraceId};
 
-use self::held::Held;
+use self::held::{Held, Record};
 pub(crate) use self::index::INDEX_ENTRY_BYTES;
-use self::index::{Index, PARTS_MAX};
+use self::index::{Index, PARTS_MAX, Starts};
 use self::pending::Pending;
 use crate::config::Config;
 use crate::error::{ConfigError, StoreError};
@@ -78,7 +78,7 @@ impl<D: Disk> Recent<D> {
         let (mut index, counts) = (Index::default(), Counts::default());
         let (store, damaged, error) = Store::open(disk, dir, config.bounds(), |place, payload| {
             match record::decode_head(payload) {
-                Ok(head) => index.insert(&head, place),
+                Ok(head) => index.insert(&head, Starts::of_head(&head), place),
                 Err(_) => counts.damaged.inc(),
             }
             if index.len() > config.traces {
@@ -221,7 +221,9 @@ impl<D: Disk> Recent<D> {
     /// Has a part of a trace wait to be written.
     fn hold(&mut self, part: Part, trace: &Trace) {
         let head = Head { part, trace_id: trace.id(), start_unix_ns: trace.start_unix_ns() };
-        self.held.push(head, record::encode(part, trace.id(), trace.spans()));
+        let starts = Starts::of(trace.spans()).unwrap_or(Starts::of_head(&head));
+        let payload = record::encode(part, trace.id(), trace.spans());
+        self.held.push(Record { head, starts, payload });
     }
 
     /// Writes what is to be written, unless the last try was just now.
@@ -238,8 +240,8 @@ impl<D: Disk> Recent<D> {
         }
         let mut done = self.store.look();
         self.apply_gone();
-        while let (Ok(()), Some((head, payload))) = (&done, self.held.first()) {
-            done = self.store.append(payload).map(|place| self.index.insert(head, place));
+        while let (Ok(()), Some(Record { head, starts, payload })) = (&done, self.held.first()) {
+            done = self.store.append(payload).map(|place| self.index.insert(head, *starts, place));
             if done.is_ok() {
                 self.held.pop();
             }

@@ -216,7 +216,7 @@ fn bounds_that_make_no_sense_are_refused_with_what_to_give() {
     check_refused(Config { traces: 0, ..bounds }, "`traces` is 0: give the number of traces to keep");
     check_refused(
         Config { traces: 100, trace_bytes: 4 << 10, memory_bytes: 9_999, ..bounds },
-        "`memory_bytes` is 9999, and to keep 100 `traces` takes 20992: give more, or keep fewer",
+        "`memory_bytes` is 9999, and to keep 100 `traces` takes 24192: give more, or keep fewer",
     );
     check_refused(
         Config { disk_bytes: 0, ..bounds },
