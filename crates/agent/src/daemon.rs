@@ -42,7 +42,7 @@ const PREFIX: &str = "nkudo_";
 /// Fields that an event takes from the spans around it.
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
 /// What the names of the daemon's log files begin with.
-const LOG_NAME: &str = "edge-agent";
+pub(crate) const LOG_NAME: &str = "edge-agent";
 /// Tells where the metrics are served.
 const ADDR_FILE: &str = "edge-agent.addr.json";
 

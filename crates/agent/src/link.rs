@@ -6,6 +6,7 @@
 mod deliveries;
 mod logs;
 mod reports;
+mod results;
 mod session;
 mod standing;
 

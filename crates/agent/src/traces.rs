@@ -1,12 +1,11 @@
 //! The host's recent traces: its finished spans on disk, and those of an action for the control plane.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nkudo_api::trace_query::{GivenId, IdFault};
-use nkudo_domain::TraceId;
+use nkudo_domain::Action;
 use nkudo_recorder::{Recorder, RecorderError};
-use nkudo_spans::{AttributeValue, LanesOptions, SpanDrain, SpansOptions};
+use nkudo_spans::{AttributeValue, FinishedSpan, LanesOptions, SpanDrain, SpanId, SpansOptions};
 use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Sampling, Trace, export};
 
 use crate::config::Settings;
@@ -16,8 +15,6 @@ use crate::state_dir::StateDirError;
 const DIR: &str = "traces";
 /// What spans of this program are known by, among those of others.
 pub const SERVICE: &str = "edge-agent";
-/// How long the result of an action waits for its steps.
-const TOLD_WAIT: Duration = Duration::from_secs(2);
 /// Most bytes of what goes to the control plane of one trace. A trace that is larger is told without its last spans.
 const TOLD_MAX_BYTES: usize = 512 << 10;
 /// About what one span takes there, without its texts.
@@ -66,7 +63,17 @@ pub enum FilesError {
 /// # Errors
 /// When they cannot be read, or the query has no answer.
 pub fn search_files(settings: &Settings, query: &Query) -> Result<Found, FilesError> {
-    Ok(files(settings)?.search(query)?)
+    let recent = files(settings)?;
+    let mut found = recent.search(query)?;
+    // An answer may be short of traces that are there; nobody else waits for this one.
+    while found.next.is_some() && found.summaries.len() < query.limit {
+        let limit = query.limit - found.summaries.len();
+        let more = recent.search(&Query { cursor: found.next, limit, ..query.clone() })?;
+        found.summaries.extend(more.summaries);
+        found.next = more.next;
+        found.damaged += more.damaged;
+    }
+    Ok(found)
 }
 
 /// A trace from the files of a host whose daemon is down, which stay as they are.
@@ -94,12 +101,11 @@ fn files(settings: &Settings) -> Result<Recent, FilesError> {
     }
 }
 
-/// What this host did in a trace, as OTLP/JSON; none where nothing is known of it.
-pub(crate) async fn told(recorder: &Recorder, trace_id: TraceId) -> Option<Vec<u8>> {
-    let id = trace_id.to_string().parse().ok()?;
-    // A result waits for no disk that hangs: without its steps it goes on.
-    let known = tokio::time::timeout(TOLD_WAIT, recorder.trace(id)).await.ok()?;
-    let mut spans = known.ok()??.into_spans();
+/// What this host did for an action, as OTLP/JSON; none where nothing is known of it. Other actions of the trace tell
+/// their own steps, and those of another tenant, who may have given the same id, are not this one's.
+pub(crate) async fn told(recorder: &Recorder, action: &Action) -> Option<Vec<u8>> {
+    let id = nkudo_spans::TraceId::from_bytes(action.trace_id?.to_bytes())?;
+    let mut spans = steps(recorder.trace(id).await.ok()??, action);
     let resource = [("service.name", AttributeValue::Text(SERVICE.to_owned()))];
     spans.truncate(TOLD_SPANS_MAX);
     loop {
@@ -109,5 +115,78 @@ pub(crate) async fn told(recorder: &Recorder, trace_id: TraceId) -> Option<Vec<u
             return (!spans.is_empty()).then_some(json);
         }
         spans.truncate(spans.len() / 2);
+    }
+}
+
+/// The spans of an action: the one that took it in and all within it. An action that began here, as a restart, was taken in
+/// by none.
+fn steps(trace: Trace, action: &Action) -> Vec<FinishedSpan> {
+    match action.parent_span_id.and_then(|id| SpanId::from_bytes(id.to_bytes())) {
+        Some(taken_in) => {
+            trace.into_within(|span| span.span_id == taken_in || span.parent_id == Some(taken_in))
+        }
+        None => {
+            let action_id = AttributeValue::Text(action.action_id.to_string());
+            trace.into_within(|span| span.attribute("action_id") == Some(&action_id))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nkudo_domain::Request;
+    use nkudo_spans::{TraceId, spans};
+    use tracing::Dispatch;
+
+    use super::*;
+    use crate::origin::take_in;
+
+    fn action(id: &str, trace_id: TraceId) -> Action {
+        Action {
+            action_id: id.parse().unwrap(),
+            request: Request::Start("01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()),
+            timeout: Duration::from_secs(1),
+            trace_id: nkudo_domain::TraceId::from_bytes(trace_id.to_bytes()),
+            parent_span_id: nkudo_domain::SpanId::from_bytes([7; 8]),
+            correlation_id: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_trace_an_action_tells_its_own_steps_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (subscriber, drain) = spans(&spans_options(), ());
+        let recorder = Recorder::start(dir.path(), Config::default(), drain.unwrap()).unwrap();
+        let trace_id = TraceId::generate();
+        let [taken, other, restart] = tracing::dispatcher::with_default(&Dispatch::new(subscriber), || {
+            let taken = ["ours", "theirs"].map(|id| {
+                let mut action = action(id, trace_id);
+                take_in("consumer", &mut action)
+                    .in_scope(|| tracing::info_span!("step").in_scope(|| tracing::info_span!("deed")));
+                action
+            });
+            let restart = Action { parent_span_id: None, ..action("restart", trace_id) };
+            let trace_id = restart.trace_id.map(tracing::field::display);
+            let own = tracing::info_span!(parent: None, "own", trace_id, action_id = %restart.action_id);
+            own.in_scope(|| tracing::info_span!("its deed"));
+            let [ours, theirs] = taken;
+            [ours, theirs, restart]
+        });
+        for (action, expected) in [
+            (&taken, vec!["deed", "step", "take in"]),
+            (&other, vec!["deed", "step", "take in"]),
+            (&restart, vec!["its deed", "own"]),
+        ] {
+            let json = told(&recorder, action).await.unwrap();
+            let [resource] = &export::otlp::read(&json).unwrap()[..] else { panic!("one program tells") };
+            let mut names: Vec<_> = resource.spans.iter().map(|span| span.name.to_string()).collect();
+            names.sort();
+            assert_eq!(names, expected, "{}", action.action_id);
+            let of: Vec<_> = resource.spans.iter().filter_map(|span| span.attribute("action_id")).collect();
+            assert!(of.iter().all(|id| id.to_string() == action.action_id.to_string()), "{of:?}");
+        }
+        assert_eq!(told(&recorder, &action("unknown", TraceId::generate())).await, None);
     }
 }

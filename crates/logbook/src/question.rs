@@ -82,6 +82,8 @@ impl Question {
             limit: limit.unwrap_or(if follow { 0 } else { LIMIT_DEFAULT }),
             max_bytes: PAGE_MAX_BYTES,
             cursor: reader.parse::<Cursor>("cursor"),
+            // Whoever asks has no say in it.
+            from: None,
         };
         if follow && query.cursor.is_some() {
             reader.fault("cursor", "is of pages; whoever follows gets what comes from now on".to_owned());
@@ -96,8 +98,19 @@ impl Question {
 
     /// The same question as parameters: its times no longer depend on when it is asked.
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        let Query { text, component, level, ids, since, until, order: _, limit, max_bytes: _, cursor } =
-            &self.query;
+        let Query {
+            text,
+            component,
+            level,
+            ids,
+            since,
+            until,
+            order: _,
+            limit,
+            max_bytes: _,
+            cursor,
+            from: _,
+        } = &self.query;
         let given = [
             ("q", text.clone()),
             ("component", component.clone()),

@@ -90,5 +90,7 @@ pub use output::{Lines, Output};
 pub use output_metrics::{OutputCounts, output_descs};
 pub use redact::{Redactor, RedactorError};
 pub use repeats::{CallSite, RepeatLimit, RepeatLimitError, Repeats, Verdict};
-pub use search::{Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, search};
+pub use search::{
+    Cursor, Follow, Found, Hit, Order, Query, QueryError, SearchError, Skipped, log_end, search,
+};
 pub use text::line_as_text;

@@ -13,6 +13,7 @@ mod query;
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -77,7 +78,10 @@ pub fn search(directory: &Path, name: &str, query: &Query) -> Result<Found, Sear
     let end = end_of(directory, name, &files)?;
     let mut gather = Gather::new(query);
     let mut next = None;
-    let is_asked = |file: &&Listed| file.name.period.may_have(query.since, query.until);
+    let from = query.from.filter(|from| !is_begun_anew(&files, *from));
+    let floor = |file: FileName| from.map_or(Some(0), |from| from.floor(file));
+    let is_asked =
+        |file: &&Listed| floor(file.name).is_some() && file.name.period.may_have(query.since, query.until);
     let wanted: Vec<Listed> = match query.order {
         Order::NewestFirst => files.iter().rev().filter(is_asked).copied().collect(),
         Order::OldestFirst => files.iter().filter(is_asked).copied().collect(),
@@ -91,9 +95,10 @@ pub fn search(directory: &Path, name: &str, query: &Query) -> Result<Found, Sear
         let in_file = opened.and_then(|(bytes, opened)| {
             // What was written since the search began is for whoever follows.
             let bytes = if file.name == end.file { end.offset.min(bytes) } else { bytes };
+            let range = floor(file.name).unwrap_or(bytes)..bytes;
             match query.order {
-                Order::NewestFirst => backwards(opened, file.name, bytes, query.cursor, &mut gather),
-                Order::OldestFirst => forwards(opened, file.name, bytes, query.cursor, &mut gather),
+                Order::NewestFirst => backwards(opened, file.name, range, query.cursor, &mut gather),
+                Order::OldestFirst => forwards(opened, file.name, range, query.cursor, &mut gather),
             }
         });
         next = match in_file {
@@ -108,21 +113,36 @@ pub fn search(directory: &Path, name: &str, query: &Query) -> Result<Found, Sear
     Ok(Found { hits: gather.hits, next, end, skipped: gather.skipped })
 }
 
-/// Looks through a file from its end. Gives the place where the answer is full.
+/// The end of a log as it is now: what is written later comes after it. Of a log that is not there it is the beginning. It
+/// reads from the disk, and blocks its thread meanwhile.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn log_end(directory: &Path, name: &str) -> Result<Cursor, SearchError> {
+    check_name(name)?;
+    end_of(directory, name, &list_files(directory, name)?.unwrap_or_default())
+}
+
+/// Whether all files are older than a place that was in one of them: they were thrown away and begun anew since.
+fn is_begun_anew(files: &[Listed], place: Cursor) -> bool {
+    files.last().is_some_and(|newest| newest.name < place.file)
+}
+
+/// Looks through a range of a file from its end. Gives the place where the answer is full.
 fn backwards(
     file: File,
     name: FileName,
-    bytes: u64,
+    range: Range<u64>,
     cursor: Option<Cursor>,
     gather: &mut Gather,
 ) -> io::Result<Option<Cursor>> {
     let from = match cursor {
         Some(cursor) if cursor.file < name => return Ok(None),
-        Some(cursor) if cursor.file == name => cursor.offset.min(bytes),
-        Some(_) | None => bytes,
+        Some(cursor) if cursor.file == name => cursor.offset.min(range.end),
+        Some(_) | None => range.end,
     };
     let mut lines = Backwards::new(file, from);
-    while let Some(piece) = lines.next()? {
+    while let Some(piece) = lines.next()?.filter(|piece| piece.offset >= range.start) {
         if !gather.take(&piece) {
             return Ok(Some(Cursor::backwards(name, piece.offset + piece.bytes)));
         }
@@ -133,21 +153,21 @@ fn backwards(
     Ok(None)
 }
 
-/// Looks through a file from its beginning. Gives the place where the answer is full.
+/// Looks through a range of a file from its beginning. Gives the place where the answer is full.
 fn forwards(
     file: File,
     name: FileName,
-    bytes: u64,
+    range: Range<u64>,
     cursor: Option<Cursor>,
     gather: &mut Gather,
 ) -> io::Result<Option<Cursor>> {
     let from = match cursor {
         Some(cursor) if cursor.file > name => return Ok(None),
-        Some(cursor) if cursor.file == name => cursor.offset.min(bytes),
-        Some(_) | None => 0,
+        Some(cursor) if cursor.file == name => cursor.offset.clamp(range.start.min(range.end), range.end),
+        Some(_) | None => range.start.min(range.end),
     };
     let mut lines = Forwards::new(file, from);
-    while let Some(piece) = lines.next(bytes)? {
+    while let Some(piece) = lines.next(range.end)? {
         if !gather.take(&piece) {
             return Ok(Some(Cursor::forwards(name, piece.offset)));
         }

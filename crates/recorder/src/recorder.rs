@@ -213,11 +213,13 @@ impl Thread {
             let count = self.count.load(Ordering::SeqCst);
             // In this order: an answer tells what had ended before the question.
             let asks: Result<Vec<Ask>, ()> = self.take_asks();
-            let found = self.pass();
-            let is_over = match asks {
-                Ok(asks) => asks.into_iter().fold(false, |is_over, ask| self.answer(ask) | is_over),
-                Err(()) => true,
-            };
+            let mut found = self.pass();
+            let mut is_over = asks.is_err();
+            for ask in asks.into_iter().flatten() {
+                is_over |= self.answer(ask);
+                // The rings of the threads fill up while the disk is read.
+                found += self.pass();
+            }
             let now = Instant::now();
             self.recent.tick(now);
             self.show_failure();

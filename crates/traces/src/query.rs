@@ -63,7 +63,7 @@ pub struct Cursor {
 pub struct Found {
     /// Newest first.
     pub summaries: Vec<Summary>,
-    /// Where to go on, when there may be more.
+    /// Where to go on, when there may be more, also after fewer traces than the limit.
     pub next: Option<Cursor>,
     /// Parts of traces that could not be read: what is not in the answer may still have been.
     pub damaged: u64,

@@ -5,17 +5,18 @@ mod index;
 mod pending;
 mod reading;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
 use nkudo_journal::{Disk, RealDisk};
 use nkudo_metrics_core::Registry;
-use nkudo_spans::{FinishedSpan, TraceId};
+use nkudo_spans::{FinishedSpan, SpanId, TraceId};
 
-use self::held::Held;
+use self::held::{Held, Record};
 pub(crate) use self::index::INDEX_ENTRY_BYTES;
-use self::index::{Index, PARTS_MAX};
+use self::index::{Index, PARTS_MAX, Starts};
 use self::pending::Pending;
 use crate::config::Config;
 use crate::error::{ConfigError, StoreError};
@@ -77,7 +78,7 @@ impl<D: Disk> Recent<D> {
         let (mut index, counts) = (Index::default(), Counts::default());
         let (store, damaged, error) = Store::open(disk, dir, config.bounds(), |place, payload| {
             match record::decode_head(payload) {
-                Ok(head) => index.insert(&head, place),
+                Ok(head) => index.insert(&head, Starts::of_head(&head), place),
                 Err(_) => counts.damaged.inc(),
             }
             if index.len() > config.traces {
@@ -192,23 +193,37 @@ impl<D: Disk> Recent<D> {
     /// Decides on a trace, now that all of it is here.
     fn conclude(&mut self, id: TraceId) {
         let Some(trace) = Trace::gather(self.pending.take(id)).pop() else { return };
-        let part = if self.is_known(id) { Part::More } else { Part::First };
-        let parts = self.index.parts(id) + self.held.of(id).count();
-        match part {
-            Part::More if parts >= PARTS_MAX => {
-                return self.counts.spans_dropped_late.inc_by(trace.spans().len() as u64);
-            }
-            Part::More => {}
-            Part::First => {
-                let verdict = self.config.sampling.verdict(&trace);
-                self.counts.verdict(verdict).inc();
-                if verdict == Verdict::Dropped {
-                    return;
-                }
-            }
+        if self.is_known(id) {
+            return self.add(trace);
         }
-        let head = Head { part, trace_id: id, start_unix_ns: trace.start_unix_ns() };
-        self.held.push(head, record::encode(part, id, trace.spans()));
+        let verdict = self.config.sampling.verdict(&trace);
+        self.counts.verdict(verdict).inc();
+        if verdict != Verdict::Dropped {
+            self.hold(Part::First, &trace);
+        }
+    }
+
+    /// What came after its trace was written becomes a part of its own, without what is known: a program that lost its
+    /// connection tells its spans again.
+    fn add(&mut self, late: Trace) {
+        let id = late.id();
+        let known = self.trace(id).map(Trace::into_spans).unwrap_or_default();
+        let known: HashSet<SpanId> = known.into_iter().map(|span| span.span_id).collect();
+        let news = late.into_spans().into_iter().filter(|span| !known.contains(&span.span_id));
+        let Some(news) = Trace::gather(news).pop() else { return };
+        if self.index.parts(id) + self.held.of(id).count() >= PARTS_MAX {
+            self.counts.spans_dropped_late.inc_by(news.spans().len() as u64);
+        } else {
+            self.hold(Part::More, &news);
+        }
+    }
+
+    /// Has a part of a trace wait to be written.
+    fn hold(&mut self, part: Part, trace: &Trace) {
+        let head = Head { part, trace_id: trace.id(), start_unix_ns: trace.start_unix_ns() };
+        let starts = Starts::of(trace.spans()).unwrap_or(Starts::of_head(&head));
+        let payload = record::encode(part, trace.id(), trace.spans());
+        self.held.push(Record { head, starts, payload });
     }
 
     /// Writes what is to be written, unless the last try was just now.
@@ -225,8 +240,8 @@ impl<D: Disk> Recent<D> {
         }
         let mut done = self.store.look();
         self.apply_gone();
-        while let (Ok(()), Some((head, payload))) = (&done, self.held.first()) {
-            done = self.store.append(payload).map(|place| self.index.insert(head, place));
+        while let (Ok(()), Some(Record { head, starts, payload })) = (&done, self.held.first()) {
+            done = self.store.append(payload).map(|place| self.index.insert(head, *starts, place));
             if done.is_ok() {
                 self.held.pop();
             }

@@ -74,6 +74,22 @@ impl Trace {
         self.spans
     }
 
+    /// The spans of which `is_top` holds and all that lie within them, in order of their start.
+    pub fn into_within(self, is_top: impl Fn(&FinishedSpan) -> bool) -> Vec<FinishedSpan> {
+        let mut ahead: Vec<usize> = (0..self.spans.len()).filter(|at| is_top(&self.spans[*at])).collect();
+        let mut is_within = vec![false; self.spans.len()];
+        while let Some(at) = ahead.pop() {
+            if !std::mem::replace(&mut is_within[at], true) {
+                ahead.extend(&self.children[at]);
+            }
+        }
+        self.spans
+            .into_iter()
+            .zip(is_within)
+            .filter_map(|(span, is_within)| is_within.then_some(span))
+            .collect()
+    }
+
     /// The first span that has no parent; where there is none, the longest of those whose parent is not known.
     pub fn root(&self) -> &FinishedSpan {
         &self.spans[self.root]

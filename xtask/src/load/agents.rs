@@ -50,7 +50,7 @@ pub(super) async fn start(count: u32, control: &Arc<ControlPlane>) -> Result<Vec
 async fn start_one(number: u32, control_plane: String, token: String) -> Result<Agent> {
     let dir = tempfile::Builder::new().prefix("nkudo-load-").tempdir()?;
     let settings = Settings { state_dir: dir.path().to_owned(), simulated: true, ..Settings::default() };
-    let enrolled = Box::pin(identity::enroll(dir.path(), &control_plane, &token, false)).await;
+    let enrolled = Box::pin(identity::enroll(&settings, &control_plane, &token, false)).await;
     let agent_id =
         enrolled.with_context(|| format!("agent {number} does not enrol"))?.identity.agent_id.to_string();
     let embedded = Embedded::start(&settings).await?;

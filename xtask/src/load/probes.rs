@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use nkudo_agent::config::Settings;
 use nkudo_agent::identity::{self, IdentityDir};
 use nkudo_pki::agent_client;
 use nkudo_rpc::Connection;
@@ -30,7 +31,8 @@ pub(super) async fn open(count: usize, control: &ControlPlane) -> Result<Vec<Con
     let mut connections = Vec::new();
     for _ in 0..count {
         let dir = tempfile::Builder::new().prefix("nkudo-load-").tempdir()?;
-        Box::pin(identity::enroll(dir.path(), &control.url(), &token, false)).await?;
+        let settings = Settings { state_dir: dir.path().to_owned(), ..Settings::default() };
+        Box::pin(identity::enroll(&settings, &control.url(), &token, false)).await?;
         let Some(identity) = IdentityDir::of(dir.path()).load()? else { continue };
         let tls = agent_client(&identity.ca_pem, &identity.certificate_pem, &identity.key)?;
         connections.push(Connection::open(&identity.control_plane, tls, CONNECT_DEADLINE).await?);

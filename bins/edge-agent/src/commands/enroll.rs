@@ -15,7 +15,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     make(&settings.state_dir).map_err(Failure::failed)?;
-    let enrolled = Box::pin(identity::enroll(&settings.state_dir, control_plane, token, force)).await;
+    let enrolled = Box::pin(identity::enroll(settings, control_plane, token, force)).await;
     let Enrolment { identity, left_behind } = enrolled.map_err(|error| match &error {
         // What the user gave is wrong as it stands.
         IdentityError::Target(_) | IdentityError::Token(_) => Failure::refused(error),

@@ -7,7 +7,7 @@ use nkudo_api::view::List;
 use nkudo_api::view::trace::TraceView;
 use nkudo_host::clock;
 use nkudo_terminal::daemon::within_reach;
-use nkudo_terminal::traces::{HEADINGS, NONE, Showing, TraceFilter, cells};
+use nkudo_terminal::traces::{HEADINGS, NONE, Parameters, Showing, TraceFilter, cells};
 use nkudo_terminal::{Failure, Output, print};
 use serde_json::Value;
 
@@ -23,11 +23,9 @@ pub(crate) async fn run(settings: &Settings, traces: Traces, output: Output) -> 
 }
 
 async fn list(settings: &Settings, filter: &TraceFilter, limit: u32, output: Output) -> Result<(), Failure> {
-    let (mut parameters, mut query) = filter.read(clock::wall_ms())?;
-    parameters.push(("limit", limit.to_string()));
+    let (parameters, mut query) = filter.read(clock::wall_ms())?;
     query.limit = usize::try_from(limit).unwrap_or(query.limit);
-    let asked = path("/v1/traces", parameters.iter().map(|(name, value)| (*name, value.as_str())));
-    let list: List<TraceView> = match within_reach(settings, &asked).await? {
+    let list = match of_daemon(settings, &parameters, query.limit).await? {
         Some(list) => list,
         None => {
             let found = search_files(settings, &query).map_err(failure)?;
@@ -42,6 +40,27 @@ async fn list(settings: &Settings, filter: &TraceFilter, limit: u32, output: Out
         Output::Json => print::json(&list),
         Output::Text if list.items.is_empty() => print::line(NONE),
         Output::Text => print::table(HEADINGS, list.items.iter().map(cells)),
+    }
+}
+
+/// Pages of the daemon until there are enough traces, or no more; none where it is not there.
+async fn of_daemon(
+    settings: &Settings,
+    parameters: &Parameters,
+    limit: usize,
+) -> Result<Option<List<TraceView>>, Failure> {
+    let (mut items, mut next_cursor) = (Vec::new(), None);
+    loop {
+        let mut parameters = parameters.clone();
+        parameters.push(("limit", (limit - items.len()).to_string()));
+        parameters.extend(next_cursor.map(|cursor| ("cursor", cursor)));
+        let asked = path("/v1/traces", parameters.iter().map(|(name, value)| (*name, value.as_str())));
+        let Some(page) = within_reach::<List<TraceView>>(settings, &asked).await? else { return Ok(None) };
+        items.extend(page.items);
+        next_cursor = page.next_cursor;
+        if next_cursor.is_none() || items.len() >= limit {
+            return Ok(Some(List { items, next_cursor }));
+        }
     }
 }
 

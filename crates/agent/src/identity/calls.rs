@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nkudo_domain::{AgentId, SiteId, TenantId};
+use nkudo_domain::AgentId;
 use nkudo_fleet::Skew;
 use nkudo_host::clock;
 use nkudo_host::lock::LockedFile;
+use nkudo_logging::log_end;
 use nkudo_pki::{EnrolmentToken, PkiError, PrivateKey, agent_client, enrolling_client};
-use nkudo_rpc::message::{Enrol, Facts, Heartbeat, NewCertificate};
+use nkudo_rpc::message::{Enrol, Enrolled, Facts, Heartbeat, NewCertificate};
 use nkudo_rpc::{ConnectError, Connection, RpcError, RpcErrorKind, Target};
 
-use super::stored::{Identity, IdentityDir, StoredError};
+use super::stored::{Identity, IdentityDir, Made, StoredError};
+use crate::config::Settings;
+use crate::daemon::LOG_NAME;
 
 /// How long a connection may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -104,14 +107,14 @@ async fn leave(former: Option<Identity>) -> Option<AgentId> {
 /// When the host is enrolled already, the URL or the token is none, or the control plane does not let it in. What was
 /// there stays then.
 pub async fn enroll(
-    state_dir: &Path,
+    settings: &Settings,
     control_plane: &str,
     token: &str,
     force: bool,
 ) -> Result<Enrolment, IdentityError> {
     let target: Target = control_plane.parse().map_err(IdentityError::Target)?;
     let parsed: EnrolmentToken = token.parse().map_err(IdentityError::Token)?;
-    let dir = IdentityDir::of(state_dir);
+    let dir = IdentityDir::of(&settings.state_dir);
     let lock = dir.lock()?;
     let former = dir.load();
     match &former {
@@ -130,8 +133,14 @@ pub async fn enroll(
     let request = Enrol { token: parsed.reveal(), csr_pem: key.request()?, facts: facts() };
     let connection = Connection::open(&target, enrolling_client(parsed.ca), CONNECT_DEADLINE).await?;
     let enrolled = within(connection.enrol(request)).await?;
-    let ids = (enrolled.tenant_id, enrolled.site_id, enrolled.agent_id);
-    let identity = take_over(lock, dir, ids, target, key, enrolled.certificate).await?;
+    let Enrolled { tenant_id, site_id, agent_id, certificate } = enrolled;
+    let logs = settings.logs.directory(&settings.state_dir);
+    let made = move || {
+        // As late as can be: what a daemon logs until now is of the agent that this host was.
+        let log_from = Some(log_end(&logs, LOG_NAME)?);
+        Ok(Made { tenant_id, site_id, agent_id, control_plane: target, key, log_from })
+    };
+    let identity = take_over(lock, dir, made, certificate).await?;
     Ok(Enrolment { identity, left_behind: leave(former).await })
 }
 
@@ -149,8 +158,9 @@ pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
     let key = PrivateKey::generate()?;
     let connection = open(&identity).await?;
     let certificate = within(connection.renew(key.request()?)).await?;
-    let ids = (identity.tenant_id, identity.site_id, identity.agent_id);
-    take_over(lock, dir, ids, identity.control_plane, key, certificate).await
+    let Identity { tenant_id, site_id, agent_id, control_plane, log_from, .. } = identity;
+    let made = move || Ok(Made { tenant_id, site_id, agent_id, control_plane, key, log_from });
+    take_over(lock, dir, made, certificate).await
 }
 
 /// Puts an identity in force and answers it as it is on disk. Slow storage holds up nobody else, and
@@ -158,14 +168,12 @@ pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
 async fn take_over(
     lock: LockedFile,
     dir: IdentityDir,
-    ids: (TenantId, SiteId, AgentId),
-    control_plane: Target,
-    key: PrivateKey,
+    made: impl FnOnce() -> Result<Made, StoredError> + Send + 'static,
     certificate: NewCertificate,
 ) -> Result<Identity, IdentityError> {
     let written = tokio::task::spawn_blocking(move || {
         let _held = lock;
-        dir.save(ids, &control_plane, &key, &certificate)?;
+        dir.save(&made()?, &certificate)?;
         dir.load()
     });
     match written.await {

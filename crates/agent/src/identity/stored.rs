@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nkudo_domain::{AgentId, SiteId, TenantId};
 use nkudo_host::file::{sync_dir, write_private};
 use nkudo_host::lock::LockedFile;
+use nkudo_logging::{Cursor, QueryError, SearchError};
 use nkudo_pki::{CertificateFacts, PkiError, PrivateKey, certificate_facts, matches};
 use nkudo_rpc::Target;
 use nkudo_rpc::message::NewCertificate;
@@ -33,6 +34,10 @@ pub enum StoredError {
     Damaged { path: PathBuf, detail: String },
     #[error("the credentials in {} are damaged; enrol this host again with --force", path.display())]
     Credentials { path: PathBuf, source: PkiError },
+    #[error(
+        "the log of this host cannot be read, so that what it has of its former fleet could not be kept from the new one"
+    )]
+    Log(#[from] SearchError),
     #[error("another program changes the identity of this host at this moment; try again")]
     Busy,
 }
@@ -48,6 +53,8 @@ pub struct Identity {
     pub ca_pem: String,
     pub key: PrivateKey,
     pub certificate: CertificateFacts,
+    /// What the log has before this place is of the time before the enrolment. None where an earlier version enrolled.
+    pub(crate) log_from: Option<Cursor>,
     /// Which of the identities on disk it is.
     generation: PathBuf,
 }
@@ -59,6 +66,19 @@ struct Names {
     site_id: SiteId,
     agent_id: AgentId,
     control_plane: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_from: Option<String>,
+}
+
+/// What an identity is made of, but for its certificate.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) tenant_id: TenantId,
+    pub(super) site_id: SiteId,
+    pub(super) agent_id: AgentId,
+    pub(super) control_plane: Target,
+    pub(super) key: PrivateKey,
+    pub(super) log_from: Option<Cursor>,
 }
 
 /// The directory of identities of a state directory.
@@ -98,7 +118,9 @@ impl IdentityDir {
             return Err(StoredError::Credentials { path: dir.clone(), source: PkiError::KeyOfAnother });
         }
         let control_plane = names.control_plane.parse().map_err(|detail| damaged(NAMES, detail))?;
-        let Names { tenant_id, site_id, agent_id, .. } = names;
+        let Names { tenant_id, site_id, agent_id, control_plane: _, log_from } = names;
+        let log_from = log_from.map(|text| text.parse()).transpose();
+        let log_from = log_from.map_err(|error: QueryError| damaged(NAMES, error.to_string()))?;
         Ok(Some(Identity {
             tenant_id,
             site_id,
@@ -108,6 +130,7 @@ impl IdentityDir {
             ca_pem,
             key,
             certificate,
+            log_from,
             generation,
         }))
     }
@@ -121,13 +144,8 @@ impl IdentityDir {
     }
 
     /// Puts an identity in force. Call with the lock held.
-    pub(super) fn save(
-        &self,
-        ids: (TenantId, SiteId, AgentId),
-        control_plane: &Target,
-        key: &PrivateKey,
-        certificate: &NewCertificate,
-    ) -> Result<(), StoredError> {
+    pub(super) fn save(&self, made: &Made, certificate: &NewCertificate) -> Result<(), StoredError> {
+        let Made { tenant_id, site_id, agent_id, control_plane, key, log_from } = made;
         let former = self.generation();
         let name = self.free_name();
         let dir = self.0.join(&name);
@@ -136,8 +154,13 @@ impl IdentityDir {
             let path = dir.join(file);
             write_private(&path, bytes).map_err(|source| StoredError::File { path, source })
         };
-        let (tenant_id, site_id, agent_id) = ids;
-        let names = Names { tenant_id, site_id, agent_id, control_plane: control_plane.to_string() };
+        let names = Names {
+            tenant_id: tenant_id.clone(),
+            site_id: site_id.clone(),
+            agent_id: *agent_id,
+            control_plane: control_plane.to_string(),
+            log_from: log_from.map(|place| place.to_string()),
+        };
         let names = serde_json::to_vec(&names)
             .map_err(|error| StoredError::Damaged { path: dir.join(NAMES), detail: error.to_string() })?;
         write(KEY, key.to_pem().expose_secret().as_bytes())?;
@@ -219,15 +242,22 @@ mod tests {
 
     use super::*;
 
-    fn ids() -> (TenantId, SiteId, AgentId) {
-        let agent_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
-        (TenantId::default(), SiteId::default(), agent_id)
+    fn made(key: PrivateKey) -> Made {
+        Made {
+            tenant_id: TenantId::default(),
+            site_id: SiteId::default(),
+            agent_id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            control_plane: "https://cp.example.com:8443".parse().unwrap(),
+            key,
+            log_from: Some("o_00000001.2026-11-21_7".parse().unwrap()),
+        }
     }
 
-    fn certificate(key: &PrivateKey) -> NewCertificate {
+    fn certificate(made: &Made) -> NewCertificate {
         let (authority, _) = Authority::create(0).unwrap();
-        let (tenant_id, site_id, agent_id) = ids();
-        let identity = AgentIdentity { tenant_id, site_id, agent_id };
+        let Made { tenant_id, site_id, agent_id, key, .. } = made;
+        let identity =
+            AgentIdentity { tenant_id: tenant_id.clone(), site_id: site_id.clone(), agent_id: *agent_id };
         let lifetime = std::time::Duration::from_secs(60);
         let issued = authority.sign_agent(&key.request().unwrap(), &identity, lifetime, 0).unwrap();
         NewCertificate {
@@ -242,15 +272,15 @@ mod tests {
         let state_dir = tempfile::tempdir().unwrap();
         let dir = IdentityDir::of(state_dir.path());
         assert!(dir.load().unwrap().is_none());
-        let target: Target = "https://cp.example.com:8443".parse().unwrap();
+        let made = made(PrivateKey::generate().unwrap());
         for _ in 0..3 {
             let _lock = dir.lock().unwrap();
             assert!(matches!(dir.lock(), Err(StoredError::Busy)));
-            let key = PrivateKey::generate().unwrap();
-            dir.save(ids(), &target, &key, &certificate(&key)).unwrap();
+            dir.save(&made, &certificate(&made)).unwrap();
         }
         let identity = dir.load().unwrap().unwrap();
-        assert_eq!((identity.agent_id, &identity.control_plane), (ids().2, &target));
+        assert_eq!((identity.agent_id, &identity.control_plane), (made.agent_id, &made.control_plane));
+        assert_eq!(identity.log_from, made.log_from);
         assert!(identity.is_valid(59_999) && !identity.is_valid(60_000));
         let held: Vec<_> = fs::read_dir(state_dir.path().join(DIR)).unwrap().flatten().collect();
         assert_eq!(held.len(), 3, "one identity, the link to it and the lock: {held:?}");
@@ -268,15 +298,24 @@ mod tests {
     fn damage_is_told_with_the_remedy() {
         let state_dir = tempfile::tempdir().unwrap();
         let dir = IdentityDir::of(state_dir.path());
-        let target: Target = "https://cp.example.com:8443".parse().unwrap();
-        let key = PrivateKey::generate().unwrap();
+        let made = made(PrivateKey::generate().unwrap());
         let _lock = dir.lock().unwrap();
-        dir.save(ids(), &target, &key, &certificate(&key)).unwrap();
+        dir.save(&made, &certificate(&made)).unwrap();
         let other = PrivateKey::generate().unwrap();
         let path = state_dir.path().join("identity/current/agent.key");
         fs::write(&path, other.to_pem().expose_secret()).unwrap();
         assert!(dir.load().unwrap_err().to_string().contains("--force"));
-        fs::write(state_dir.path().join("identity/current/identity.json"), "{").unwrap();
-        assert!(dir.load().unwrap_err().to_string().contains("identity.json is damaged"));
+        dir.save(&made, &certificate(&made)).unwrap();
+        let path = state_dir.path().join("identity/current/identity.json");
+        let names = fs::read_to_string(&path).unwrap();
+        for nonsense in ["{".to_owned(), names.replace("_7", "_x")] {
+            fs::write(&path, &nonsense).unwrap();
+            assert!(dir.load().unwrap_err().to_string().contains("identity.json is damaged"), "{nonsense}");
+        }
+        // An earlier version did not say from where on its log counts.
+        let mut earlier: serde_json::Value = serde_json::from_str(&names).unwrap();
+        earlier.as_object_mut().unwrap().remove("log_from").unwrap();
+        fs::write(&path, earlier.to_string()).unwrap();
+        assert_eq!(dir.load().unwrap().unwrap().log_from, None);
     }
 }

@@ -17,10 +17,10 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::deliveries::Deliveries;
 use super::logs::Questions;
+use super::results::Results;
 use super::standing::INTERVAL_DEFAULT;
 use super::{LOOK_INTERVAL, Link, random, reports, told};
 use crate::identity::{self, Identity, IdentityDir};
-use crate::traces;
 
 /// How long a heartbeat's answer may take.
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
 const LIVED_MIN: Duration = Duration::from_secs(5);
 /// Messages that wait for room on the link; with more, nothing new is taken up.
 const OUTGOING_MAX: usize = 512;
+/// Bytes of actions' steps that wait for room on the link; with more, no result is taken up.
+const OUTGOING_STEPS_MAX_BYTES: usize = 2 << 20;
 
 /// Why a session is over.
 pub(super) enum Ended {
@@ -163,8 +165,9 @@ impl<'l> Session<'l> {
             events,
             outgoing: reports::everything(&self.link.executor).await?.into(),
             deliveries: Deliveries::new(self.link.executor.clone()),
-            questions: Questions::new(self.link.logs.clone()),
+            questions: Questions::new(self.link.logs.clone(), self.identity.log_from),
             telling: Telling::after(outbox.acknowledged),
+            results: Results::new(self.link.recorder.clone()),
             outbox_id: outbox.id,
             results_due: true,
             skew,
@@ -218,6 +221,7 @@ struct Open {
     deliveries: Deliveries,
     questions: Questions,
     telling: Telling,
+    results: Results,
     outbox_id: String,
     /// There may be results that were not sent.
     results_due: bool,
@@ -272,6 +276,7 @@ impl Open {
             },
             answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
             answer = self.questions.next(), if has_room => self.outgoing.push_back(answer),
+            batch = self.results.next() => self.tell_results(batch),
             event = self.events.recv(), if has_room => self.tell(session, event).await?,
             _ = look.tick() => {
                 if session.dir.generation().as_deref() != Some(session.identity.generation()) {
@@ -284,24 +289,43 @@ impl Open {
         Ok(None)
     }
 
-    /// Puts results that are due behind what waits already, within the window.
+    /// Takes up results that are due, within the window and the bounds of what waits.
     async fn fill(&mut self, session: &Session<'_>) -> Result<(), Broken> {
-        while self.results_due && self.outgoing.len() < OUTGOING_MAX {
-            let Some((after, count)) = self.telling.next() else { break };
+        if !self.results_due || !self.results.is_idle() || !self.has_room_for_results() {
+            return Ok(());
+        }
+        if let Some((after, count)) = self.telling.next() {
             let results = reports::results(&session.link.executor, after, count).await?;
             self.results_due = !results.is_empty();
-            for result in results {
-                self.telling.sent(result.seq);
-                let trace_id = result.action.as_ref().and_then(|action| action.trace_id);
-                if let (Some(recorder), Some(trace_id)) = (&session.link.recorder, trace_id)
-                    && let Some(otlp_json) = traces::told(recorder, trace_id).await
-                {
-                    self.outgoing.push_back(FromAgent::Spans { otlp_json });
-                }
-                self.outgoing.push_back(FromAgent::Result(Box::new(result)));
+            if self.results_due {
+                self.results.take(results);
             }
         }
         Ok(())
+    }
+
+    fn has_room_for_results(&self) -> bool {
+        let bytes = self.outgoing.iter().map(|message| match message {
+            FromAgent::Spans { otlp_json } => otlp_json.len(),
+            FromAgent::Hello(_)
+            | FromAgent::Received { .. }
+            | FromAgent::Started { .. }
+            | FromAgent::Result(_)
+            | FromAgent::Vms(_)
+            | FromAgent::Logs(_)
+            | FromAgent::Goodbye { .. } => 0,
+        });
+        self.outgoing.len() < OUTGOING_MAX && bytes.sum::<usize>() < OUTGOING_STEPS_MAX_BYTES
+    }
+
+    /// Puts results behind what waits already.
+    fn tell_results(&mut self, batch: Vec<FromAgent>) {
+        for message in batch {
+            if let FromAgent::Result(result) = &message {
+                self.telling.sent(result.seq);
+            }
+            self.outgoing.push_back(message);
+        }
     }
 
     async fn hear(&mut self, session: &Session<'_>, message: ToAgent) -> Result<(), Broken> {

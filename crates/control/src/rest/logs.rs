@@ -62,7 +62,8 @@ async fn own(call: Call, question: Question) -> Answered {
     answer::json(StatusCode::OK, &book.page(question.query).await?)
 }
 
-/// A host that is enrolled anew tells nothing of what it did before: its log is shown from its enrolment on.
+/// A host that is enrolled anew tells nothing of what it did before: it bounds each answer by where its log ended at the
+/// enrolment, and its lines are shown from that time on, as of an agent that an earlier version enrolled.
 async fn of_agent(call: Call, agent_id: AgentId, mut question: Question) -> Answered {
     let known = call.control.store.agent(&call.principal()?.tenant_id, agent_id).await?;
     let known = known.filter(|record| record.unenrolled_at_ms.is_none());

@@ -27,7 +27,7 @@ impl Limited {
             limit.write_all(text.as_bytes()).ok().map(|()| group)
         });
         if group.is_none() {
-            eprintln!("skipped: no control group with a limit can be made here");
+            eprintln!("SKIPPED: no control group with a limit can be made here");
         }
         group
     }

@@ -1,5 +1,6 @@
 //! A place between two lines.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -19,6 +20,15 @@ pub struct Cursor {
 impl Cursor {
     pub(super) fn forwards(file: FileName, offset: u64) -> Self {
         Self { order: Order::OldestFirst, file, offset }
+    }
+
+    /// From where on a file has what comes after this place; none when all of it comes before.
+    pub(super) fn floor(self, file: FileName) -> Option<u64> {
+        match file.cmp(&self.file) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(self.offset),
+            Ordering::Greater => Some(0),
+        }
     }
 
     pub(super) fn backwards(file: FileName, offset: u64) -> Self {

@@ -8,7 +8,7 @@ use super::cursor::Cursor;
 use super::gather::{ANSWER_MAX_BYTES, Gather, Skipped};
 use super::lines::Forwards;
 use super::query::{Order, Query};
-use super::{Hit, SearchError, end_of, list_files};
+use super::{Hit, SearchError, end_of, is_begun_anew, list_files};
 use crate::files::{FileName, Identity, Listed, check_name};
 
 /// Most lines that one look gives.
@@ -39,7 +39,7 @@ struct Open {
 
 impl Follow {
     /// Follows the log from the query's cursor on, which is [`Found::end`](super::Found::end) or one of this order, or
-    /// else from now on. Order and limits of the query do not matter.
+    /// else from now on. Order, limits and `from` of the query do not matter.
     ///
     /// # Errors
     /// When the query makes no sense, or the log cannot be read. That there is none yet is no error.
@@ -57,9 +57,7 @@ impl Follow {
             Some(cursor) => cursor,
             None => end_of(directory, name, &known)?,
         };
-        // All older than the cursor: they were begun since.
-        let is_anew = known.last().is_some_and(|newest| newest.name < from.file);
-        let known = if is_anew { Vec::new() } else { known };
+        let known = if is_begun_anew(&known, from) { Vec::new() } else { known };
         let (directory, name) = (directory.to_owned(), name.to_owned());
         Ok(Self { directory, name, query, skipped: Skipped::default(), open: None, from, known })
     }

@@ -51,6 +51,9 @@ pub struct Query {
     pub max_bytes: usize,
     /// Where an earlier answer ended.
     pub cursor: Option<Cursor>,
+    /// Nothing before this place of the log, whatever its lines say of their time. Where all files are older than it, they
+    /// were begun anew since, and all of them count.
+    pub from: Option<Cursor>,
 }
 
 impl Default for Query {
@@ -67,6 +70,7 @@ impl Default for Query {
             limit: 100,
             max_bytes: ANSWER_MAX_BYTES,
             cursor: None,
+            from: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use nkudo_logging::{
-    Cursor, Found, LogLevel, Order, Query, QueryError, Rotation, SearchError, Skipped, search,
+    Cursor, Found, LogLevel, Order, Query, QueryError, Rotation, SearchError, Skipped, log_end, search,
 };
 use tempfile::TempDir;
 
@@ -221,6 +221,43 @@ fn files_of_another_time_are_not_opened() {
     assert_eq!(opened(None, Some("2026-11-20T00:00:00Z")), 2);
     assert_eq!(opened(None, Some("2026-11-20T23:55:00Z")), 4, "a clock may be ten minutes off");
     assert_eq!(opened(Some("2027-01-01T00:00:00Z"), None), 1, "without a period it has to be looked");
+}
+
+#[test]
+fn what_is_before_a_place_is_not_found_whatever_its_lines_say_of_their_time() {
+    let dir = TempDir::new().unwrap();
+    let marked = "app.00000002.2026-11-21.jsonl";
+    let write = |name: &str, lines: &str| fs::write(dir.path().join(name), lines).unwrap();
+    let lines = messages(&["0", "1", "2", "3", "4"]);
+    let before: String = lines.split_inclusive('\n').take(3).collect();
+    let nothing = log_end(&dir.path().join("absent"), "app").unwrap();
+    write(FILE, &said(-3_600, "\"message\":\"older\""));
+    // Two hours ahead of what comes after them.
+    write(marked, &before.replace("T10:", "T12:"));
+    let place = log_end(dir.path(), "app").unwrap();
+    let since = |since| Query { from: Some(place), since: Some(at(since)), ..Query::default() };
+    let (first, all) = (since(-9_999), Query { from: Some(nothing), ..Query::default() });
+    assert_eq!(found(dir.path(), &first).0, Vec::<i64>::new());
+    write(marked, &(before.replace("T10:", "T12:") + lines.strip_prefix(&before).unwrap()));
+    assert_eq!(found(dir.path(), &first).0, [3, 4]);
+    assert_eq!(found(dir.path(), &since(4)).0, [4]);
+    assert_eq!(found(dir.path(), &all).0.len(), 6);
+    // Nor by a cursor of before, in either order.
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let page = Query { order, limit: 1, ..Query::default() };
+        let cursor = search(dir.path(), "app", &page).unwrap().next;
+        let went_on =
+            search(dir.path(), "app", &Query { cursor, limit: 9, from: Some(place), order, ..page }).unwrap();
+        let seconds = went_on.hits.iter().map(|hit| hit.timestamp.as_second() - at(0).as_second());
+        let seconds: Vec<i64> = seconds.collect();
+        assert_eq!(seconds, if order == Order::OldestFirst { vec![3, 4] } else { vec![3] });
+    }
+    // Later files count whole, and so does a log that was begun anew.
+    write("app.00000003.2026-11-21.jsonl", &said(9, "\"message\":\"9\""));
+    assert_eq!(found(dir.path(), &first).0, [3, 4, 9]);
+    fs::remove_file(dir.path().join("app.00000003.2026-11-21.jsonl")).unwrap();
+    fs::remove_file(dir.path().join(marked)).unwrap();
+    assert_eq!(found(dir.path(), &first).0, [-3_600]);
 }
 
 #[test]

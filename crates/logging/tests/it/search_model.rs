@@ -97,6 +97,7 @@ fn query() -> impl Strategy<Value = Query> {
             limit,
             max_bytes,
             cursor: None,
+            from: None,
         })
         .prop_filter("an order of times", |query| query.check().is_ok())
 }

@@ -18,7 +18,7 @@ impl Mounted {
         let done = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path()).output();
         let mounted = done.is_ok_and(|output| output.status.success());
         if !mounted {
-            eprintln!("skipped: a file system cannot be mounted here");
+            eprintln!("SKIPPED: no small file system can be mounted here (root is needed)");
         }
         mounted.then_some(Self(dir))
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nkudo_spans::{AttributeValue, FinishedSpan, TraceId};
 
+use super::index::Starts;
 use crate::export::otlp::KIND;
 
 /// Memory of a trace apart from its spans, in bytes.
@@ -81,10 +82,9 @@ impl Pending {
         })
     }
 
-    /// The traces with when their first span began, in nanoseconds since 1970.
-    pub(super) fn starts(&self) -> impl Iterator<Item = (TraceId, u64)> {
-        let start = |gathering: &Gathering| gathering.spans.iter().map(|span| span.start_unix_ns).min();
-        self.traces.iter().filter_map(move |(id, gathering)| Some((*id, start(gathering)?)))
+    /// The traces with when their spans began.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (TraceId, Starts)> {
+        self.traces.iter().filter_map(|(id, gathering)| Some((*id, Starts::of(&gathering.spans)?)))
     }
 
     pub(super) fn spans(&self, id: TraceId) -> &[FinishedSpan] {

@@ -2,16 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use nkudo_journal::Disk;
 use nkudo_spans::{FinishedSpan, TraceId};
 
 use super::Recent;
+use super::index::Starts;
 use crate::error::QueryError;
 use crate::query::{Cursor, Found, Query, Summary};
 use crate::store::record;
 use crate::trace::Trace;
+
+/// Parts of traces that are read for an answer, and those of one trace more: whoever answers has other things to do.
+const PARTS_READ_MAX: usize = 1_000;
 
 impl<D: Disk> Recent<D> {
     /// All that is known of a trace: what is on disk, and what is not yet. A part that is damaged is left out and counted.
@@ -20,13 +23,13 @@ impl<D: Disk> Recent<D> {
     }
 
     /// The traces that a query is about, newest first. Those are among them that are not complete yet, also when they may
-    /// be dropped then. One trace at a time is read.
+    /// be dropped then. One trace at a time is read, and a bounded number for an answer: one that is short, or empty, has
+    /// its `next` all the same when there may be more.
     ///
     /// # Errors
     /// When the query is none.
     pub fn search(&self, query: &Query) -> Result<Found, QueryError> {
-        let may_begin = |cursor: &Cursor| query.is_since(cursor.start_unix_ns);
-        self.search_among(query, may_begin, Some)
+        self.search_among(query, |starts| query.is_since(starts.first_unix_ns), Some)
     }
 
     /// As [`Recent::search`], for somebody who may see only a part of each trace: everything but the order is of what
@@ -39,26 +42,28 @@ impl<D: Disk> Recent<D> {
         query: &Query,
         part: impl Fn(Trace) -> Option<Trace>,
     ) -> Result<Found, QueryError> {
-        self.search_among(query, |_| true, part)
+        // A part may begin with any of the spans.
+        self.search_among(query, |starts| query.is_since(starts.last_unix_ns), part)
     }
 
     fn search_among(
         &self,
         query: &Query,
-        may_begin: impl Fn(&Cursor) -> bool,
+        may_begin: impl Fn(&Starts) -> bool,
         part: impl Fn(Trace) -> Option<Trace>,
     ) -> Result<Found, QueryError> {
         query.check()?;
         let needle = query.needle();
         let mut found = Found::default();
-        let mut candidates = self.candidates(query).into_iter().filter(may_begin).peekable();
+        let mut candidates = self.candidates(query, may_begin).into_iter().peekable();
+        let mut read = 0;
         while let Some(cursor) = candidates.next() {
+            read += self.parts(cursor.trace_id);
             let (trace, damaged) = self.read(cursor.trace_id);
             found.damaged += damaged;
-            let part = trace.and_then(&part);
-            let Some(trace) = part.filter(|part| needle.matches(part)) else { continue };
-            found.summaries.push(Summary::of(&trace));
-            if found.summaries.len() == query.limit {
+            let part = trace.and_then(&part).filter(|part| needle.matches(part));
+            found.summaries.extend(part.as_ref().map(Summary::of));
+            if found.summaries.len() == query.limit || read >= PARTS_READ_MAX {
                 found.next = candidates.peek().is_some().then_some(cursor);
                 break;
             }
@@ -67,20 +72,23 @@ impl<D: Disk> Recent<D> {
     }
 
     /// The traces that a query may be about as far as their ids and starts tell, newest first.
-    fn candidates(&self, query: &Query) -> Vec<Cursor> {
-        let held = self.held.heads().map(|head| (head.trace_id, head.start_unix_ns));
-        let all = self.index.starts().chain(held).chain(self.pending.starts());
-        let mut starts: HashMap<TraceId, u64> = HashMap::new();
-        for (id, start) in all.filter(|(id, _)| query.names(*id)) {
-            match starts.entry(id) {
-                Entry::Occupied(mut known) => *known.get_mut() = start.min(*known.get()),
-                Entry::Vacant(new) => drop(new.insert(start)),
-            }
+    fn candidates(&self, query: &Query, may_begin: impl Fn(&Starts) -> bool) -> Vec<Cursor> {
+        let all = self.index.starts().chain(self.held.starts()).chain(self.pending.starts());
+        let mut starts: HashMap<TraceId, Starts> = HashMap::new();
+        for (id, more) in all.filter(|(id, _)| query.names(*id)) {
+            starts.entry(id).and_modify(|known| *known = known.and(more)).or_insert(more);
         }
-        let cursors = starts.into_iter().map(|(trace_id, start_unix_ns)| Cursor { start_unix_ns, trace_id });
+        let cursors = starts.into_iter().filter(|(_, starts)| may_begin(starts));
+        let cursors =
+            cursors.map(|(trace_id, starts)| Cursor { start_unix_ns: starts.first_unix_ns, trace_id });
         let mut candidates: Vec<Cursor> = cursors.filter(|cursor| query.admits(cursor)).collect();
         candidates.sort_by_key(|cursor| Reverse(cursor.rank()));
         candidates
+    }
+
+    /// In how many parts a trace is, at least one.
+    fn parts(&self, id: TraceId) -> usize {
+        (self.index.places(id).count() + self.held.of(id).count()).max(1)
     }
 
     /// A trace, and how many of its parts could not be read.

@@ -20,7 +20,7 @@ impl Mounted {
         let done = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path()).output();
         let mounted = done.is_ok_and(|output| output.status.success());
         if !mounted {
-            eprintln!("skipped: a file system cannot be mounted here");
+            eprintln!("SKIPPED: no small file system can be mounted here (root is needed)");
         }
         mounted.then_some(Self(dir))
     }
@@ -60,7 +60,7 @@ fn a_full_disk_is_told_and_heals() {
     let ballast = disk.path().join("ballast");
     drop(fs::write(&ballast, vec![7; 1 << 20]));
     // More than what is left of a page.
-    recent.offer(now, vec![with(span("a", "", 0, 1), "body", text(&"x".repeat(20 << 10)))]);
+    recent.offer(now, vec![with(span("big", "a", 0, 1), "body", text(&"x".repeat(20 << 10)))]);
     recent.offer(now, pair(2));
     recent.flush(now);
     let failure = recent.failure().expect("the disk is full");

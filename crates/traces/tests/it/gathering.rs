@@ -90,13 +90,30 @@ fn late_spans_are_put_to_their_trace() {
 fn spans_that_come_late_too_often_are_dropped_and_counted() {
     let mut world = World::new(Config::default());
     world.keep(pair(1));
-    for part in 0..10 {
-        world.keep([of_trace(1, span(&format!("late{part}"), "a", 20 + part, 30))]);
+    for part in 0..34 {
+        world.keep([of_trace(1, span(&format!("late{part}"), "a", 20 + part, 90))]);
     }
     let stats = world.recent.stats();
-    assert_eq!((stats.late, stats.spans_dropped_late), (10, 2));
-    assert_eq!(world.names(1).len(), 2 + 8);
-    assert_eq!(world.killed().names(1).len(), 2 + 8);
+    assert_eq!((stats.late, stats.spans_dropped_late), (34, 2));
+    assert_eq!(world.names(1).len(), 2 + 32);
+    assert_eq!(world.killed().names(1).len(), 2 + 32);
+}
+
+#[test]
+fn spans_that_are_told_again_take_no_room_and_nobodys_place() {
+    let mut world = World::new(Config::default());
+    world.keep(pair(1));
+    let mut told = pair(1);
+    for part in 0..12 {
+        told.push(of_trace(1, span(&format!("late{part}"), "a", 20 + part, 40)));
+        // All of it again, four times with nothing new.
+        for _ in 0..5 {
+            world.keep(told.clone());
+        }
+    }
+    assert_eq!(world.recent.stats().spans_dropped_late, 0);
+    assert_eq!(world.names(1).len(), 2 + 12);
+    assert_eq!(world.killed().names(1).len(), 2 + 12);
 }
 
 #[test]
@@ -199,7 +216,7 @@ fn bounds_that_make_no_sense_are_refused_with_what_to_give() {
     check_refused(Config { traces: 0, ..bounds }, "`traces` is 0: give the number of traces to keep");
     check_refused(
         Config { traces: 100, trace_bytes: 4 << 10, memory_bytes: 9_999, ..bounds },
-        "`memory_bytes` is 9999, and to keep 100 `traces` takes 20992: give more, or keep fewer",
+        "`memory_bytes` is 9999, and to keep 100 `traces` takes 24192: give more, or keep fewer",
     );
     check_refused(
         Config { disk_bytes: 0, ..bounds },

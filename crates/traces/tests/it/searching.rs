@@ -214,6 +214,33 @@ fn a_cursor_goes_through_text() {
 }
 
 #[test]
+fn an_answer_reads_a_bounded_number_of_traces_and_goes_on_where_it_ended() {
+    let mut world = World::new(Config { traces: 5_000, memory_bytes: 8 << 20, ..Config::default() });
+    world.offer((1..=2_500).map(|number| {
+        let root = of_trace(number, span("a", "", number, number + 1));
+        if number == 3 { failed(root, "rare") } else { root }
+    }));
+    world.after(world.config.quiet);
+    let mut query = Query { limit: 10, ..mentions("rare") };
+    let mut answers = Vec::new();
+    loop {
+        let found = world.recent.search(&query).expect("it can be answered");
+        answers.push(found.summaries.len());
+        query.cursor = found.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(answers, [0, 0, 1]);
+    // What ended before is not read at all, also for somebody who sees parts only.
+    let since = Query { since_unix_ns: Some(START + 2_400 * MILLI), cursor: None, ..query };
+    for found in [world.recent.search(&since), world.recent.search_parts(&since, Some)] {
+        let found = found.expect("it can be answered");
+        assert_eq!((found.summaries.len(), found.next), (0, None));
+    }
+}
+
+#[test]
 fn traces_that_come_between_two_pages_change_neither() {
     let mut world = world();
     let first = Query { limit: 2, ..Query::default() };

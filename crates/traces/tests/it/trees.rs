@@ -3,7 +3,7 @@
 use nkudo_spans::FinishedSpan;
 use nkudo_traces::Trace;
 
-use crate::spans::{MILLI, START, failed, of_trace, span, trace, trace_id};
+use crate::spans::{MILLI, START, failed, of_trace, span, span_id, trace, trace_id};
 
 /// The tree as text: two blanks for each level, and `?` before a span whose parent is not known.
 fn drawn(trace: &Trace) -> Vec<String> {
@@ -43,6 +43,32 @@ fn a_span_whose_parent_is_not_known_stands_at_the_root() {
 #[test]
 fn without_a_root_the_longest_of_the_top_stands_for_it() {
     check(&[span("a", "x", 0, 10), span("b", "y", 5, 50), span("c", "b", 6, 49)], &["?a", "?b", "  c"], "b");
+}
+
+#[test]
+fn what_lies_within_a_span_is_told_apart_from_the_rest() {
+    let spans = [
+        span("a", "", 0, 100),
+        span("b", "a", 10, 20),
+        span("c", "b", 11, 12),
+        span("d", "a", 30, 40),
+        span("e", "d", 31, 32),
+    ];
+    let check = |top: &str, expected: &[&str]| {
+        let is_top = |span: &FinishedSpan| span.name == top || span.parent_id == Some(span_id(top));
+        let within = trace(spans.clone()).into_within(is_top);
+        let names: Vec<_> = within.iter().map(|span| span.name.as_ref()).collect();
+        assert_eq!(names, expected, "{top}");
+    };
+    check("a", &["a", "b", "c", "d", "e"]);
+    check("b", &["b", "c"]);
+    check("e", &["e"]);
+    check("x", &[]);
+    // Nobody knows the span, but who is in it says so.
+    let circle = [span("a", "lost", 0, 9), span("b", "c", 1, 2), span("c", "b", 1, 2)];
+    let within =
+        trace(circle).into_within(|span| span.parent_id == Some(span_id("lost")) || span.name == "b");
+    assert_eq!(within.len(), 3);
 }
 
 #[test]

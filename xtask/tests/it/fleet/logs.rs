@@ -189,6 +189,46 @@ fn a_log_is_shown_to_nobody_whose_it_is_not() {
 }
 
 #[test]
+fn what_a_host_logged_for_another_tenant_is_not_shown_though_its_clock_ran_ahead_then() {
+    let mut fleet = Fleet::start(SIMULATED);
+    done(&fleet, "theirs", 1);
+    let logs = fleet.host.state_dir().join("logs");
+    let theirs = |files: &str| files.contains("action succeeded");
+    until("the end in the agent's files", || theirs(&files(&fleet.host.state_dir())).then_some(())).unwrap();
+    // As if the clock had been two hours ahead until now.
+    fleet.host.stop().unwrap();
+    let path = std::fs::read_dir(&logs).unwrap().flatten().map(|entry| entry.path()).max().unwrap();
+    let ahead = WallTime(clock::wall_ms() + 2 * 3_600_000).to_string();
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let shifted = lines.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line["timestamp"] = json!(ahead);
+        format!("{line}\n")
+    });
+    std::fs::write(&path, shifted.collect::<String>()).unwrap();
+    fleet.host.start().unwrap();
+
+    // Enrolled anew by the command line while the daemon runs.
+    let create = ["token", "create", "--tenant", "other", "--output", "json"];
+    let made: Value =
+        serde_json::from_slice(&fleet.control.command(&create).output().unwrap().stdout).unwrap();
+    let key = ["key", "create", "--role", "viewer", "--tenant", "other", "--output", "json"];
+    let key: Value = serde_json::from_slice(&fleet.control.command(&key).output().unwrap().stdout).unwrap();
+    let (url, token) = (fleet.control.url(), made["token"].as_str().unwrap());
+    let enrolled =
+        fleet.host.json(&["enroll", "--force", "--control-plane", &url, "--token", token]).unwrap();
+    assert_eq!(enrolled["tenant_id"], "other");
+    let path = format!("/v1/logs?agent_id={}&limit=500", enrolled["agent_id"].as_str().unwrap());
+    let shown = until("the log of the agent as the other tenant's", || {
+        let answer = request(fleet.control.http_addr(), "GET", &path, key["key"].as_str(), None)?;
+        (answer.0 == 200 && answer.1.contains("linked to the control plane")).then_some(answer.1)
+    })
+    .unwrap();
+    assert!(!shown.contains(&ahead) && !theirs(&shown), "{shown}");
+    assert!(files(&fleet.host.state_dir()).contains(&ahead), "the host itself has them still");
+}
+
+#[test]
 fn a_planted_token_is_in_no_log_and_no_token_of_ours_either() {
     let fleet = Fleet::start(SIMULATED);
     let secret = "0123456789abcdef0123456789abcdef";
