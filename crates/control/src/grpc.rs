@@ -32,16 +32,19 @@ macro_rules! call_span {
             // Known once the caller is.
             tenant_id = tracing::field::Empty,
             agent_id = tracing::field::Empty,
+            refused = tracing::field::Empty,
             error = tracing::field::Empty,
         )
     };
 }
 
-/// Answers a call within its span, which says why when that fails.
+/// Answers a call within its span, which says why when that fails. Whose call it is not known is refused, and the span has
+/// not failed: failed traces are kept before all others, and a stranger could fill the list with them.
 async fn within<T>(span: Span, answered: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
     let answer = answered.instrument(span.clone()).await;
     if let Err(error) = &answer {
-        span.record("error", error as &dyn std::error::Error);
+        let is_stranger = error.kind == RpcErrorKind::Unauthenticated;
+        span.record(if is_stranger { "refused" } else { "error" }, error as &dyn std::error::Error);
     }
     answer
 }

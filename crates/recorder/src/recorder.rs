@@ -28,15 +28,34 @@ const SLEEP: Duration = Duration::from_secs(60);
 pub struct Recorder(Arc<Inner>);
 
 struct Inner {
+    /// Dropped before `waker`, which tells the thread of it: the order of these two matters.
     asks: SyncSender<Ask>,
-    /// How many there were.
-    asked: Arc<AtomicU64>,
+    waker: Waker,
     /// Spans of others that found no room.
     refused: Arc<AtomicU64>,
-    spans: SpansHandle,
     failure: Arc<Mutex<Option<String>>>,
     recent: Mutex<Option<Registering>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Tells the thread that there is something to do, also that nothing can be asked any more.
+struct Waker {
+    /// How often.
+    count: Arc<AtomicU64>,
+    spans: SpansHandle,
+}
+
+impl Waker {
+    fn wake(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.spans.wake_drain();
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 /// What somebody may see of a trace; none where that is nothing.
@@ -51,7 +70,6 @@ enum Ask {
     Trace(TraceId, oneshot::Sender<Option<Trace>>),
     Offer(Vec<FinishedSpan>),
     Flush(oneshot::Sender<()>),
-    End,
 }
 
 /// The recorder cannot be started.
@@ -91,9 +109,8 @@ impl Recorder {
         let registering: Registering = Box::new(registering);
         Ok(Self(Arc::new(Inner {
             asks,
-            asked: count,
+            waker: Waker { count, spans },
             refused: Arc::default(),
-            spans,
             failure,
             recent: Mutex::new(Some(registering)),
             thread: Mutex::new(Some(joined)),
@@ -163,7 +180,7 @@ impl Recorder {
         let registering = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(register) = registering {
             register(registry, prefix);
-            metrics::register(self.0.spans.clone(), self.0.refused.clone(), registry, prefix);
+            metrics::register(self.0.waker.spans.clone(), self.0.refused.clone(), registry, prefix);
         }
     }
 
@@ -178,18 +195,8 @@ impl Recorder {
             TrySendError::Full(_) => NoAnswer::Busy,
             TrySendError::Disconnected(_) => NoAnswer::Gone,
         })?;
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        self.0.spans.wake_drain();
+        self.0.waker.wake();
         Ok(())
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A full queue ends, too: its sender is gone after this.
-        let _is_told = self.asks.try_send(Ask::End).is_ok();
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        self.spans.wake_drain();
     }
 }
 
@@ -212,11 +219,10 @@ impl Thread {
         loop {
             let count = self.count.load(Ordering::SeqCst);
             // In this order: an answer tells what had ended before the question.
-            let asks: Result<Vec<Ask>, ()> = self.take_asks();
+            let (asks, is_over) = self.take_asks();
             let mut found = self.pass();
-            let mut is_over = asks.is_err();
-            for ask in asks.into_iter().flatten() {
-                is_over |= self.answer(ask);
+            for ask in asks {
+                self.answer(ask);
                 // The rings of the threads fill up while the disk is read.
                 found += self.pass();
             }
@@ -237,15 +243,14 @@ impl Thread {
         }
     }
 
-    /// What was asked by now; nothing comes any more where it is an error.
-    fn take_asks(&self) -> Result<Vec<Ask>, ()> {
+    /// What was asked by now, and whether nothing comes any more.
+    fn take_asks(&self) -> (Vec<Ask>, bool) {
         let mut asks = Vec::new();
         loop {
             match self.asked.try_recv() {
                 Ok(ask) => asks.push(ask),
-                Err(TryRecvError::Empty) => return Ok(asks),
-                Err(TryRecvError::Disconnected) if asks.is_empty() => return Err(()),
-                Err(TryRecvError::Disconnected) => return Ok(asks),
+                Err(TryRecvError::Empty) => return (asks, false),
+                Err(TryRecvError::Disconnected) => return (asks, true),
             }
         }
     }
@@ -259,8 +264,7 @@ impl Thread {
         found
     }
 
-    /// Says whether it is over.
-    fn answer(&mut self, ask: Ask) -> bool {
+    fn answer(&mut self, ask: Ask) {
         // Whoever does not wait any more need not hear it.
         match ask {
             Ask::Search(query, answer) => drop(answer.send(self.recent.search(&query))),
@@ -273,9 +277,7 @@ impl Thread {
                 self.recent.flush(Instant::now());
                 let _is_awaited = answer.send(()).is_ok();
             }
-            Ask::End => return true,
         }
-        false
     }
 
     fn show_failure(&self) {

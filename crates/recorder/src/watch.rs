@@ -17,6 +17,7 @@ pub async fn watch(recorder: &Recorder, context: &Context) -> Result<(), Compone
     let mut look = tokio::time::interval(LOOK);
     let mut told: Option<String> = None;
     loop {
+        // Both are cancel safe: a look that was not taken is taken the next time.
         tokio::select! {
             () = context.shutdown.cancelled() => break,
             _ = look.tick() => {}

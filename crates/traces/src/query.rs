@@ -208,6 +208,13 @@ fn mentions(trace: &Trace, text: &str) -> bool {
 }
 
 impl Cursor {
+    /// All traces that began before.
+    pub(crate) fn before(start_unix_ns: u64) -> Self {
+        let mut least = [0; 16];
+        least[15] = 1;
+        Self { start_unix_ns, trace_id: TraceId::from_bytes(least).expect("it is not zero") }
+    }
+
     /// By this newer traces are greater.
     pub(crate) fn rank(&self) -> (u64, [u8; 16]) {
         (self.start_unix_ns, self.trace_id.to_bytes())

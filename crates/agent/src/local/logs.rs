@@ -1,6 +1,5 @@
 //! The daemon's log: pages of lines, or new ones as server-sent events.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -16,17 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Served;
 use super::answer::Refused;
+use super::paging::once;
 
 pub(crate) async fn list(
     State(local): State<Arc<Served>>,
     Query(given): Query<Vec<(String, String)>>,
 ) -> Result<Response, Refused> {
-    let mut parameters = BTreeMap::new();
-    for (name, value) in given {
-        if parameters.insert(name.clone(), value).is_some() {
-            return Err(Refused::invalid(&name, "is there twice"));
-        }
-    }
+    let parameters = once(given)?;
     let question = Question::read(&parameters, nkudo_host::clock::wall_ms())
         .map_err(|faults| Refused(Problem::invalid(faults)))?;
     let off = "this agent writes no log files: logs.enabled is false in its configuration";

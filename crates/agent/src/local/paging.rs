@@ -14,6 +14,17 @@ const LIMIT_DEFAULT: usize = 100;
 /// Most items of a page.
 const LIMIT_MAX: usize = 1_000;
 
+/// The parameters by their names; one that is there twice is refused.
+pub(super) fn once(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Refused> {
+    let mut values = BTreeMap::new();
+    for (name, value) in given {
+        if values.insert(name.clone(), value).is_some() {
+            return Err(Refused::invalid(&name, "is there twice"));
+        }
+    }
+    Ok(values)
+}
+
 /// Refuses a parameter that is not among the known ones.
 pub(super) fn known_only(values: &BTreeMap<String, String>, known: &[&str]) -> Result<(), Refused> {
     let Some(name) = values.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };

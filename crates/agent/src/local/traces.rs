@@ -16,7 +16,7 @@ use nkudo_recorder::{NoAnswer, Recorder};
 
 use super::Served;
 use super::answer::Refused;
-use super::paging::known_only;
+use super::paging::{known_only, once};
 use crate::traces::SERVICE;
 
 pub(crate) async fn list(
@@ -56,12 +56,7 @@ pub(crate) async fn show(
 }
 
 fn params(given: Vec<(String, String)>, known: &[&str]) -> Result<BTreeMap<String, String>, Refused> {
-    let mut params = BTreeMap::new();
-    for (name, value) in given {
-        if params.insert(name.clone(), value).is_some() {
-            return Err(Refused::invalid(&name, "is there twice"));
-        }
-    }
+    let params = once(given)?;
     known_only(&params, known)?;
     Ok(params)
 }

@@ -21,7 +21,6 @@ pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, R
     if token.ca != control.authority.fingerprint() {
         return Err(refused("the token is of another control plane; make one here"));
     }
-    let facts = checked(enrol.facts)?;
     let known = control.store.token(&token.token_id).await.map_err(|error| store_failed(&error))?;
     let now_ms = nkudo_host::clock::wall_ms();
     let known = known
@@ -34,6 +33,8 @@ pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, R
     if known.uses_left == 0 {
         return Err(refused(refusal(Refusal::Used)));
     }
+    // A stranger hears of the token only.
+    let facts = checked(enrol.facts)?;
     let identity = AgentIdentity {
         tenant_id: known.tenant_id,
         site_id: known.site_id,

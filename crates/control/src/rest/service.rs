@@ -29,6 +29,8 @@ use crate::control::Control;
 const NO_ROUTE: &str = "unknown";
 /// Paths that machines ask for all the time.
 const PROBED: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
+/// What shows traces: a list of traces that grows with every look at it shows little else.
+const OF_TRACES: [&str; 2] = ["/v1/traces", "/v1/traces/{trace_id}"];
 /// Longest correlation id that is carried on, in bytes.
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
@@ -271,8 +273,8 @@ fn announced(headers: &HeaderMap) -> u64 {
 fn span_of(request: &Request, method: &'static str, route: &'static str) -> tracing::Span {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let parent: Option<nkudo_spans::Traceparent> = text("traceparent").and_then(|text| text.parse().ok());
-    if PROBED.contains(&route) {
-        // Asked for every few seconds by machines.
+    if PROBED.contains(&route) || OF_TRACES.contains(&route) {
+        // The former are asked for every few seconds by machines.
         return tracing::debug_span!("http_request", otel.kind = "server", method, route, status = Empty);
     }
     tracing::info_span!(

@@ -73,6 +73,32 @@ fn what_was_recorded_is_there_after_a_restart() {
     wait_for_end(dir.path());
 }
 
+#[test]
+fn a_recorder_that_is_dropped_while_its_queue_is_full_ends_with_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    work(&dispatch);
+    let (busy, is_busy) = std::sync::mpsc::sync_channel(1);
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+    let hold = move |trace| {
+        busy.send(()).unwrap();
+        // Until the recorder is dropped.
+        released.recv().unwrap_err();
+        Some(trace)
+    };
+    let asked = recorder.clone();
+    let query = async move { asked.search_parts(Query::default(), hold).await };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let answer = runtime.spawn(query);
+    is_busy.recv().unwrap();
+    answer.abort();
+    while recorder.offer(Vec::new()) {}
+    drop(runtime);
+    drop(recorder);
+    drop(release);
+    wait_for_end(dir.path());
+}
+
 #[tokio::test]
 async fn spans_of_another_program_join_the_trace() {
     let dir = tempfile::tempdir().unwrap();

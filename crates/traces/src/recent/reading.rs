@@ -13,7 +13,7 @@ use crate::query::{Cursor, Found, Query, Summary};
 use crate::store::record;
 use crate::trace::Trace;
 
-/// Parts of traces that are read for an answer, and those of one trace more: whoever answers has other things to do.
+/// Parts of traces that are read for an answer, and those of the traces that began with the last of them: whoever answers has other things to do.
 const PARTS_READ_MAX: usize = 1_000;
 
 impl<D: Disk> Recent<D> {
@@ -63,8 +63,14 @@ impl<D: Disk> Recent<D> {
             found.damaged += damaged;
             let part = trace.and_then(&part).filter(|part| needle.matches(part));
             found.summaries.extend(part.as_ref().map(Summary::of));
-            if found.summaries.len() == query.limit || read >= PARTS_READ_MAX {
-                found.next = candidates.peek().is_some().then_some(cursor);
+            let Some(next) = candidates.peek() else { break };
+            if found.summaries.len() == query.limit {
+                found.next = Some(cursor);
+                break;
+            }
+            // The trace that was read last may be another's: the cursor does not name it, and so ends where a start does.
+            if read >= PARTS_READ_MAX && next.start_unix_ns < cursor.start_unix_ns {
+                found.next = Some(Cursor::before(cursor.start_unix_ns));
                 break;
             }
         }

@@ -80,7 +80,15 @@ impl World {
     }
 
     async fn ask(&self, path: &str, body: &'static str) -> StatusCode {
-        let request = Request::post(path)
+        self.send(Request::post(path), body).await
+    }
+
+    async fn get(&self, path: &str) -> StatusCode {
+        self.send(Request::get(path), "").await
+    }
+
+    async fn send(&self, request: http::request::Builder, body: &'static str) -> StatusCode {
+        let request = request
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .header("x-request-id", "call-7")
             .body(Body::from(body))
@@ -203,18 +211,24 @@ http_request otel.kind=server route=/v1/agents/{agent_id}/actions tenant_id=defa
 }
 
 #[tokio::test]
-async fn a_request_that_fails_within_says_so_and_probes_begin_no_trace() {
+async fn a_request_that_fails_within_says_so_and_neither_probes_nor_looks_at_traces_begin_one() {
     let world = World::new().await;
     let (subscriber, drain) = spans(&SpansOptions::default(), ());
     let _guard = tracing::subscriber::set_default(subscriber);
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/v1/traces", "/v1/traces/4bf92f"] {
         world.ask(path, "").await;
+        world.get(path).await;
     }
-    let refused = async { Err::<(), _>(RpcError::new(RpcErrorKind::Invalid, "no")) };
-    let span = tracing::info_span!("grpc Renew", error = tracing::field::Empty);
-    crate::grpc::within(span, refused.in_current_span()).await.unwrap_err();
+    for kind in [RpcErrorKind::Invalid, RpcErrorKind::Unauthenticated] {
+        let refused = async { Err::<(), _>(RpcError::new(kind, "no")) };
+        let empty = tracing::field::Empty;
+        let span = tracing::info_span!("grpc Renew", refused = empty, error = empty);
+        crate::grpc::within(span, refused.in_current_span()).await.unwrap_err();
+    }
     let mut finished = Vec::new();
     drain.unwrap().pass(|span| finished.extend(span.to_finished()));
     let told: Vec<_> = finished.iter().map(|span| (&*span.name, span.failed)).collect();
-    assert_eq!(told, [("grpc Renew", true)]);
+    assert_eq!(told, [("grpc Renew", true), ("grpc Renew", false)]);
+    let refused = finished.last().and_then(|span| span.attribute("refused")).map(ToString::to_string);
+    assert_eq!(refused.as_deref(), Some("no"), "why is said all the same");
 }
