@@ -7,7 +7,7 @@ mod real;
 mod simulated;
 
 pub use real::{RealDisk, RealFile};
-pub use simulated::{SimulatedDisk, SimulatedFile};
+pub use simulated::{Flipped, SimulatedDisk, SimulatedFile};
 
 /// Files in directories. What was done is durable only after the sync that its method names.
 pub trait Disk: Send + Sync + 'static {

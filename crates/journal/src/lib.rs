@@ -2,7 +2,8 @@
 //!
 //! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them
 //! durable, [`Journal::open`] gives back what was there, and [`Journal::compact`] replaces everything by a snapshot.
-//! [`bytes`] is what payloads may be made of. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which can lose power.
+//! [`bytes`] is what payloads may be made of. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which
+//! loses power, rots, fills up and fails when a test says so.
 //!
 //! ```
 //! use std::path::Path;
@@ -61,10 +62,11 @@ mod disk;
 mod error;
 mod format;
 mod journal;
+mod random;
 mod replay;
 
 pub use atomic::atomic_replace;
-pub use disk::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
+pub use disk::{Disk, DiskFile, Flipped, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
 pub use error::{Deed, JournalError};
 pub use format::Seq;
 pub use journal::{Journal, Options};

@@ -6,4 +6,5 @@ mod faults;
 mod journals;
 mod model;
 mod real;
+mod simulated;
 mod writing;
