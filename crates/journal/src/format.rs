@@ -34,6 +34,9 @@ pub(crate) enum HeaderFault {
 }
 
 impl Seq {
+    /// The highest that is believed: no journal gets there, and from there counting on is safe.
+    pub(crate) const MAX: Seq = Seq(1 << 62);
+
     pub const fn new(number: u64) -> Seq {
         Seq(number)
     }
@@ -50,6 +53,10 @@ impl Seq {
         Seq(self.0.saturating_sub(1))
     }
 
+    fn is_of_a_record(self) -> bool {
+        Seq(0) < self && self <= Seq::MAX
+    }
+
     pub(crate) fn segment_name(self) -> String {
         format!("{:020}.seg", self.0)
     }
@@ -57,7 +64,7 @@ impl Seq {
     /// None for any name that [`Seq::segment_name`] does not give.
     pub(crate) fn of_segment_name(name: &str) -> Option<Seq> {
         let seq = Seq(name.strip_suffix(".seg")?.parse().ok()?);
-        (seq.segment_name() == name).then_some(seq)
+        (seq.is_of_a_record() && seq.segment_name() == name).then_some(seq)
     }
 }
 
@@ -97,7 +104,7 @@ impl Header {
         if version > VERSION {
             return Some(Err(HeaderFault::Newer(version)));
         }
-        let known = version == VERSION && flags & !FLAG_BASE == 0 && first > Seq(0);
+        let known = version == VERSION && flags & !FLAG_BASE == 0 && first.is_of_a_record();
         known.then_some(Ok(Header { base: flags & FLAG_BASE != 0, first }))
     }
 }

@@ -24,6 +24,8 @@ pub struct Journal<D: Disk> {
     file: D::File,
     next: Seq,
     durable: Seq,
+    /// The last segment was written to or cut since its last sync.
+    unsynced: bool,
     poisoned: bool,
     /// Kept for its memory.
     buffer: Vec<u8>,
@@ -82,6 +84,7 @@ impl<D: Disk> Journal<D> {
             file,
             next,
             durable: next.previous(),
+            unsynced: false,
             poisoned: false,
             buffer: Vec::new(),
             disk,
@@ -105,8 +108,10 @@ impl<D: Disk> Journal<D> {
             self.begin_segment()?;
         }
         let path = self.dir.join(&self.active().name);
+        self.unsynced = true;
         if let Err(source) = self.file.append(&self.buffer) {
-            // Part of it may be there, and what follows it could never be read.
+            // Part of it may be there, and what follows it could never be read. The cut needs a sync like a record: it
+            // must not come undone with a segment after it.
             self.poisoned = self.disk.truncate(&path, self.active().bytes).is_err();
             return Err(Deed::Append.failed(&path)(source));
         }
@@ -122,13 +127,13 @@ impl<D: Disk> Journal<D> {
     /// It is not known then what is durable, and every later call fails with [`JournalError::Poisoned`].
     pub fn sync(&mut self) -> Result<Seq, JournalError> {
         self.check_usable()?;
-        let last = self.next.previous();
-        if self.durable < last {
+        if self.unsynced {
             let path = self.dir.join(&self.active().name);
             self.file.sync().map_err(Deed::Sync.failed(&path)).inspect_err(|_| self.poisoned = true)?;
-            self.durable = last;
+            self.unsynced = false;
         }
-        Ok(last)
+        self.durable = self.next.previous();
+        Ok(self.durable)
     }
 
     /// Replaces everything by the records of a snapshot, which get new numbers, and tells the last of them. All of
@@ -156,7 +161,7 @@ impl<D: Disk> Journal<D> {
         let renamed = self.disk.rename(&unfinished, &path).map_err(Deed::Rename.failed(&unfinished));
         renamed.inspect_err(|_| self.poisoned = true)?;
         // From here on a crash may find the base in force, so there is no way back.
-        self.file = file;
+        (self.file, self.unsynced) = (file, false);
         let older = std::mem::replace(&mut self.segments, vec![Segment { name, bytes }]);
         self.next = next;
         self.disk

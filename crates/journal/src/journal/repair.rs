@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::remove_if_there;
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
 use crate::replay::Scan;
@@ -44,8 +45,12 @@ fn keep_tail<D: Disk>(
     let (path, aside) = (dir.join(name), aside(dir, name, names));
     let tail = disk.read_at(&path, offset, u64::MAX).map_err(Deed::Read.failed(&path))?;
     let mut copy = disk.create_new(&aside).map_err(Deed::Create.failed(&aside))?;
-    copy.append(&tail).map_err(Deed::Append.failed(&aside))?;
-    copy.sync().map_err(Deed::Sync.failed(&aside))?;
+    let appended = copy.append(&tail).map_err(Deed::Append.failed(&aside));
+    if let Err(error) = appended.and_then(|()| copy.sync().map_err(Deed::Sync.failed(&aside))) {
+        // Each try would leave a piece on a disk that is full already.
+        drop(remove_if_there(disk, &aside));
+        return Err(error);
+    }
     Ok(aside)
 }
 

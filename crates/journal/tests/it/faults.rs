@@ -1,4 +1,4 @@
-use nkudo_journal::{JournalError, SimulatedDisk};
+use nkudo_journal::{Deed, JournalError, SimulatedDisk};
 
 use crate::journals::{open, payloads};
 use crate::model::{Step, check};
@@ -103,4 +103,23 @@ fn a_failed_append_that_cannot_be_undone_poisons() {
     let replay = open(&disk.kill()).1;
     assert_eq!(payloads(&replay), [b"one"]);
     assert!(replay.discarded.is_some(), "the half is told");
+}
+
+/// What was cut off after a failed append must not come back between two segments.
+#[test]
+fn a_cut_is_durable_before_the_next_segment_begins() {
+    for seed in 0..64 {
+        let disk = SimulatedDisk::new();
+        let (mut journal, _) = open(&disk);
+        journal.append(b"one").expect("appended");
+        journal.sync().expect("durable");
+        disk.fail_next(Deed::Append, 1);
+        journal.append(b"half of it is written").expect_err("told to fail");
+        journal.append(&[2; 60]).expect("appended");
+        assert_eq!(journal.segments(), 2);
+        journal.sync().expect("durable");
+        let replay = open(&disk.crash_torn(seed)).1;
+        assert_eq!(payloads(&replay), [b"one".to_vec(), vec![2; 60]], "seed {seed}");
+        assert_eq!(replay.discarded, None, "seed {seed}");
+    }
 }

@@ -3,7 +3,9 @@
 mod atomic;
 mod damage;
 mod faults;
+mod foreign;
 mod journals;
+mod life;
 mod model;
 mod real;
 mod simulated;
