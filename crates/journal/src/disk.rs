@@ -16,6 +16,9 @@ pub trait Disk: Send + Sync + 'static {
     /// The names in a directory, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
+    /// How long a file is, in bytes.
+    fn length(&self, path: &Path) -> io::Result<u64>;
+
     /// At most `max_bytes` from `offset` on; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<Vec<u8>>;
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::replay::Reason;
-
 /// The newest format that is read, and the one that is written.
 pub(crate) const VERSION: u16 = 1;
 
@@ -111,35 +109,44 @@ impl Header {
 
 /// Adds the bytes of a record. `length` is that of the payload.
 pub(crate) fn encode_record(bytes: &mut Vec<u8>, seq: Seq, length: u32, payload: &[u8]) {
+    let head = RecordHead { payload_bytes: length, seq, checksum: 0 };
     bytes.extend(length.to_le_bytes());
-    bytes.extend(checksum(length, seq, payload).to_le_bytes());
+    bytes.extend(head.checksum_of(payload).to_le_bytes());
     bytes.extend(seq.0.to_le_bytes());
     bytes.extend(payload);
 }
 
-/// The payload of the record that `bytes` begin with, which must have this sequence number, and what follows it.
-pub(crate) fn decode_record(mut bytes: &[u8], expected: Seq) -> Result<(&[u8], &[u8]), Reason> {
-    let fields = &mut bytes;
-    let length = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
-    let sum = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
-    let seq = Seq(u64::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?));
-    let payload_bytes = usize::try_from(length).unwrap_or(usize::MAX);
-    let (payload, rest) = fields.split_at_checked(payload_bytes).ok_or(Reason::TornRecord)?;
-    if sum != checksum(length, seq, payload) {
-        return Err(Reason::DamagedRecord);
-    }
-    if seq != expected {
-        return Err(Reason::Gap);
-    }
-    Ok((payload, rest))
+/// What stands before the payload of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordHead {
+    pub(crate) payload_bytes: u32,
+    pub(crate) seq: Seq,
+    pub(crate) checksum: u32,
 }
 
-fn checksum(length: u32, seq: Seq, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length.to_le_bytes());
-    hasher.update(&seq.0.to_le_bytes());
-    hasher.update(payload);
-    hasher.finalize()
+impl RecordHead {
+    /// None when there are too few bytes; any others are a head, though maybe of no record.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<RecordHead> {
+        let payload_bytes = u32::from_le_bytes(take(&mut bytes)?);
+        let checksum = u32::from_le_bytes(take(&mut bytes)?);
+        let seq = Seq(u64::from_le_bytes(take(&mut bytes)?));
+        Some(RecordHead { payload_bytes, seq, checksum })
+    }
+
+    /// What [`RecordHead::checksum`] is when the payload is the one that was written.
+    pub(crate) fn checksum_of(self, payload: &[u8]) -> u32 {
+        let mut hasher = self.hasher();
+        hasher.update(payload);
+        hasher.finalize()
+    }
+
+    /// For a payload that comes in pieces; it has seen what a checksum covers before that.
+    pub(crate) fn hasher(self) -> crc32fast::Hasher {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.payload_bytes.to_le_bytes());
+        hasher.update(&self.seq.0.to_le_bytes());
+        hasher
+    }
 }
 
 /// Takes the first `N` bytes off.

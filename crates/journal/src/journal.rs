@@ -6,7 +6,7 @@ use crate::atomic::{remove_if_there, unfinished};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
 use crate::format::{HEADER_BYTES, Header, RECORD_HEAD_BYTES, Seq, encode_record};
-use crate::replay::{Replay, Scan, Segment};
+use crate::replay::{Discarded, Replay, Scan, Segment};
 
 mod repair;
 
@@ -49,19 +49,38 @@ impl Default for Options {
 
 impl<D: Disk> Journal<D> {
     /// Opens the journal in a directory, which is made when there is none, and gives back what it holds; all of that
-    /// is durable then. Damage is set aside and told.
+    /// is durable then. Damage is set aside and told, this once: the files in which it is kept stay.
     ///
     /// After a failed sync, here or in a program that ran before, the kernel may take for durable what is in its
     /// memory only: [`Journal::compact`] writes everything anew.
     ///
     /// # Errors
-    /// When the disk cannot be read or written, or the format is newer than this program.
+    /// When the disk cannot be read or written, or the format is newer than this program. For want of room damage
+    /// cannot be set aside; [`JournalError::is_storage_full`] says so.
     pub fn open(disk: D, dir: &Path, options: Options) -> Result<(Journal<D>, Replay), JournalError> {
+        let mut records = Vec::new();
+        let keep = |seq, payload: &[u8]| records.push((seq, payload.to_vec()));
+        let (journal, discarded) = Journal::open_each(disk, dir, options, keep)?;
+        Ok((journal, Replay { records, discarded }))
+    }
+
+    /// As [`Journal::open`], but hands over each payload as it is read, so that they are never in memory together: at
+    /// most 256 KiB of a segment are, or one record when it is longer, whatever damage says of its length. Tells what
+    /// could not be read after them.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]. What was handed over before is not known to be durable then.
+    pub fn open_each(
+        disk: D,
+        dir: &Path,
+        options: Options,
+        mut each: impl FnMut(Seq, &[u8]),
+    ) -> Result<(Journal<D>, Option<Discarded>), JournalError> {
         disk.create_dir_all(dir).map_err(Deed::MakeDirectory.failed(dir))?;
         let missing = || Deed::List.failed(dir)(std::io::ErrorKind::NotFound.into());
-        let mut scan = Scan::read(&disk, dir)?.ok_or_else(missing)?;
+        let mut scan = Scan::read(&disk, dir, &mut each)?.ok_or_else(missing)?;
         repair::repair(&disk, dir, &mut scan)?;
-        let Scan { records, damage, mut segments, next, .. } = scan;
+        let Scan { damage, mut segments, next, .. } = scan;
         let file = match segments.last() {
             Some(active) => {
                 let path = dir.join(&active.name);
@@ -89,7 +108,7 @@ impl<D: Disk> Journal<D> {
             buffer: Vec::new(),
             disk,
         };
-        Ok((journal, Replay { records, discarded: damage }))
+        Ok((journal, damage))
     }
 
     /// Adds a record, which is durable after the next [`Journal::sync`].

@@ -1,7 +1,7 @@
 //! An append-only journal of checksummed records, and atomic replacement of whole files.
 //!
 //! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them
-//! durable, [`Journal::open`] gives back what was there, and [`Journal::compact`] replaces everything by a snapshot.
+//! durable, [`Journal::open`] gives back what was there ([`Journal::open_each`] one by one), and [`Journal::compact`] replaces everything by a snapshot.
 //! [`bytes`] is what payloads may be made of. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which
 //! loses power, rots, fills up and fails when a test says so.
 //!
@@ -63,6 +63,7 @@ mod error;
 mod format;
 mod journal;
 mod random;
+mod reading;
 mod replay;
 
 pub use atomic::atomic_replace;
@@ -70,4 +71,4 @@ pub use disk::{Disk, DiskFile, Flipped, RealDisk, RealFile, SimulatedDisk, Simul
 pub use error::{Deed, JournalError};
 pub use format::Seq;
 pub use journal::{Journal, Options};
-pub use replay::{Discarded, Reason, Replay, replay_read_only};
+pub use replay::{Discarded, Reason, Replay, replay_each_read_only, replay_read_only};

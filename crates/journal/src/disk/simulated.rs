@@ -182,6 +182,13 @@ impl Disk for SimulatedDisk {
         Ok(here.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        let mut state = self.lock();
+        state.allow(Deed::Read)?;
+        let file = state.find(path)?;
+        Ok(state.content(file).bytes().len() as u64)
+    }
+
     fn read_at(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<Vec<u8>> {
         let mut state = self.lock();
         state.allow(Deed::Read)?;

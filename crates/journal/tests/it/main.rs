@@ -7,6 +7,7 @@ mod foreign;
 mod journals;
 mod life;
 mod model;
+mod pieces;
 mod real;
 mod simulated;
 mod writing;
