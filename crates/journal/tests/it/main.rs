@@ -1,6 +1,7 @@
 //! Journals on disks that lose power, fail and rot.
 
 mod atomic;
+mod ballast;
 mod damage;
 mod faults;
 mod foreign;
