@@ -9,7 +9,6 @@ pub(crate) const HEADER_BYTES: usize = 24;
 pub(crate) const RECORD_HEAD_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"\x89JRNL\r\n\x1a";
-const FLAG_BASE: u16 = 1;
 
 /// The place of a record in its journal: the first is 1, each next one more. Zero stands before all records.
 ///
@@ -20,8 +19,21 @@ pub struct Seq(u64);
 /// The head of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) base: bool,
+    pub(crate) kind: Kind,
     pub(crate) first: Seq,
+}
+
+/// What a segment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of a journal, superseding every older one.
+    Base,
+    /// Of a journal, after another.
+    Next,
+    /// Of a spool's audit.
+    Audit,
+    /// Of a spool's telemetry.
+    Telemetry,
 }
 
 /// Why a segment's head is not understood.
@@ -74,11 +86,10 @@ impl fmt::Display for Seq {
 
 impl Header {
     pub(crate) fn encode(self) -> Vec<u8> {
-        let flags = if self.base { FLAG_BASE } else { 0 };
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(flags.to_le_bytes());
+        bytes.extend(self.kind.flags().to_le_bytes());
         bytes.extend(self.first.0.to_le_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         bytes
@@ -102,8 +113,23 @@ impl Header {
         if version > VERSION {
             return Some(Err(HeaderFault::Newer(version)));
         }
-        let known = version == VERSION && flags & !FLAG_BASE == 0 && first.is_of_a_record();
-        known.then_some(Ok(Header { base: flags & FLAG_BASE != 0, first }))
+        let kind = Kind::of_flags(flags)?;
+        (version == VERSION && first.is_of_a_record()).then_some(Ok(Header { kind, first }))
+    }
+}
+
+impl Kind {
+    fn flags(self) -> u16 {
+        match self {
+            Kind::Next => 0,
+            Kind::Base => 1,
+            Kind::Audit => 2,
+            Kind::Telemetry => 4,
+        }
+    }
+
+    fn of_flags(flags: u16) -> Option<Kind> {
+        [Kind::Next, Kind::Base, Kind::Audit, Kind::Telemetry].into_iter().find(|kind| kind.flags() == flags)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::atomic::{remove_if_there, unfinished};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
-use crate::format::{HEADER_BYTES, Header, RECORD_HEAD_BYTES, Seq, encode_record};
+use crate::format::{HEADER_BYTES, Header, Kind, RECORD_HEAD_BYTES, Seq, encode_record};
 use crate::replay::{Discarded, Replay, Scan, Segment};
 
 mod repair;
@@ -90,7 +90,7 @@ impl<D: Disk> Journal<D> {
                 file
             }
             None => {
-                let (segment, file) = create_segment(&disk, dir, Header { base: true, first: next })?;
+                let (segment, file) = create_segment(&disk, dir, Header { kind: Kind::Base, first: next })?;
                 segments.push(segment);
                 file
             }
@@ -226,7 +226,7 @@ impl<D: Disk> Journal<D> {
     /// The finished segment is durable before the new one is there, so a crash leaves no gap between them.
     fn begin_segment(&mut self) -> Result<(), JournalError> {
         self.sync()?;
-        let header = Header { base: false, first: self.next };
+        let header = Header { kind: Kind::Next, first: self.next };
         let made = create_segment(&self.disk, &self.dir, header).and_then(|made| {
             self.disk.sync_dir(&self.dir).map_err(Deed::Sync.failed(&self.dir))?;
             Ok(made)
@@ -254,7 +254,7 @@ impl<D: Disk> Journal<D> {
         snapshot: impl IntoIterator<Item = Vec<u8>>,
     ) -> Result<(D::File, u64, Seq), JournalError> {
         let mut file = self.disk.create_new(path).map_err(Deed::Create.failed(path))?;
-        let mut buffer = Header { base: true, first: self.next }.encode();
+        let mut buffer = Header { kind: Kind::Base, first: self.next }.encode();
         let (mut bytes, mut next) = (0, self.next);
         for payload in snapshot {
             encode(&mut buffer, next, &payload, self.options.max_record_bytes)?;

@@ -3,8 +3,9 @@
 //! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them durable,
 //! [`Journal::open`] gives back what was there ([`Journal::open_each`] one by one), and [`Journal::compact`] replaces
 //! everything by a snapshot. [`bytes`] is what payloads may be made of, and a [`Ballast`] is room for the last of them on a
-//! full disk. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which loses power, rots, fills up
-//! and fails when a test says so.
+//! full disk. [`spool`] is another thing made of the same segments: a bounded queue of what is to be delivered. All of
+//! it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which loses power, rots, fills up and fails when a
+//! test says so.
 //!
 //! ```
 //! use std::path::Path;
@@ -67,6 +68,7 @@ mod journal;
 mod random;
 mod reading;
 mod replay;
+pub mod spool;
 
 pub use atomic::atomic_replace;
 pub use ballast::Ballast;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 use crate::error::{Deed, JournalError};
-use crate::format::{HEADER_BYTES, Header, HeaderFault, Seq};
+use crate::format::{HEADER_BYTES, Header, HeaderFault, Kind, Seq};
 use crate::reading::{Found, Records};
 
 /// What a journal held.
@@ -192,13 +192,15 @@ struct Head {
 
 impl Head {
     fn is_base(&self) -> bool {
-        self.header.is_some_and(|header| header.base && header.first == self.seq)
+        self.header.is_some_and(|header| header.kind == Kind::Base && header.first == self.seq)
     }
 
     fn fault(&self, expected: Seq, must_be_base: bool) -> Option<Reason> {
         match self.header {
             Some(header) if header.first != self.seq => Some(Reason::DamagedHeader),
-            Some(header) if header.first != expected || (must_be_base && !header.base) => Some(Reason::Gap),
+            Some(header) if header.first != expected || (must_be_base && header.kind != Kind::Base) => {
+                Some(Reason::Gap)
+            }
             Some(_) => None,
             None => Some(Reason::DamagedHeader),
         }
@@ -213,7 +215,10 @@ fn heads<D: Disk>(disk: &D, dir: &Path, names: &BTreeSet<String>) -> Result<Vec<
         let path = dir.join(name);
         let bytes = disk.read_at(&path, 0, HEADER_BYTES as u64).map_err(Deed::Read.failed(&path))?;
         let header = match Header::decode(&bytes) {
-            Ok(header) => Some(header),
+            Ok(header) => match header.kind {
+                Kind::Base | Kind::Next => Some(header),
+                Kind::Audit | Kind::Telemetry => None,
+            },
             Err(HeaderFault::Damaged) => None,
             Err(HeaderFault::Newer(found)) => return Err(JournalError::NewerFormat { segment: path, found }),
         };

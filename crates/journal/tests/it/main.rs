@@ -11,4 +11,6 @@ mod model;
 mod pieces;
 mod real;
 mod simulated;
+mod spool;
+mod spool_life;
 mod writing;
