@@ -7,9 +7,11 @@ use nkudo_api::view::{ActionView, ExecutionView, StateFile, StatusView, VmView};
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Action, VmId, VmState};
 use nkudo_executor::projection::vms_by_state;
-use nkudo_executor::{Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, projection, replay_view};
+use nkudo_executor::{
+    Decoding, Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, projection, replay_view,
+};
 use nkudo_host::clock;
-use nkudo_journal::{JournalError, RealDisk, replay_read_only};
+use nkudo_journal::{JournalError, RealDisk, replay_each_read_only};
 use nkudo_metrics_core::Registry;
 use nkudo_supervision::Supervisor;
 use nkudo_tracker::{Admission, Config, Now, Tracker};
@@ -60,9 +62,11 @@ impl OfflineView {
         let journal = dir.path().join("journal");
         let providers = providers(settings);
         let records = if journal.exists() {
-            let replay = replay_read_only(&RealDisk, &journal)
-                .map_err(|source| OfflineError::Journal { dir: journal.display().to_string(), source })?;
-            nkudo_executor::decode(replay, &journal)?
+            let mut decoding = Decoding::of(&journal);
+            let discarded =
+                replay_each_read_only(&RealDisk, &journal, |seq, bytes| decoding.take(seq, bytes))
+                    .map_err(|source| OfflineError::Journal { dir: journal.display().to_string(), source })?;
+            decoding.end(discarded.as_ref())?
         } else {
             Vec::new()
         };

@@ -23,7 +23,7 @@ use crate::handle::Handle;
 use crate::journal_writer;
 use crate::look_over::look_over;
 use crate::observer::Observer;
-use crate::recovery::decode;
+use crate::recovery::Decoding;
 use crate::running::{Done, Running};
 use crate::state_file;
 
@@ -90,16 +90,19 @@ impl<D: Disk + Clone> Executor<D> {
         let dir = self.config.state_dir.join("journal");
         state_file::set_aside_if_broken(&self.config.state_dir);
         let began = Instant::now();
-        let opened = Journal::open(self.disk.clone(), &dir, Options::default());
+        let mut decoding = Decoding::of(&dir);
+        let take = |seq, bytes: &[u8]| decoding.take(seq, bytes);
+        let opened = Journal::open_each(self.disk.clone(), &dir, Options::default(), take);
         let read = opened.as_ref().map_or(0, |(journal, _)| journal.bytes());
         self.observer.operations.ended(Operation::FileRead, read, began.elapsed(), opened.is_ok());
-        let (journal, replay) =
+        let (journal, discarded) =
             opened.map_err(|source| ExecutorError::OpenJournal { dir: dir.clone(), source })?;
-        if replay.records.is_empty() || replay.discarded.is_some() {
+        let records_lost = discarded.is_some();
+        let records = decoding.end(discarded.as_ref());
+        if records_lost || records.as_ref().is_ok_and(Vec::is_empty) {
             state_file::keep_before_loss(&self.config.state_dir);
         }
-        let records_lost = replay.discarded.is_some();
-        let records = decode(replay, &dir)?;
+        let records = records?;
         let boot_id = clock::boot_id().map_err(|source| ExecutorError::BootId { source })?;
         let tracker_config = Config {
             boot: stable_hash(&boot_id),

@@ -30,4 +30,4 @@ pub use error::ExecutorError;
 pub use executor::{Executor, ExecutorConfig, Providers};
 pub use handle::{Handle, NoAnswer};
 pub use look_over::replay_view;
-pub use recovery::decode;
+pub use recovery::Decoding;

@@ -7,7 +7,7 @@ mod real;
 mod simulated;
 
 pub use real::{RealDisk, RealFile};
-pub use simulated::{SimulatedDisk, SimulatedFile};
+pub use simulated::{Flipped, SimulatedDisk, SimulatedFile};
 
 /// Files in directories. What was done is durable only after the sync that its method names.
 pub trait Disk: Send + Sync + 'static {
@@ -15,6 +15,9 @@ pub trait Disk: Send + Sync + 'static {
 
     /// The names in a directory, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// How long a file is, in bytes.
+    fn length(&self, path: &Path) -> io::Result<u64>;
 
     /// At most `max_bytes` from `offset` on; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<Vec<u8>>;

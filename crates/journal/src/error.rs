@@ -31,7 +31,7 @@ pub enum JournalError {
 }
 
 /// What was being done with a file or directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deed {
     MakeDirectory,
     List,

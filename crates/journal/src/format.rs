@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::replay::Reason;
-
 /// The newest format that is read, and the one that is written.
 pub(crate) const VERSION: u16 = 1;
 
@@ -11,7 +9,6 @@ pub(crate) const HEADER_BYTES: usize = 24;
 pub(crate) const RECORD_HEAD_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"\x89JRNL\r\n\x1a";
-const FLAG_BASE: u16 = 1;
 
 /// The place of a record in its journal: the first is 1, each next one more. Zero stands before all records.
 ///
@@ -22,8 +19,21 @@ pub struct Seq(u64);
 /// The head of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) base: bool,
+    pub(crate) kind: Kind,
     pub(crate) first: Seq,
+}
+
+/// What a segment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of a journal, superseding every older one.
+    Base,
+    /// Of a journal, after another.
+    Next,
+    /// Of a spool's audit.
+    Audit,
+    /// Of a spool's telemetry.
+    Telemetry,
 }
 
 /// Why a segment's head is not understood.
@@ -34,6 +44,9 @@ pub(crate) enum HeaderFault {
 }
 
 impl Seq {
+    /// The highest that is believed: no journal gets there, and from there counting on is safe.
+    pub(crate) const MAX: Seq = Seq(1 << 62);
+
     pub const fn new(number: u64) -> Seq {
         Seq(number)
     }
@@ -50,6 +63,10 @@ impl Seq {
         Seq(self.0.saturating_sub(1))
     }
 
+    fn is_of_a_record(self) -> bool {
+        Seq(0) < self && self <= Seq::MAX
+    }
+
     pub(crate) fn segment_name(self) -> String {
         format!("{:020}.seg", self.0)
     }
@@ -57,7 +74,7 @@ impl Seq {
     /// None for any name that [`Seq::segment_name`] does not give.
     pub(crate) fn of_segment_name(name: &str) -> Option<Seq> {
         let seq = Seq(name.strip_suffix(".seg")?.parse().ok()?);
-        (seq.segment_name() == name).then_some(seq)
+        (seq.is_of_a_record() && seq.segment_name() == name).then_some(seq)
     }
 }
 
@@ -69,11 +86,10 @@ impl fmt::Display for Seq {
 
 impl Header {
     pub(crate) fn encode(self) -> Vec<u8> {
-        let flags = if self.base { FLAG_BASE } else { 0 };
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(flags.to_le_bytes());
+        bytes.extend(self.kind.flags().to_le_bytes());
         bytes.extend(self.first.0.to_le_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         bytes
@@ -97,42 +113,66 @@ impl Header {
         if version > VERSION {
             return Some(Err(HeaderFault::Newer(version)));
         }
-        let known = version == VERSION && flags & !FLAG_BASE == 0 && first > Seq(0);
-        known.then_some(Ok(Header { base: flags & FLAG_BASE != 0, first }))
+        let kind = Kind::of_flags(flags)?;
+        (version == VERSION && first.is_of_a_record()).then_some(Ok(Header { kind, first }))
+    }
+}
+
+impl Kind {
+    fn flags(self) -> u16 {
+        match self {
+            Kind::Next => 0,
+            Kind::Base => 1,
+            Kind::Audit => 2,
+            Kind::Telemetry => 4,
+        }
+    }
+
+    fn of_flags(flags: u16) -> Option<Kind> {
+        [Kind::Next, Kind::Base, Kind::Audit, Kind::Telemetry].into_iter().find(|kind| kind.flags() == flags)
     }
 }
 
 /// Adds the bytes of a record. `length` is that of the payload.
 pub(crate) fn encode_record(bytes: &mut Vec<u8>, seq: Seq, length: u32, payload: &[u8]) {
+    let head = RecordHead { payload_bytes: length, seq, checksum: 0 };
     bytes.extend(length.to_le_bytes());
-    bytes.extend(checksum(length, seq, payload).to_le_bytes());
+    bytes.extend(head.checksum_of(payload).to_le_bytes());
     bytes.extend(seq.0.to_le_bytes());
     bytes.extend(payload);
 }
 
-/// The payload of the record that `bytes` begin with, which must have this sequence number, and what follows it.
-pub(crate) fn decode_record(mut bytes: &[u8], expected: Seq) -> Result<(&[u8], &[u8]), Reason> {
-    let fields = &mut bytes;
-    let length = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
-    let sum = u32::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?);
-    let seq = Seq(u64::from_le_bytes(take(fields).ok_or(Reason::TornRecord)?));
-    let payload_bytes = usize::try_from(length).unwrap_or(usize::MAX);
-    let (payload, rest) = fields.split_at_checked(payload_bytes).ok_or(Reason::TornRecord)?;
-    if sum != checksum(length, seq, payload) {
-        return Err(Reason::DamagedRecord);
-    }
-    if seq != expected {
-        return Err(Reason::Gap);
-    }
-    Ok((payload, rest))
+/// What stands before the payload of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordHead {
+    pub(crate) payload_bytes: u32,
+    pub(crate) seq: Seq,
+    pub(crate) checksum: u32,
 }
 
-fn checksum(length: u32, seq: Seq, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length.to_le_bytes());
-    hasher.update(&seq.0.to_le_bytes());
-    hasher.update(payload);
-    hasher.finalize()
+impl RecordHead {
+    /// None when there are too few bytes; any others are a head, though maybe of no record.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<RecordHead> {
+        let payload_bytes = u32::from_le_bytes(take(&mut bytes)?);
+        let checksum = u32::from_le_bytes(take(&mut bytes)?);
+        let seq = Seq(u64::from_le_bytes(take(&mut bytes)?));
+        Some(RecordHead { payload_bytes, seq, checksum })
+    }
+
+    /// What [`RecordHead::checksum`] is when the payload is the one that was written.
+    pub(crate) fn checksum_of(self, payload: &[u8]) -> u32 {
+        let mut hasher = self.hasher();
+        hasher.update(payload);
+        hasher.finalize()
+    }
+
+    /// For a payload that comes in pieces; it has seen what a checksum covers before that.
+    pub(crate) fn hasher(self) -> crc32fast::Hasher {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.payload_bytes.to_le_bytes());
+        hasher.update(&self.seq.0.to_le_bytes());
+        hasher
+    }
 }
 
 /// Takes the first `N` bytes off.

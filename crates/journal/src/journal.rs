@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::atomic::{remove_if_there, unfinished};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
-use crate::format::{HEADER_BYTES, Header, RECORD_HEAD_BYTES, Seq, encode_record};
-use crate::replay::{Replay, Scan, Segment};
+use crate::format::{HEADER_BYTES, Header, Kind, RECORD_HEAD_BYTES, Seq, encode_record};
+use crate::replay::{Discarded, Replay, Scan, Segment};
 
 mod anew;
 mod repair;
@@ -25,6 +25,8 @@ pub struct Journal<D: Disk> {
     file: D::File,
     next: Seq,
     durable: Seq,
+    /// The last segment was written to or cut since its last sync.
+    unsynced: bool,
     poisoned: bool,
     /// Kept for its memory.
     buffer: Vec<u8>,
@@ -48,22 +50,41 @@ impl Default for Options {
 
 impl<D: Disk> Journal<D> {
     /// Opens the journal in a directory, which is made when there is none, and gives back what it holds; all of that
-    /// is durable then. Damage is set aside and told.
+    /// is durable then. Damage is set aside and told, this once: the files in which it is kept stay.
     ///
     /// The last segment is written anew: its program may have been killed before a sync, or the sync have failed.
     ///
     /// # Errors
-    /// When the disk cannot be read or written, or the format is newer than this program.
+    /// When the disk cannot be read or written, or the format is newer than this program. For want of room damage
+    /// cannot be set aside; [`JournalError::is_storage_full`] says so.
     pub fn open(disk: D, dir: &Path, options: Options) -> Result<(Journal<D>, Replay), JournalError> {
+        let mut records = Vec::new();
+        let keep = |seq, payload: &[u8]| records.push((seq, payload.to_vec()));
+        let (journal, discarded) = Journal::open_each(disk, dir, options, keep)?;
+        Ok((journal, Replay { records, discarded }))
+    }
+
+    /// As [`Journal::open`], but hands over each payload as it is read, so that they are never in memory together: at
+    /// most 256 KiB of a segment are, or one record when it is longer, whatever damage says of its length. Tells what
+    /// could not be read after them.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]. What was handed over before is not known to be durable then.
+    pub fn open_each(
+        disk: D,
+        dir: &Path,
+        options: Options,
+        mut each: impl FnMut(Seq, &[u8]),
+    ) -> Result<(Journal<D>, Option<Discarded>), JournalError> {
         disk.create_dir_all(dir).map_err(Deed::MakeDirectory.failed(dir))?;
         let missing = || Deed::List.failed(dir)(std::io::ErrorKind::NotFound.into());
-        let mut scan = Scan::read(&disk, dir)?.ok_or_else(missing)?;
+        let mut scan = Scan::read(&disk, dir, &mut each)?.ok_or_else(missing)?;
         repair::repair(&disk, dir, &mut scan)?;
-        let Scan { records, damage, mut segments, next, .. } = scan;
+        let Scan { damage, mut segments, next, .. } = scan;
         let file = match segments.last() {
             Some(active) => anew::write_anew(&disk, &dir.join(&active.name), active.bytes)?,
             None => {
-                let (segment, file) = create_segment(&disk, dir, Header { base: true, first: next })?;
+                let (segment, file) = create_segment(&disk, dir, Header { kind: Kind::Base, first: next })?;
                 segments.push(segment);
                 file
             }
@@ -76,11 +97,12 @@ impl<D: Disk> Journal<D> {
             file,
             next,
             durable: next.previous(),
+            unsynced: false,
             poisoned: false,
             buffer: Vec::new(),
             disk,
         };
-        Ok((journal, Replay { records, discarded: damage }))
+        Ok((journal, damage))
     }
 
     /// Adds a record, which is durable after the next [`Journal::sync`].
@@ -99,8 +121,10 @@ impl<D: Disk> Journal<D> {
             self.begin_segment()?;
         }
         let path = self.dir.join(&self.active().name);
+        self.unsynced = true;
         if let Err(source) = self.file.append(&self.buffer) {
-            // Part of it may be there, and what follows it could never be read.
+            // Part of it may be there, and what follows it could never be read. The cut needs a sync like a record: it
+            // must not come undone with a segment after it.
             self.poisoned = self.disk.truncate(&path, self.active().bytes).is_err();
             return Err(Deed::Append.failed(&path)(source));
         }
@@ -116,13 +140,13 @@ impl<D: Disk> Journal<D> {
     /// It is not known then what is durable, and every later call fails with [`JournalError::Poisoned`].
     pub fn sync(&mut self) -> Result<Seq, JournalError> {
         self.check_usable()?;
-        let last = self.next.previous();
-        if self.durable < last {
+        if self.unsynced {
             let path = self.dir.join(&self.active().name);
             self.file.sync().map_err(Deed::Sync.failed(&path)).inspect_err(|_| self.poisoned = true)?;
-            self.durable = last;
+            self.unsynced = false;
         }
-        Ok(last)
+        self.durable = self.next.previous();
+        Ok(self.durable)
     }
 
     /// Replaces everything by the records of a snapshot, which get new numbers, and tells the last of them. All of
@@ -150,7 +174,7 @@ impl<D: Disk> Journal<D> {
         let renamed = self.disk.rename(&unfinished, &path).map_err(Deed::Rename.failed(&unfinished));
         renamed.inspect_err(|_| self.poisoned = true)?;
         // From here on a crash may find the base in force, so there is no way back.
-        self.file = file;
+        (self.file, self.unsynced) = (file, false);
         let older = std::mem::replace(&mut self.segments, vec![Segment { name, bytes }]);
         self.next = next;
         self.disk
@@ -196,7 +220,7 @@ impl<D: Disk> Journal<D> {
     /// The finished segment is durable before the new one is there, so a crash leaves no gap between them.
     fn begin_segment(&mut self) -> Result<(), JournalError> {
         self.sync()?;
-        let header = Header { base: false, first: self.next };
+        let header = Header { kind: Kind::Next, first: self.next };
         let made = create_segment(&self.disk, &self.dir, header).and_then(|made| {
             self.disk.sync_dir(&self.dir).map_err(Deed::Sync.failed(&self.dir))?;
             Ok(made)
@@ -224,7 +248,7 @@ impl<D: Disk> Journal<D> {
         snapshot: impl IntoIterator<Item = Vec<u8>>,
     ) -> Result<(D::File, u64, Seq), JournalError> {
         let mut file = self.disk.create_new(path).map_err(Deed::Create.failed(path))?;
-        let mut buffer = Header { base: true, first: self.next }.encode();
+        let mut buffer = Header { kind: Kind::Base, first: self.next }.encode();
         let (mut bytes, mut next) = (0, self.next);
         for payload in snapshot {
             encode(&mut buffer, next, &payload, self.options.max_record_bytes)?;

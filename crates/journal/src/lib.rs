@@ -1,8 +1,11 @@
 //! An append-only journal of checksummed records, and atomic replacement of whole files.
 //!
-//! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them
-//! durable, [`Journal::open`] gives back what was there, and [`Journal::compact`] replaces everything by a snapshot.
-//! [`bytes`] is what payloads may be made of. All of it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which can lose power.
+//! The principal type is [`Journal`]: [`Journal::append`] adds a record, [`Journal::sync`] makes all of them durable,
+//! [`Journal::open`] gives back what was there ([`Journal::open_each`] one by one), and [`Journal::compact`] replaces
+//! everything by a snapshot. [`bytes`] is what payloads may be made of, and a [`Ballast`] is room for the last of them on a
+//! full disk. [`spool`] is another thing made of the same segments: a bounded queue of what is to be delivered. All of
+//! it goes through a [`Disk`]: [`RealDisk`], or [`SimulatedDisk`], which loses power, rots, fills up and fails when a
+//! test says so.
 //!
 //! ```
 //! use std::path::Path;
@@ -56,16 +59,21 @@
 //! **Invariant:** there is no lock here: that a directory has one journal at a time is its owner's promise.
 
 mod atomic;
+mod ballast;
 pub mod bytes;
 mod disk;
 mod error;
 mod format;
 mod journal;
+mod random;
+mod reading;
 mod replay;
+pub mod spool;
 
 pub use atomic::atomic_replace;
-pub use disk::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
+pub use ballast::Ballast;
+pub use disk::{Disk, DiskFile, Flipped, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
 pub use error::{Deed, JournalError};
 pub use format::Seq;
 pub use journal::{Journal, Options};
-pub use replay::{Discarded, Reason, Replay, replay_read_only};
+pub use replay::{Discarded, Reason, Replay, replay_each_read_only, replay_read_only};

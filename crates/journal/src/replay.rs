@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 use crate::error::{Deed, JournalError};
-use crate::format::{HEADER_BYTES, Header, HeaderFault, Seq, decode_record};
+use crate::format::{HEADER_BYTES, Header, HeaderFault, Kind, Seq};
+use crate::reading::{Found, Records};
 
 /// What a journal held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +50,27 @@ pub enum Reason {
 /// # Errors
 /// When the disk cannot be read, or the format is newer than this program.
 pub fn replay_read_only<D: Disk>(disk: &D, dir: &Path) -> Result<Replay, JournalError> {
-    Ok(match Scan::read(disk, dir)? {
-        Some(scan) => Replay { records: scan.records, discarded: scan.damage },
-        None => Replay { records: Vec::new(), discarded: None },
-    })
+    let mut records = Vec::new();
+    let discarded = replay_each_read_only(disk, dir, |seq, payload| records.push((seq, payload.to_vec())))?;
+    Ok(Replay { records, discarded })
 }
 
-/// All that is in a journal's directory.
+/// As [`replay_read_only`], but hands over each payload as it is read, so that they are never in memory together: see
+/// [`Journal::open_each`](crate::Journal::open_each). Tells what could not be read after them.
+///
+/// # Errors
+/// As [`replay_read_only`].
+pub fn replay_each_read_only<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    mut each: impl FnMut(Seq, &[u8]),
+) -> Result<Option<Discarded>, JournalError> {
+    Ok(Scan::read(disk, dir, &mut each)?.and_then(|scan| scan.damage))
+}
+
+/// All that is in a journal's directory, but for its records.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) records: Vec<(Seq, Vec<u8>)>,
     pub(crate) damage: Option<Discarded>,
     /// What is whole, cut where the damage begins.
     pub(crate) segments: Vec<Segment>,
@@ -80,8 +92,12 @@ pub(crate) struct Segment {
 }
 
 impl Scan {
-    /// None when there is no such directory.
-    pub(crate) fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Scan>, JournalError> {
+    /// Hands over each record in its order. None when there is no such directory.
+    pub(crate) fn read<D: Disk>(
+        disk: &D,
+        dir: &Path,
+        each: &mut dyn FnMut(Seq, &[u8]),
+    ) -> Result<Option<Scan>, JournalError> {
         let names: BTreeSet<String> = match disk.list(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             listed => listed.map_err(Deed::List.failed(dir))?.into_iter().collect(),
@@ -94,7 +110,6 @@ impl Scan {
         let start = heads.iter().rposition(Head::is_base).unwrap_or(0);
         let current = heads.split_off(start);
         let mut scan = Scan {
-            records: Vec::new(),
             damage: None,
             segments: Vec::new(),
             lost: Vec::new(),
@@ -104,29 +119,36 @@ impl Scan {
             names,
         };
         for (index, head) in current.into_iter().enumerate() {
-            let bytes = read_all(disk, &dir.join(&head.name))?;
+            let path = dir.join(&head.name);
+            let bytes = disk.length(&path).map_err(Deed::Read.failed(&path))?;
             // The first is a base, or what came before it is missing.
-            scan.segment(head, &bytes, index == 0);
+            scan.segment(head, Records::of(disk, path, bytes), bytes, index == 0, each)?;
         }
         Ok(Some(scan))
     }
 
-    fn segment(&mut self, head: Head, bytes: &[u8], must_be_base: bool) {
-        let length = bytes.len() as u64;
+    fn segment<D: Disk>(
+        &mut self,
+        head: Head,
+        records: Records<'_, D>,
+        bytes: u64,
+        must_be_base: bool,
+        each: &mut dyn FnMut(Seq, &[u8]),
+    ) -> Result<(), JournalError> {
         if let Some(damage) = &mut self.damage {
-            damage.bytes += length;
+            damage.bytes += bytes;
             self.lost.push(head.name);
-            return;
+            return Ok(());
         }
         let (whole, fault) = match head.fault(self.next, must_be_base) {
             Some(reason) => (0, Some(reason)),
-            None => self.read_records(bytes),
+            None => self.read_records(records, each)?,
         };
         if let Some(reason) = fault {
             self.damage = Some(Discarded {
                 segment: head.name.clone(),
                 offset: whole,
-                bytes: length - whole,
+                bytes: bytes - whole,
                 reason,
                 kept: Vec::new(),
             });
@@ -136,26 +158,26 @@ impl Scan {
         } else {
             self.lost.push(head.name);
         }
+        Ok(())
     }
 
     /// How far the segment is whole, and why not further.
-    fn read_records(&mut self, bytes: &[u8]) -> (u64, Option<Reason>) {
-        let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        let mut fault = None;
-        while !rest.is_empty() {
-            match decode_record(rest, self.next) {
-                Ok((payload, after)) => {
-                    self.records.push((self.next, payload.to_vec()));
-                    self.next = self.next.next();
-                    rest = after;
+    fn read_records<D: Disk>(
+        &mut self,
+        mut records: Records<'_, D>,
+        each: &mut dyn FnMut(Seq, &[u8]),
+    ) -> Result<(u64, Option<Reason>), JournalError> {
+        let fault = loop {
+            match records.next(&(self.next..=self.next))? {
+                Found::Record(seq, payload) => {
+                    each(seq, payload);
+                    self.next = seq.next();
                 }
-                Err(reason) => {
-                    fault = Some(reason);
-                    break;
-                }
+                Found::End => break None,
+                Found::Damage(reason) => break Some(reason),
             }
-        }
-        ((bytes.len() - rest.len()) as u64, fault)
+        };
+        Ok((records.offset(), fault))
     }
 }
 
@@ -170,13 +192,15 @@ struct Head {
 
 impl Head {
     fn is_base(&self) -> bool {
-        self.header.is_some_and(|header| header.base && header.first == self.seq)
+        self.header.is_some_and(|header| header.kind == Kind::Base && header.first == self.seq)
     }
 
     fn fault(&self, expected: Seq, must_be_base: bool) -> Option<Reason> {
         match self.header {
             Some(header) if header.first != self.seq => Some(Reason::DamagedHeader),
-            Some(header) if header.first != expected || (must_be_base && !header.base) => Some(Reason::Gap),
+            Some(header) if header.first != expected || (must_be_base && header.kind != Kind::Base) => {
+                Some(Reason::Gap)
+            }
             Some(_) => None,
             None => Some(Reason::DamagedHeader),
         }
@@ -191,17 +215,16 @@ fn heads<D: Disk>(disk: &D, dir: &Path, names: &BTreeSet<String>) -> Result<Vec<
         let path = dir.join(name);
         let bytes = disk.read_at(&path, 0, HEADER_BYTES as u64).map_err(Deed::Read.failed(&path))?;
         let header = match Header::decode(&bytes) {
-            Ok(header) => Some(header),
+            Ok(header) => match header.kind {
+                Kind::Base | Kind::Next => Some(header),
+                Kind::Audit | Kind::Telemetry => None,
+            },
             Err(HeaderFault::Damaged) => None,
             Err(HeaderFault::Newer(found)) => return Err(JournalError::NewerFormat { segment: path, found }),
         };
         heads.push(Head { name: name.clone(), seq, header, empty: bytes.is_empty() });
     }
     Ok(heads)
-}
-
-fn read_all<D: Disk>(disk: &D, path: &Path) -> Result<Vec<u8>, JournalError> {
-    disk.read_at(path, 0, u64::MAX).map_err(Deed::Read.failed(path))
 }
 
 fn is_unfinished(name: &str) -> bool {

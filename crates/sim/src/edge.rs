@@ -215,6 +215,7 @@ impl World<'_> {
     /// The agent ends where it stands; deeds under way are left at this part. With the power everything goes.
     pub(crate) fn edge_dies(&mut self, agent: usize, part: Part, with_power: bool) {
         let bug = self.bug;
+        let torn = self.chance("torn").next();
         let Some(edge) = self.edges.get_mut(agent) else { return };
         edge.killed_after = None;
         let run = edge.run.take();
@@ -224,7 +225,7 @@ impl World<'_> {
         }
         if with_power {
             edge.host.booted();
-            edge.disk = edge.disk.crash();
+            edge.disk = edge.disk.crash_torn(torn);
             edge.is_off = true;
         } else {
             edge.disk = edge.disk.kill();

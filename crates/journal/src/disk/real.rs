@@ -24,6 +24,10 @@ impl Disk for RealDisk {
         names.filter_map(io::Result::transpose).collect()
     }
 
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        fs::metadata(path).map(|metadata| metadata.len())
+    }
+
     fn read_at(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset))?;

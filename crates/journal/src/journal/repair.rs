@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::atomic::remove_if_there;
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
+use crate::reading::PIECE_BYTES;
 use crate::replay::Scan;
 
 /// Sets aside what is damaged, so that the journal ends where the damage began, and removes what is superseded.
@@ -42,11 +44,30 @@ fn keep_tail<D: Disk>(
     names: &mut BTreeSet<String>,
 ) -> Result<PathBuf, JournalError> {
     let (path, aside) = (dir.join(name), aside(dir, name, names));
-    let tail = disk.read_at(&path, offset, u64::MAX).map_err(Deed::Read.failed(&path))?;
     let mut copy = disk.create_new(&aside).map_err(Deed::Create.failed(&aside))?;
-    copy.append(&tail).map_err(Deed::Append.failed(&aside))?;
-    copy.sync().map_err(Deed::Sync.failed(&aside))?;
+    if let Err(error) = copy_tail(disk, &path, offset, &mut copy, &aside) {
+        // Each try would leave a piece on a disk that is full already.
+        drop(remove_if_there(disk, &aside));
+        return Err(error);
+    }
     Ok(aside)
+}
+
+fn copy_tail<D: Disk>(
+    disk: &D,
+    path: &Path,
+    mut offset: u64,
+    copy: &mut D::File,
+    aside: &Path,
+) -> Result<(), JournalError> {
+    loop {
+        let piece = disk.read_at(path, offset, PIECE_BYTES).map_err(Deed::Read.failed(path))?;
+        if piece.is_empty() {
+            return copy.sync().map_err(Deed::Sync.failed(aside));
+        }
+        copy.append(&piece).map_err(Deed::Append.failed(aside))?;
+        offset += piece.len() as u64;
+    }
 }
 
 fn rename_aside<D: Disk>(

@@ -21,7 +21,8 @@ fn a_replacement_cut_off_at_each_step_leaves_the_old_or_the_new() {
         let first = disk.operations() + step;
         disk.fail(first..u64::MAX);
         let done = atomic_replace(&disk, path, b"the new").is_ok();
-        for after in [disk.crash(), disk.kill()] {
+        let torn = (0..8).map(|seed| disk.crash_torn(seed));
+        for after in [disk.crash(), disk.kill()].into_iter().chain(torn) {
             let found = content(&after);
             let new = found == b"the new";
             assert!(new || (found == b"the old" && !done), "step {step}: {found:?}");

@@ -4,7 +4,7 @@ use crate::journals::{dir, disk_of, files, open, path, payloads, several_segment
 
 /// Opens a damaged journal: what comes back is a beginning of `records`, the loss is told, and every byte of it is
 /// kept; a view says the same; and the second time all is well.
-fn check(damaged: &[(String, Vec<u8>)], records: &[Vec<u8>], what: &str) -> Replay {
+pub(crate) fn check(damaged: &[(String, Vec<u8>)], records: &[Vec<u8>], what: &str) -> Replay {
     let disk = disk_of(damaged);
     let view = replay_read_only(&disk, dir()).expect("a view");
     assert_eq!(files(&disk), damaged, "{what}: a view changes nothing");
@@ -36,12 +36,12 @@ fn check(damaged: &[(String, Vec<u8>)], records: &[Vec<u8>], what: &str) -> Repl
 }
 
 #[test]
-fn each_byte_flipped_in_turn() {
+fn each_bit_flipped_in_turn() {
     let (disk, records) = several_segments();
     let whole = files(&disk);
     for segment in 0..whole.len() {
         for offset in 0..whole[segment].1.len() {
-            for mask in [0x01, 0x80, 0xff] {
+            for mask in (0..8).map(|bit| 1 << bit).chain([0xff]) {
                 let mut damaged = whole.clone();
                 damaged[segment].1[offset] ^= mask;
                 let what = format!("byte {offset} of {} xor {mask:#x}", whole[segment].0);

@@ -1,4 +1,4 @@
-use nkudo_journal::{JournalError, SimulatedDisk};
+use nkudo_journal::{Deed, JournalError, SimulatedDisk};
 
 use crate::journals::{open, payloads};
 use crate::model::{Step, check};
@@ -120,4 +120,23 @@ fn what_is_given_back_after_a_failed_sync_stays() {
     journal.append(b"two").expect("appended");
     journal.sync().expect("durable");
     assert_eq!(payloads(&open(&disk.crash()).1), [b"one", b"two"]);
+}
+
+/// What was cut off after a failed append must not come back between two segments.
+#[test]
+fn a_cut_is_durable_before_the_next_segment_begins() {
+    for seed in 0..64 {
+        let disk = SimulatedDisk::new();
+        let (mut journal, _) = open(&disk);
+        journal.append(b"one").expect("appended");
+        journal.sync().expect("durable");
+        disk.fail_next(Deed::Append, 1);
+        journal.append(b"half of it is written").expect_err("told to fail");
+        journal.append(&[2; 60]).expect("appended");
+        assert_eq!(journal.segments(), 2);
+        journal.sync().expect("durable");
+        let replay = open(&disk.crash_torn(seed)).1;
+        assert_eq!(payloads(&replay), [b"one".to_vec(), vec![2; 60]], "seed {seed}");
+        assert_eq!(replay.discarded, None, "seed {seed}");
+    }
 }

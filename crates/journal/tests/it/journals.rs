@@ -65,3 +65,35 @@ pub(crate) fn several_segments() -> (SimulatedDisk, Vec<Vec<u8>>) {
     assert!(journal.segments() >= 3, "{}", journal.segments());
     (disk, records)
 }
+
+/// CRC-32 (IEEE) bit by bit, apart from the crate that the journal uses.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(
+            sum ^ u32::from(*byte),
+            |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 },
+        )
+    })
+}
+
+/// The name of a segment.
+pub(crate) fn segment(first: u64) -> String {
+    format!("{first:020}.seg")
+}
+
+/// A segment's header as the crate's documentation has it.
+pub(crate) fn header(version: u16, flags: u16, first: u64) -> Vec<u8> {
+    let mut bytes = b"\x89JRNL\r\n\x1a".to_vec();
+    bytes.extend(version.to_le_bytes());
+    bytes.extend(flags.to_le_bytes());
+    bytes.extend(first.to_le_bytes());
+    bytes.extend(crc32(&bytes).to_le_bytes());
+    bytes
+}
+
+/// A record as the crate's documentation has it.
+pub(crate) fn record(seq: u64, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_le_bytes();
+    let summed = [&length[..], &seq.to_le_bytes(), payload].concat();
+    [&length[..], &crc32(&summed).to_le_bytes(), &seq.to_le_bytes(), payload].concat()
+}

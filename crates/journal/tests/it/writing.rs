@@ -1,6 +1,8 @@
 use nkudo_journal::{Journal, JournalError, Seq, SimulatedDisk, replay_read_only};
 
-use crate::journals::{OPTIONS, dir, disk_of, files, open, path, payloads, several_segments, try_open};
+use crate::journals::{
+    OPTIONS, crc32, dir, disk_of, files, open, path, payloads, several_segments, try_open,
+};
 
 #[test]
 fn records_come_back_in_order_with_their_numbers() {
@@ -121,16 +123,6 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
         )
     );
     assert_eq!(files(&disk), changed);
-}
-
-/// CRC-32 (IEEE) bit by bit, apart from the crate that the journal uses.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(
-            sum ^ u32::from(*byte),
-            |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 },
-        )
-    })
 }
 
 #[test]
