@@ -126,6 +126,12 @@ impl Disk for SimulatedDisk {
         Ok(state.content(number).bytes.iter().skip(skip).take(take).copied().collect())
     }
 
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        let mut state = self.lock();
+        let number = state.find(path)?;
+        Ok(state.content(number).bytes.len() as u64)
+    }
+
     fn create_new(&self, path: &Path) -> io::Result<SimulatedFile> {
         let mut state = self.lock();
         state.operation()?;
