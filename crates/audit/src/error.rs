@@ -24,7 +24,12 @@ pub enum AuditError {
         dir.display()
     )]
     Full { dir: PathBuf, bytes: u64, limit_bytes: u64 },
-    #[error("the audit log in {} takes no more since its disk failed: open it anew", .0.display())]
+    #[error(
+        "{} should have {expected_bytes} bytes and has {found_bytes}: somebody else wrote, cut or removed it. Verify the log"
+        , path.display()
+    )]
+    Disturbed { path: PathBuf, expected_bytes: u64, found_bytes: u64 },
+    #[error("the audit log in {} takes no more since a write of it failed: open it anew", .0.display())]
     Poisoned(PathBuf),
     #[error(
         "the audit log in {} is signed by the key {found}, not by {given}: put that key back, or move the log elsewhere to \
@@ -46,7 +51,10 @@ impl AuditError {
         match self {
             AuditError::Full { .. } => true,
             AuditError::Disk { source, .. } => full.contains(&source.kind()),
-            AuditError::Poisoned(_) | AuditError::OtherKey { .. } | AuditError::Damaged { .. } => false,
+            AuditError::Disturbed { .. }
+            | AuditError::Poisoned(_)
+            | AuditError::OtherKey { .. }
+            | AuditError::Damaged { .. } => false,
         }
     }
 }

@@ -75,7 +75,7 @@
 //! ```
 //!
 //! # What is found, and what is not
-//! Who has neither the key nor the files' writer can change nothing unnoticed up to the last checkpoint of the log. Two
+//! Without the key nobody changes, removes, moves or inserts a line up to the last checkpoint of the log unnoticed. Two
 //! things look like an honest log to whoever sees only the files, and need a [`Head`] that is kept elsewhere:
 //!
 //! - lines after the last checkpoint that were written anew, at most `fields.every` of them: [`Report::unsigned`];
@@ -87,7 +87,7 @@
 //! # Speed
 //! `cargo run --release -p nkudo-audit --example service -- --speed DIR` says what a disk and a processor give.
 //!
-//! **Invariant:** an entry is written whole or not at all, and who appended it is told which. Nothing is sampled or
+//! **Invariant:** an entry is written whole or not at all, and who appended it is told when it was not. Nothing is sampled or
 //! dropped, and nothing is removed but by [`AuditLog::prune`], which signs what it removes before it does so.
 //!
 //! **Invariant:** what [`AuditLog::sync`] and [`AuditLog::head`] tell is never taken back by a crash.

@@ -1,5 +1,6 @@
 //! Writing a log.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -89,14 +90,17 @@ impl<D: Disk> AuditLog<D> {
     ///
     /// # Errors
     /// It is not known then what is durable, and every later call fails with [`AuditError::Poisoned`]: the kernel may have
-    /// dropped the data and would say that all is well the second time.
+    /// dropped the data and would say that all is well the second time. [`AuditError::Disturbed`] says that the file is not
+    /// the one that was written: what is in it may reach nobody.
     pub fn sync(&mut self) -> Result<Head, AuditError> {
         self.check_usable()?;
         let newest = self.chain.head;
         if let (Some(file), Some(active), true) = (&mut self.file, self.files.last(), self.durable != newest)
         {
             let (path, began) = (self.dir.join(active.name()), Instant::now());
-            file.sync().map_err(failed(Deed::Sync, &path)).inspect_err(|_| self.poisoned = true)?;
+            let synced = file.sync().map_err(failed(Deed::Sync, &path));
+            let synced = synced.and_then(|()| check_length(&self.disk, path, active.bytes));
+            synced.inspect_err(|_| self.poisoned = true)?;
             self.metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
             self.durable = newest;
         }
@@ -242,6 +246,19 @@ impl<D: Disk> AuditLog<D> {
     fn show_bytes(&self) {
         self.metrics.bytes.set(self.bytes() as f64);
         self.metrics.bytes_max.set(self.options.log_bytes as f64);
+    }
+}
+
+/// A file that somebody removed takes lines without complaint, and they are lost with it.
+fn check_length<D: Disk>(disk: &D, path: PathBuf, expected_bytes: u64) -> Result<(), AuditError> {
+    let found_bytes = match disk.len(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        length => length.map_err(failed(Deed::Read, &path))?,
+    };
+    if found_bytes == expected_bytes {
+        Ok(())
+    } else {
+        Err(AuditError::Disturbed { path, expected_bytes, found_bytes })
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Opened {
     pub head: Head,
     /// The last line that is signed by a checkpoint; nothing in a log without lines.
     pub signed: Option<Head>,
-    /// A last line that was cut, as a crash leaves it. Nobody was told that it is durable.
+    /// A last line that was cut, as a crash leaves it. Nobody was told that it is durable. Who opens the log may want to
+    /// append an entry about it.
     pub cut: Option<CutLine>,
     /// Files of a pruning that was cut off, now removed.
     pub pruned_files: usize,
@@ -51,7 +52,8 @@ impl<D: Disk> AuditLog<D> {
     /// Opens the log in a directory, which is made when there is none. All that it holds is durable then.
     ///
     /// The last file is judged, as [`crate::verify`] does it for all of them. A last line that was cut by a crash is set
-    /// aside and told. The lines before it are written anew: a sync that failed before may have left them in memory only.
+    /// aside and told. The lines of that file are written anew, which for a moment takes its length twice: a sync that failed
+    /// before may have left them in memory only.
     /// That a log has one writer at a time is its owner's promise: there is no lock here.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Disks that stop, fail and lose power.
 
+use std::path::Path;
+
 use nkudo_audit::{AuditError, Head, Opened};
-use nkudo_journal::{Deed, SimulatedDisk};
+use nkudo_journal::{Deed, Disk as _, DiskFile as _, SimulatedDisk};
 
 use crate::logs::{
-    Files, append, at, disk_of, disk_with_key, entry, files, lines, numbers, open, several_files, try_open,
-    verified,
+    Files, append, at, disk_of, disk_with_key, entry, files, lines, numbers, open, path, several_files,
+    try_open, verified,
 };
 use crate::model::{Step, check};
 
@@ -95,6 +97,34 @@ fn a_failed_sync_acknowledges_nothing_and_the_log_goes_on_when_opened_anew() {
     assert_eq!(numbers(&after), [0, 1, 2]);
     assert!(verified(&after, Some(head)).is_untampered());
     assert!(verified(&after, Some(durable)).is_untampered());
+}
+
+/// A log whose file is not the one it wrote says so before anybody is told that an entry is durable.
+#[test]
+fn a_file_that_others_removed_cut_or_wrote_is_told_by_the_next_sync() {
+    let check_told = |change: fn(&SimulatedDisk, &Path), expected: &str| {
+        let disk = disk_with_key();
+        let (mut log, _) = open(&disk);
+        append(&mut log, 0..1);
+        let durable = log.sync().expect("durable");
+        change(&disk, &path("00000000000000000001.jsonl"));
+        append(&mut log, 1..2);
+        let error = log.sync().expect_err(expected);
+        assert!(matches!(error, AuditError::Disturbed { .. }) && !error.is_storage_full(), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(log.head(), durable, "nobody hears of the second");
+        assert!(matches!(log.append(&entry(2)), Err(AuditError::Poisoned(_))));
+        assert!(!verified(&disk, Some(durable)).is_untampered());
+    };
+    check_told(
+        |disk, path| disk.remove(path).expect("removed"),
+        "and has 0: somebody else wrote, cut or removed it",
+    );
+    check_told(|disk, path| disk.truncate(path, 100).expect("cut"), "Verify the log");
+    let write = |disk: &SimulatedDisk, path: &Path| {
+        disk.open_append(path).and_then(|mut file| file.append(b"{}\n")).expect("written");
+    };
+    check_told(write, "Verify the log");
 }
 
 #[test]

@@ -96,6 +96,48 @@ fn a_tail_without_the_key_is_found_by_a_head_however_short_it_is() {
     assert!(report.is_untampered() && report.expected == Expected::Met);
 }
 
+/// Every line from some line on changed, and the chain made right again: what cannot be made again are signatures.
+#[test]
+fn a_chain_written_anew_from_any_line_on_is_found_at_the_next_checkpoint() {
+    let (disk, _) = several_files();
+    let whole = files(&disk);
+    let all = lines(&whole);
+    let last_checkpoint = all.iter().rposition(|line| is_checkpoint(line)).expect("there is one");
+    for from in 0..all.len() {
+        let (mut tampered, mut index) = (Vec::new(), 0);
+        let mut prev: Option<String> = None;
+        for (name, bytes) in &whole {
+            let mut rewritten = Vec::new();
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                let mut body = String::from_utf8(line[..line.len() - 76].to_vec()).expect("text");
+                if index == from {
+                    body = body.replacen("\"outcome\":\"s", "\"outcome\":\"S", 1);
+                }
+                if let Some(prev) = &prev {
+                    let at = body.rfind(",\"prev\":\"").expect("there is one") + 9;
+                    body.replace_range(at..at + 64, prev);
+                }
+                let hash = sha256(body.as_bytes());
+                rewritten.extend(format!("{body},\"hash\":\"{hash}\"}}\n").into_bytes());
+                prev = (index >= from).then_some(hash);
+                index += 1;
+            }
+            tampered.push((name.clone(), rewritten));
+        }
+        assert_ne!(tampered, whole, "line {from}");
+        let report = verified(&disk_of(&tampered, &disk), None);
+        let faults: Vec<_> = report.findings.iter().map(|found| found.fault).collect();
+        let expected = all.iter().skip(from).filter(|line| is_checkpoint(line)).count();
+        let false_ones = faults.iter().filter(|fault| **fault == Fault::BadSignature).count();
+        assert_eq!(false_ones, expected, "line {from}: {faults:?}");
+        assert_eq!(
+            faults.is_empty(),
+            from > last_checkpoint,
+            "only after the last checkpoint it stays unseen"
+        );
+    }
+}
+
 #[test]
 fn a_log_forged_from_its_beginning_has_no_checkpoint() {
     let report = check_rewritten(0, 2, None);
