@@ -25,8 +25,8 @@ pub enum AuditError {
     )]
     Full { dir: PathBuf, bytes: u64, limit_bytes: u64 },
     #[error(
-        "{} should have {expected_bytes} bytes and has {found_bytes}: somebody else wrote, cut or removed it. Verify the log"
-        , path.display()
+        "{} should have {expected_bytes} bytes and has {found_bytes}: somebody else wrote, cut or removed it. Verify the log",
+        path.display()
     )]
     Disturbed { path: PathBuf, expected_bytes: u64, found_bytes: u64 },
     #[error("the audit log in {} takes no more since a write of it failed: open it anew", .0.display())]

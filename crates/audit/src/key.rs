@@ -66,7 +66,8 @@ impl HostKey {
     fn create<D: Disk>(disk: &D, path: &Path) -> Result<HostKey, KeyError> {
         let document =
             Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoChance)?;
-        if let Some(dir) = path.parent() {
+        // The parent of a bare name is the empty path, which nobody has to make.
+        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             disk.create_dir_all(dir).map_err(failed(Deed::MakeDirectory, dir))?;
         }
         atomic_replace(disk, path, document.as_ref()).map_err(KeyError::Write)?;

@@ -1,7 +1,7 @@
 //! An audit log that tells when it was tampered with: JSON Lines in a chain of hashes, signed in intervals.
 //!
 //! The principal type is [`AuditLog`]: [`AuditLog::append`] adds an [`Entry`], [`AuditLog::sync`] makes all of them
-//! durable, [`AuditLog::head`] is what others keep of it. [`verify`] reads a log with nothing but a [`PublicKey`] and tells
+//! durable, [`AuditLog::head`] is what others keep of it. [`verify()`] reads a log with nothing but a [`PublicKey`] and tells
 //! what was changed, removed, moved, inserted or cut. A [`HostKey`] signs. All goes through a [`Disk`](nkudo_journal::Disk).
 //!
 //! ```

@@ -101,3 +101,34 @@ impl<'d, D: Disk> Lines<'d, D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nkudo_journal::{DiskFile as _, SimulatedDisk};
+
+    use super::*;
+
+    #[test]
+    fn memory_does_not_grow_with_a_line() {
+        let (disk, path) = (SimulatedDisk::new(), Path::new("/log/1.jsonl"));
+        disk.create_dir_all(Path::new("/log")).expect("a directory");
+        let mut file = disk.create_new(path).expect("a file");
+        for piece in [vec![b'x'; 4 << 20], b"\nshort\n".to_vec(), vec![b'y'; 3 << 20]] {
+            file.append(&piece).expect("written");
+        }
+        let mut lines = Lines::new(&disk, path.to_owned());
+        let mut found = Vec::new();
+        while let Some(piece) = lines.next().expect("readable") {
+            found.push(match piece {
+                Piece::Line(line) => String::from_utf8_lossy(line).into_owned(),
+                Piece::TooLong => "too long".to_owned(),
+                Piece::Cut => "cut".to_owned(),
+            });
+            assert!(lines.buffer.capacity() <= 1 << 20, "{}", lines.buffer.capacity());
+        }
+        assert_eq!(found, ["too long", "short", "cut"]);
+        assert_eq!((lines.whole_bytes(), lines.read_bytes()), ((4 << 20) + 7, (7 << 20) + 7));
+    }
+}

@@ -9,7 +9,7 @@ use crate::error::{AuditError, failed};
 use crate::fault::{Fault, Finding};
 use crate::files::{KeptFile, Listing, LogFile, copy};
 use crate::head::Head;
-use crate::key::HostKey;
+use crate::key::{HostKey, PublicKey};
 use crate::lines::{Lines, Piece};
 use crate::log::{AuditLog, Options, path};
 use crate::metrics::AuditMetrics;
@@ -20,7 +20,8 @@ use crate::walk::Walk;
 pub struct Opened {
     /// The line with which it begins.
     pub first_seq: u64,
-    /// Its last line; [`Head::START`] when there is none.
+    /// Its last line; [`Head::START`] when there is none. It is never before a head that was told: whoever kept one compares
+    /// them, for a log that was put back to an older copy opens like any other.
     pub head: Head,
     /// The last line that is signed by a checkpoint; nothing in a log without lines.
     pub signed: Option<Head>,
@@ -51,7 +52,7 @@ struct End<'k> {
 impl<D: Disk> AuditLog<D> {
     /// Opens the log in a directory, which is made when there is none. All that it holds is durable then.
     ///
-    /// The last file is judged, as [`crate::verify`] does it for all of them. A last line that was cut by a crash is set
+    /// The last file is judged, as [`crate::verify()`] does it for all of them. A last line that was cut by a crash is set
     /// aside and told. The lines of that file are written anew, which for a moment takes its length twice: a sync that failed
     /// before may have left them in memory only.
     /// That a log has one writer at a time is its owner's promise: there is no lock here.
@@ -129,7 +130,7 @@ fn find_end<'k, D: Disk>(
     disk: &D,
     dir: &Path,
     files: &[LogFile],
-    key: &'k crate::key::PublicKey,
+    key: &'k PublicKey,
 ) -> Result<End<'k>, AuditError> {
     let Some((last, before)) = files.split_last() else {
         return Ok(End { walk: Walk::new(key), whole_bytes: 0 });
@@ -164,7 +165,7 @@ fn judge<'k, D: Disk>(
     disk: &D,
     dir: &Path,
     file: &LogFile,
-    key: &'k crate::key::PublicKey,
+    key: &'k PublicKey,
 ) -> Result<End<'k>, AuditError> {
     let mut walk = Walk::new(key);
     let mut lines = Lines::new(disk, path(dir, file));
