@@ -32,6 +32,7 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-exporter", Toolkit, 3),
     ("nkudo-timeseries", Toolkit, 3),
     ("nkudo-traces", Toolkit, 3),
+    ("nkudo-audit", Toolkit, 3),
     ("nkudo-recorder", Toolkit, 4),
     ("nkudo-domain", Product, 0),
     ("nkudo-catalogue", Product, 1),

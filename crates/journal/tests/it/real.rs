@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use nkudo_journal::{Deed, Journal, JournalError, RealDisk, atomic_replace, replay_read_only};
+use nkudo_journal::{Deed, Disk as _, Journal, JournalError, RealDisk, atomic_replace, replay_read_only};
 
 use crate::journals::{OPTIONS, payloads};
 
@@ -37,6 +37,8 @@ fn the_same_on_the_host() {
     let base = fs::read_dir(&dir).expect("a listing").next().expect("one").expect("one").path();
     let whole = fs::read(&base).expect("the base");
     fs::write(&base, &whole[..whole.len() - 1]).expect("cut");
+    assert_eq!(RealDisk.len(&base).expect("it is there"), whole.len() as u64 - 1);
+    RealDisk.len(&dir.join("none")).expect_err("no such file");
     let (_, replay) = open();
     assert_eq!(payloads(&replay), records[..2]);
     let told = replay.discarded.expect("damage");
