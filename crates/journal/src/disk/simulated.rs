@@ -202,7 +202,7 @@ impl Disk for SimulatedDisk {
     fn len(&self, path: &Path) -> io::Result<u64> {
         let mut state = self.lock();
         let number = state.find(path)?;
-        Ok(state.content(number).bytes.len() as u64)
+        Ok(state.content(number).bytes().len() as u64)
     }
 
     fn create_new(&self, path: &Path) -> io::Result<SimulatedFile> {
