@@ -83,7 +83,7 @@ fn redraw<R: Row>(output: Output, list: &List<Value>) -> Result<(), Failure> {
         Output::Json => print::json_line(list),
         Output::Text => {
             if std::io::stdout().is_terminal() {
-                print::line(&format!("{CLEAR}every {} s; Ctrl-C ends", WATCH_INTERVAL.as_secs()))?;
+                print::as_it_is(&format!("{CLEAR}every {} s; Ctrl-C ends", WATCH_INTERVAL.as_secs()))?;
             }
             show::<R>(output, list)
         }
@@ -113,7 +113,7 @@ pub(crate) fn one<R: Row>(output: Output, value: &Value) -> Result<(), Failure> 
             let row: R = serde_json::from_value(value.clone()).map_err(unexpected)?;
             let width = R::HEADINGS.iter().map(|heading| heading.len() + 1).max().unwrap_or_default();
             R::HEADINGS.iter().zip(row.cells()).try_for_each(|(heading, cell)| {
-                print::line(&format!("{:<width$} {cell}", format!("{heading}:")))
+                print::line(&format!("{:<width$} {}", format!("{heading}:"), print::escaped(&cell)))
             })
         }
     }

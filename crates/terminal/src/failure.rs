@@ -1,8 +1,9 @@
 //! From an error to a sentence and an exit code.
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
+
+use crate::print::shown;
 
 /// How a command ended when it did not end well.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Failure {
     /// Says what is wrong on standard error.
     pub fn report(self, program: &str) -> ExitCode {
         // Where standard error is closed there is nobody to tell; the exit code still says it.
-        let say = |sentence: &dyn Display| drop(writeln!(std::io::stderr(), "{program}: {sentence}"));
+        let say = |sentence: &str| drop(writeln!(std::io::stderr(), "{program}: {}", shown(sentence)));
         match self {
             Self::Refused(sentence) => {
                 say(&sentence);

@@ -138,8 +138,8 @@ impl Asked {
     /// When it cannot be printed.
     pub fn line(&self, line: &str) -> Result<(), Failure> {
         match self.form {
-            Form::Text => print::line(&line_as_text(line, std::io::stdout().is_terminal())),
-            Form::Lines | Form::Document => print::line(line),
+            Form::Text => print::as_it_is(&line_as_text(line, std::io::stdout().is_terminal())),
+            Form::Lines | Form::Document => print::as_it_is(line),
         }
     }
 

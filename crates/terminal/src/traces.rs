@@ -115,21 +115,20 @@ pub const HEADINGS: &[&str] =
 /// What is said where there is none.
 pub const NONE: &str = "no traces";
 
-/// A trace in a list. Names and errors are anybody's: they stay in their line.
+/// A trace in a list.
 pub fn cells(trace: &TraceView) -> Vec<String> {
     let TraceView { trace_id, name, started_at, duration_ms, status, error, spans, slow_step } = trace;
-    let slow_step = slow_step
-        .as_ref()
-        .map(|step| format!("{} ({})", escaped(&step.name), short_duration(nanos(step.self_ms))));
+    let slow_step =
+        slow_step.as_ref().map(|step| format!("{} ({})", step.name, short_duration(nanos(step.self_ms))));
     vec![
         trace_id.to_string(),
         started_at.to_string(),
-        escaped(name),
+        name.clone(),
         short_duration(nanos(*duration_ms)),
         status.as_str().to_owned(),
         spans.to_string(),
         print::or_dash(slow_step),
-        print::or_dash(error.as_deref().map(escaped)),
+        print::or_dash(error.as_deref()),
     ]
 }
 
@@ -162,7 +161,7 @@ impl Showing {
             Format::Json => serde_json::to_string_pretty(answer).map_err(Failure::failed)?,
             Format::Otlp | Format::Chrome => answer.to_string(),
         };
-        let Some(path) = &self.save else { return print::line(&text) };
+        let Some(path) = &self.save else { return print::as_it_is(&text) };
         std::fs::write(path, text + "\n").map_err(|error| {
             let error = anyhow::Error::from(error);
             Failure::failed(error.context(format!("cannot write {}", path.display())))
