@@ -89,7 +89,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
     let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
-    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let recorder = drain.map(|drain| traces::start(&settings, drain, &log)).transpose()?;
     let daemon = Daemon::assemble(settings, log.clone(), recorder, version);
     let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
     daemon.start(bound, socket);

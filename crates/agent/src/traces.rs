@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nkudo_api::trace_query::{GivenId, IdFault};
 use nkudo_domain::TraceId;
+use nkudo_logging::LogHandle;
 use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_spans::{AttributeValue, LanesOptions, SpanDrain, SpansOptions};
 use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Sampling, Trace, export};
@@ -41,8 +42,13 @@ pub(crate) fn config(settings: &Settings) -> Config {
 }
 
 /// Has the spans of this program be recorded.
-pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, RecorderError> {
-    Recorder::start(&dir(&settings.state_dir), config(settings), drain)
+pub(crate) fn start(
+    settings: &Settings,
+    drain: SpanDrain,
+    log: &LogHandle,
+) -> Result<Recorder, RecorderError> {
+    let redactor = log.redactor(nkudo_pki::SECRET_PREFIXES)?;
+    Recorder::start(&dir(&settings.state_dir), config(settings), drain, redactor)
 }
 
 /// Why the files of a host whose daemon is down do not tell its traces.

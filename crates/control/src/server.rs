@@ -103,7 +103,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     settings.logs.write_files(&log, &settings.data_dir, LOG_NAME);
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;
     let plain_bound = nkudo_exporter::bind(settings.http_listen, "http-listen").await?;
-    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let recorder = drain.map(|drain| traces::start(&settings, drain, &log)).transpose()?;
     let server = Server::assemble(dir, settings, &log, recorder, version).await?;
     let addr_file = AddrFile::write(&server.dir, tls_bound.local_addr(), plain_bound.local_addr())?;
     server.start(tls_bound, plain_bound);

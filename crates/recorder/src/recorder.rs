@@ -1,5 +1,6 @@
 //! The thread that owns the traces, and its handle.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nkudo_logging::{Redactor, RedactorError};
 use nkudo_metrics_core::Registry;
-use nkudo_spans::{FinishedSpan, SpanDrain, SpansHandle, TraceId};
+use nkudo_spans::{AttributeValue, FinishedSpan, SpanDrain, SpansHandle, TraceId};
 use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Trace};
 use tokio::sync::oneshot;
 
@@ -59,6 +61,8 @@ enum Ask {
 pub enum RecorderError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Redactor(#[from] RedactorError),
     #[error("the thread that records traces cannot be started")]
     Thread(#[from] io::Error),
 }
@@ -75,18 +79,30 @@ pub enum NoAnswer {
 }
 
 impl Recorder {
-    /// Opens the traces in a directory and has a thread drain into them.
+    /// Opens the traces in a directory and has a thread drain into them, with what `redactor` leaves of their texts.
     ///
     /// # Errors
     /// When the bounds make no sense, or there is no thread. A disk that does not work is told by [`Recorder::failure`].
-    pub fn start(dir: &Path, config: Config, drain: SpanDrain) -> Result<Self, RecorderError> {
+    pub fn start(
+        dir: &Path,
+        config: Config,
+        drain: SpanDrain,
+        redactor: Redactor,
+    ) -> Result<Self, RecorderError> {
         let spans = drain.handle();
         let recent = Recent::open(dir, config)?;
         let registering = recent.registering();
         let (asks, asked) = sync_channel(WAITING_MAX);
         let failure = Arc::new(Mutex::new(None));
         let count = Arc::<AtomicU64>::default();
-        let mut thread = Thread { recent, drain, asked, count: count.clone(), failure: failure.clone() };
+        let mut thread = Thread {
+            recent,
+            redactor,
+            drain,
+            asked,
+            count: count.clone(),
+            failure: failure.clone(),
+        };
         let joined = std::thread::Builder::new().name("traces".to_owned()).spawn(move || thread.run())?;
         let registering: Registering = Box::new(registering);
         Ok(Self(Arc::new(Inner {
@@ -201,6 +217,7 @@ impl fmt::Debug for Recorder {
 
 struct Thread {
     recent: Recent,
+    redactor: Redactor,
     drain: SpanDrain,
     asked: Receiver<Ask>,
     count: Arc<AtomicU64>,
@@ -253,8 +270,13 @@ impl Thread {
         let mut spans = Vec::new();
         self.drain.pass(|span| spans.extend(span.to_finished()));
         let found = spans.len();
-        self.recent.offer(Instant::now(), spans);
+        self.take(spans);
         found
+    }
+
+    fn take(&mut self, mut spans: Vec<FinishedSpan>) {
+        spans.iter_mut().for_each(|span| redact(&self.redactor, span));
+        self.recent.offer(Instant::now(), spans);
     }
 
     /// Says whether it is over.
@@ -266,7 +288,7 @@ impl Thread {
                 drop(answer.send(self.recent.search_parts(&query, part)));
             }
             Ask::Trace(id, answer) => drop(answer.send(self.recent.trace(id))),
-            Ask::Offer(spans) => self.recent.offer(Instant::now(), spans),
+            Ask::Offer(spans) => self.take(spans),
             Ask::Flush(answer) => {
                 self.recent.flush(Instant::now());
                 let _is_awaited = answer.send(()).is_ok();
@@ -281,6 +303,20 @@ impl Thread {
         let mut shown = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown != failure {
             *shown = failure;
+        }
+    }
+}
+
+/// Replaces secrets in the texts of a span. Names of fields and modules are the program's own.
+fn redact(redactor: &Redactor, span: &mut FinishedSpan) {
+    if let Cow::Owned(name) = redactor.redact_text(&span.name) {
+        span.name = name.into();
+    }
+    for (_, value) in &mut span.attributes {
+        if let AttributeValue::Text(text) = value
+            && let Cow::Owned(redacted) = redactor.redact_text(text)
+        {
+            *text = redacted;
         }
     }
 }
