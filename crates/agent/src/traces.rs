@@ -39,6 +39,7 @@ pub(crate) fn dir(state_dir: &Path) -> PathBuf {
 pub(crate) fn config(settings: &Settings) -> Config {
     let sampling = Sampling { ratio: settings.sampling_ratio, slow: settings.traces_slow };
     Config { sampling, disk_bytes: settings.traces_disk_bytes, ..Config::default() }
+        .with_traces(settings.traces_most)
 }
 
 /// Has the spans of this program be recorded.

@@ -46,7 +46,8 @@ pub(crate) fn start(
         traces: 20_000,
         ..Config::default()
     };
-    Recorder::start(&dir(&settings.data_dir), config, drain)
+    let config = config.with_traces(settings.traces_most);
+    Recorder::start(&dir(&settings.data_dir), config, drain, redactor)
 }
 
 /// What an agent tells of its steps.

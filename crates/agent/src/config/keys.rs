@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nkudo_logbook::{FILE_MIN_BYTES, REPEATS_MAX};
 use nkudo_settings::{Key, Schema};
+use nkudo_traces::DISK_BYTES_MAX;
 
 use super::Settings;
 
@@ -32,6 +33,8 @@ const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+/// The least and the most traces to keep: a search reads all that are on disk.
+const TRACES_MOST: (i64, i64) = (100, 100_000);
 
 /// Every key of the agent's configuration.
 const KEYS: &[Key<Settings>] = &[
@@ -197,7 +200,13 @@ const KEYS: &[Key<Settings>] = &[
         "traces.disk_bytes",
         "the most disk that recent traces take",
         |s| s.traces_disk_bytes.to_string(),
-        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, DISK_BYTES_MAX.cast_signed())?),
+    ),
+    Key::<Settings>::new(
+        "traces.most",
+        "the most recent traces, whatever disk they take; each takes 128 bytes of memory",
+        |s| s.traces_most.to_string(),
+        put!(traces_most, given => usize::try_from(given.number(TRACES_MOST.0, TRACES_MOST.1)?).unwrap_or(usize::MAX)),
     ),
     Key::<Settings>::new(
         "logs.enabled",
