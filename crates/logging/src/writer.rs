@@ -147,7 +147,7 @@ impl Drops {
             return;
         }
         let lines = (dropped - self.told).to_string();
-        let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", ("lines", &lines));
+        let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", &[("lines", &lines)]);
         handle.count(LogLevel::Warn, outputs.write(Timestamp::now(), &line), 1);
         (self.told, self.told_at) = (handle.dropped(), Some(Instant::now()));
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,9 @@ struct Inner {
     /// Spans of others that found no room.
     refused: Arc<AtomicU64>,
     spans: SpansHandle,
+    dir: PathBuf,
+    /// Files that somebody else deleted.
+    vanished: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<String>>>,
     recent: Mutex<Option<Registering>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -94,13 +97,14 @@ impl Recorder {
         let registering = recent.registering();
         let (asks, asked) = sync_channel(WAITING_MAX);
         let failure = Arc::new(Mutex::new(None));
-        let count = Arc::<AtomicU64>::default();
+        let (count, vanished) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let mut thread = Thread {
             recent,
             redactor,
             drain,
             asked,
             count: count.clone(),
+            vanished: vanished.clone(),
             failure: failure.clone(),
         };
         let joined = std::thread::Builder::new().name("traces".to_owned()).spawn(move || thread.run())?;
@@ -110,6 +114,8 @@ impl Recorder {
             asked: count,
             refused: Arc::default(),
             spans,
+            dir: dir.to_owned(),
+            vanished,
             failure,
             recent: Mutex::new(Some(registering)),
             thread: Mutex::new(Some(joined)),
@@ -168,6 +174,16 @@ impl Recorder {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many files of the traces somebody else deleted so far.
+    pub fn files_vanished(&self) -> u64 {
+        self.0.vanished.load(Ordering::Relaxed)
+    }
+
+    /// Where the traces are.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// Whether the thread is there.
     pub fn is_alive(&self) -> bool {
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,6 +237,7 @@ struct Thread {
     drain: SpanDrain,
     asked: Receiver<Ask>,
     count: Arc<AtomicU64>,
+    vanished: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -237,6 +254,7 @@ impl Thread {
             };
             let now = Instant::now();
             self.recent.tick(now);
+            self.vanished.store(self.recent.files_vanished(), Ordering::Relaxed);
             self.show_failure();
             if is_over {
                 self.recent.flush(Instant::now());
