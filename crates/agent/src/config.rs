@@ -11,6 +11,7 @@ use nkudo_logbook::LogSettings;
 pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
+pub(crate) use keys::COMPONENTS;
 pub use keys::SCHEMA;
 pub use nkudo_settings::{Changes, ConfigError};
 
@@ -151,6 +152,10 @@ mod tests {
         check(
             "[traces]\ndisk_bytes = 134217729",
             "traces.disk_bytes: must be a whole number from 1048576 to 134217728",
+        );
+        check(
+            "[log_components]\nexcutor = \"debug\"",
+            "edge-agent.toml:2: log_components: `excutor` is no component of the agent; did you mean `executor`?",
         );
         check("log_components = \"debug\"", "log_components: must be a table");
     }

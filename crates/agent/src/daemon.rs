@@ -20,7 +20,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::config::{Settings, Sources};
+use crate::config::{COMPONENTS, Settings, Sources};
 use crate::history::{self, Ask, History};
 use crate::link::{Link, Standing};
 use crate::local::{self, Local};
@@ -82,6 +82,9 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     let (log, drain) = nkudo_logging::init_with_spans(&log_config(&settings), &traces::spans_options())?;
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
+    }
+    for name in settings.log_components.keys().filter(|name| !COMPONENTS.contains(&name.as_str())) {
+        tracing::warn!(name, "a level is set for a component that is none of the agent's own");
     }
     let dir = StateDir::exclusive(&settings.state_dir).await?;
     settings.logs.write_files(&log, &settings.state_dir, LOG_NAME);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nkudo_logbook::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};
 use nkudo_logging::{LogFormat, LogLevel};
-use nkudo_settings::{Key, Schema};
+use nkudo_settings::{Key, Schema, nearest};
 use nkudo_traces::DISK_BYTES_MAX;
 
 pub use nkudo_settings::{Changes, ConfigError};
@@ -20,6 +20,30 @@ const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+/// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
+pub(crate) const COMPONENTS: &[&str] = &[
+    "api",
+    "certificate",
+    "control",
+    "control-plane",
+    "exporter",
+    "fleet",
+    "host",
+    "housekeeping",
+    "http",
+    "journal",
+    "log",
+    "logbook",
+    "logging",
+    "pki",
+    "recorder",
+    "rpc",
+    "spans",
+    "store",
+    "supervision",
+    "tls",
+    "traces",
+];
 /// The least and the most traces to keep: a search reads all that are on disk.
 const TRACES_MOST: (i64, i64) = (100, 100_000);
 
@@ -210,6 +234,12 @@ const KEYS: &[Key<Settings>] = &[
             if given.rest.is_empty() {
                 return Err("must be a table: [log_components] and lines like tls = \"debug\"".to_owned());
             }
+            if !COMPONENTS.contains(&given.rest)
+                && let Some(near) = nearest(given.rest, COMPONENTS.iter().copied())
+            {
+                let name = given.rest;
+                return Err(format!("`{name}` is no component of the control plane; did you mean `{near}`?"));
+            }
             settings.log_components.insert(given.rest.to_owned(), given.word()?);
             Ok(())
         },
@@ -266,7 +296,7 @@ const KEYS: &[Key<Settings>] = &[
     ),
     Key::<Settings>::new(
         "logs.rotate",
-        "how often a log file is begun anew: hourly, daily or never",
+        "how often a log file is begun anew: minutely, hourly, daily or never",
         |s| format!("{:?}", s.logs.rotate),
         put!(logs.rotate, given => given.word()?),
     ),

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, AdminError};
-use crate::config::{Settings, Sources};
+use crate::config::{COMPONENTS, Settings, Sources};
 use crate::control::{Control, Limits};
 use crate::data_dir::{DataDir, DataDirError, ServerIdentity};
 use crate::grpc::Calls;
@@ -93,6 +93,9 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
             did_you_mean = near,
             "environment variable is no setting of the control plane"
         );
+    }
+    for name in settings.log_components.keys().filter(|name| !COMPONENTS.contains(&name.as_str())) {
+        tracing::warn!(name, "a level is set for a component that is none of the control plane's own");
     }
     // Each agent holds a connection.
     if let Err(error) = nkudo_host::limits::raise_open_files() {

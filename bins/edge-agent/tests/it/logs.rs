@@ -145,6 +145,7 @@ fn nonsense_is_refused_with_the_flag_or_the_parameter() {
     check(&["--trace-id", "7"], "--trace-id: ");
     check(&["--limit", "0"], "--limit");
     check(&["--since", "1h", "--until", "2h"], "--since: ");
+    check(&["-f", "--until", "1h"], "--until: is of pages; whoever follows gets what comes from now on");
     let check = |query: &str, path: &str| {
         let answer = host.request("GET", &format!("/v1/logs?{query}"), "");
         assert!(
@@ -160,6 +161,7 @@ fn nonsense_is_refused_with_the_flag_or_the_parameter() {
     check("cursor=7", "cursor");
     check("follow=yes", "follow");
     check("follow=true&limit=1001", "limit");
+    check("follow=true&until=1h", "until");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nkudo_logbook::{FILE_MIN_BYTES, REPEATS_MAX};
-use nkudo_settings::{Key, Schema};
+use nkudo_settings::{Key, Schema, nearest};
 use nkudo_traces::DISK_BYTES_MAX;
 
 use super::Settings;
@@ -33,6 +33,32 @@ const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+/// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
+pub(crate) const COMPONENTS: &[&str] = &[
+    "agent",
+    "edge-agent",
+    "executor",
+    "exporter",
+    "fleet",
+    "history",
+    "host",
+    "journal",
+    "link",
+    "local",
+    "log",
+    "logbook",
+    "logging",
+    "pki",
+    "providers",
+    "recorder",
+    "rpc",
+    "sampler",
+    "spans",
+    "supervision",
+    "timeseries",
+    "traces",
+    "tracker",
+];
 /// The least and the most traces to keep: a search reads all that are on disk.
 const TRACES_MOST: (i64, i64) = (100, 100_000);
 
@@ -68,6 +94,12 @@ const KEYS: &[Key<Settings>] = &[
                 return Err(
                     "must be a table: [log_components] and lines like executor = \"debug\"".to_owned()
                 );
+            }
+            if !COMPONENTS.contains(&given.rest)
+                && let Some(near) = nearest(given.rest, COMPONENTS.iter().copied())
+            {
+                let name = given.rest;
+                return Err(format!("`{name}` is no component of the agent; did you mean `{near}`?"));
             }
             settings.log_components.insert(given.rest.to_owned(), given.word()?);
             Ok(())
@@ -234,7 +266,7 @@ const KEYS: &[Key<Settings>] = &[
     ),
     Key::<Settings>::new(
         "logs.rotate",
-        "how often a log file is begun anew: hourly, daily or never",
+        "how often a log file is begun anew: minutely, hourly, daily or never",
         |s| format!("{:?}", s.logs.rotate),
         put!(logs.rotate, given => given.word()?),
     ),
