@@ -141,6 +141,22 @@ async fn secrets_in_spans_are_not_kept_whoever_made_them() {
 }
 
 #[tokio::test]
+async fn files_that_somebody_deletes_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    work(&dispatch);
+    recorder.flush().await.unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let id = work(&dispatch);
+    recorder.flush().await.unwrap();
+    // The count is shown before the next question is answered.
+    assert!(recorder.trace(id).await.unwrap().is_some());
+    assert_eq!((recorder.files_vanished(), recorder.dir()), (1, dir.path()));
+}
+
+#[tokio::test]
 async fn nonsense_is_refused_and_a_disk_that_fails_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
