@@ -151,5 +151,5 @@ pub(crate) fn version(output: Output) -> Result<(), Failure> {
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "control-plane", &mut script);
-    print::line(String::from_utf8_lossy(&script).trim_end())
+    print::painted(String::from_utf8_lossy(&script).trim_end())
 }

@@ -60,7 +60,7 @@ impl Ended {
                 let ActionView { action_id, action_type, status, error, changed, duration_ms, .. } =
                     &self.view;
                 let end = match (error, changed) {
-                    (Some(error), _) => format!("{status}: {error}"),
+                    (Some(error), _) => format!("{status}: {}", print::escaped(error)),
                     (None, Some(false)) if *status == ActionStatus::Success => {
                         "success (unchanged)".to_owned()
                     }

@@ -113,7 +113,7 @@ pub(crate) fn one<R: Row>(output: Output, value: &Value) -> Result<(), Failure> 
             let row: R = serde_json::from_value(value.clone()).map_err(unexpected)?;
             let width = R::HEADINGS.iter().map(|heading| heading.len() + 1).max().unwrap_or_default();
             R::HEADINGS.iter().zip(row.cells()).try_for_each(|(heading, cell)| {
-                print::line(&format!("{:<width$} {cell}", format!("{heading}:")))
+                print::line(&format!("{:<width$} {}", format!("{heading}:"), print::escaped(&cell)))
             })
         }
     }

@@ -1,6 +1,6 @@
 //! A way to the control plane, and its refusals in sentences.
 
-use nkudo_client::{Client, ClientError, Events, TlsFault};
+use nkudo_client::{Client, ClientError, Events, TlsFault, shown_url};
 use nkudo_terminal::{Failure, Output, print};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -97,7 +97,8 @@ fn client(settings: &Settings, token: Option<&SecretString>) -> Result<Client, F
     let server = settings.server.as_str();
     if !server.starts_with("http:") && !server.starts_with("https:") {
         return Err(Failure::Refused(format!(
-            "server: `{server}` begins with neither http:// nor https://; write it like http://127.0.0.1:8080"
+            "server: `{}` begins with neither http:// nor https://; write it like http://127.0.0.1:8080",
+            shown_url(server)
         )));
     }
     match (&settings.ca_file, server.starts_with("https:")) {
@@ -111,8 +112,9 @@ fn client(settings: &Settings, token: Option<&SecretString>) -> Result<Client, F
             })
         }
         (None, true) => Err(Failure::Refused(format!(
-            "{server} needs --ca-file or NKUDO_CA_FILE: the certificate of the control plane's authority, ca.pem in \
-                 its data directory"
+            "{} needs --ca-file or NKUDO_CA_FILE: the certificate of the control plane's authority, ca.pem in its data \
+                 directory",
+            shown_url(server)
         ))),
         (Some(_) | None, false) => Client::http(server, token).map_err(Failure::refused),
     }

@@ -11,6 +11,7 @@ use nkudo_logbook::LogSettings;
 pub use nkudo_logging::{LogFormat, LogLevel};
 use nkudo_providers::qemu::Accel;
 
+pub(crate) use keys::COMPONENTS;
 pub use keys::SCHEMA;
 pub use nkudo_settings::{Changes, ConfigError};
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub traces_slow: Duration,
     /// The most disk that recent traces take; past it the oldest go.
     pub traces_disk_bytes: u64,
+    /// The most traces, whatever disk they take; past it the oldest go.
+    pub traces_most: usize,
     /// The log files.
     pub logs: LogSettings,
     /// How long a stop waits for running actions.
@@ -90,6 +93,7 @@ impl Default for Settings {
             sampling_ratio: 1.0,
             traces_slow: Duration::from_secs(1),
             traces_disk_bytes: 16 << 20,
+            traces_most: 3_000,
             logs: LogSettings::default(),
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
@@ -144,6 +148,15 @@ mod tests {
         check("[logs]\nrepeats = 1000001", "logs.repeats: must be a whole number from 0 to 1000000");
         check("[logs]\nmax_total_bytes = 1", "logs.max_total_bytes: must be a whole number from 65536");
         check("[logs]\ndir = \"logs\"", "logs.dir:");
+        check("[traces]\nmost = 99", "traces.most: must be a whole number from 100 to 100000");
+        check(
+            "[traces]\ndisk_bytes = 134217729",
+            "traces.disk_bytes: must be a whole number from 1048576 to 134217728",
+        );
+        check(
+            "[log_components]\nexcutor = \"debug\"",
+            "edge-agent.toml:2: log_components: `excutor` is no component of the agent; did you mean `executor`?",
+        );
         check("log_components = \"debug\"", "log_components: must be a table");
     }
 

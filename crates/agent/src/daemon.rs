@@ -20,7 +20,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::config::{Settings, Sources};
+use crate::config::{COMPONENTS, Settings, Sources};
 use crate::history::{self, Ask, History};
 use crate::link::{Link, Standing};
 use crate::local::{self, Local};
@@ -83,13 +83,16 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     for (variable, near) in &sources.unknown_variables {
         tracing::warn!(variable, did_you_mean = near, "environment variable is no setting of the agent");
     }
+    for name in settings.log_components.keys().filter(|name| !COMPONENTS.contains(&name.as_str())) {
+        tracing::warn!(name, "a level is set for a component that is none of the agent's own");
+    }
     let dir = StateDir::exclusive(&settings.state_dir).await?;
     settings.logs.write_files(&log, &settings.state_dir, LOG_NAME);
     let bound = nkudo_exporter::bind(settings.metrics_addr, "metrics-addr").await?;
     let socket = local::bind(dir.path())
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
     let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
-    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let recorder = drain.map(|drain| traces::start(&settings, drain, &log)).transpose()?;
     let daemon = Daemon::assemble(settings, log.clone(), recorder, version);
     let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
     daemon.start(bound, socket);

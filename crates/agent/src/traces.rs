@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nkudo_api::trace_query::{GivenId, IdFault};
 use nkudo_domain::Action;
+use nkudo_logging::LogHandle;
 use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_spans::{AttributeValue, FinishedSpan, LanesOptions, SpanDrain, SpanId, SpansOptions};
 use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Sampling, Trace, export};
@@ -35,11 +36,17 @@ pub(crate) fn dir(state_dir: &Path) -> PathBuf {
 pub(crate) fn config(settings: &Settings) -> Config {
     let sampling = Sampling { ratio: settings.sampling_ratio, slow: settings.traces_slow };
     Config { sampling, disk_bytes: settings.traces_disk_bytes, ..Config::default() }
+        .with_traces(settings.traces_most)
 }
 
 /// Has the spans of this program be recorded.
-pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, RecorderError> {
-    Recorder::start(&dir(&settings.state_dir), config(settings), drain)
+pub(crate) fn start(
+    settings: &Settings,
+    drain: SpanDrain,
+    log: &LogHandle,
+) -> Result<Recorder, RecorderError> {
+    let redactor = log.redactor(nkudo_pki::SECRET_PREFIXES)?;
+    Recorder::start(&dir(&settings.state_dir), config(settings), drain, redactor)
 }
 
 /// Why the files of a host whose daemon is down do not tell its traces.
@@ -158,7 +165,8 @@ mod tests {
     async fn of_a_trace_an_action_tells_its_own_steps_only() {
         let dir = tempfile::tempdir().unwrap();
         let (subscriber, drain) = spans(&spans_options(), ());
-        let recorder = Recorder::start(dir.path(), Config::default(), drain.unwrap()).unwrap();
+        let redactor = nkudo_logging::Redactor::new(&[], nkudo_logging::OutputCounts::default()).unwrap();
+        let recorder = Recorder::start(dir.path(), Config::default(), drain.unwrap(), redactor).unwrap();
         let trace_id = TraceId::generate();
         let [taken, other, restart] = tracing::dispatcher::with_default(&Dispatch::new(subscriber), || {
             let taken = ["ours", "theirs"].map(|id| {

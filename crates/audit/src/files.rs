@@ -56,7 +56,7 @@ impl Listing {
         let mut listing = Listing::default();
         let length = |name: &str| {
             let path = dir.join(name);
-            disk.len(&path).map_err(failed(Deed::Read, &path))
+            disk.length(&path).map_err(failed(Deed::Read, &path))
         };
         let mut names = disk.list(dir).map_err(failed(Deed::List, dir))?;
         names.sort_unstable();

@@ -251,7 +251,7 @@ impl<D: Disk> AuditLog<D> {
 
 /// A file that somebody removed takes lines without complaint, and they are lost with it.
 fn check_length<D: Disk>(disk: &D, path: PathBuf, expected_bytes: u64) -> Result<(), AuditError> {
-    let found_bytes = match disk.len(&path) {
+    let found_bytes = match disk.length(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         length => length.map_err(failed(Deed::Read, &path))?,
     };

@@ -17,6 +17,8 @@ pub struct Event {
     pub name: String,
     /// Its lines, with a line feed between them.
     pub data: String,
+    /// Whether it came with an id, which is [`Events::last_id`] then.
+    pub has_id: bool,
 }
 
 /// A stream of events.
@@ -25,6 +27,7 @@ pub struct Events {
     driver: Driver,
     /// What came and is not yet a whole line.
     rest: Vec<u8>,
+    last_id: Option<String>,
 }
 
 impl std::fmt::Debug for Events {
@@ -39,7 +42,12 @@ impl Events {
         if !response.status().is_success() {
             return Err(refusal(&whole(response, &mut driver).await?));
         }
-        Ok(Self { body: response.into_body(), driver, rest: Vec::new() })
+        Ok(Self { body: response.into_body(), driver, rest: Vec::new(), last_id: None })
+    }
+
+    /// The id that was told last, with an event or alone: where the stream is.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
     }
 
     /// The next event; none when the stream has ended. Comments and events without data are passed over. Waits without
@@ -58,6 +66,8 @@ impl Events {
                     event = Event::default();
                 } else if let Some(name) = field(&line, "event") {
                     event.name = name.to_owned();
+                } else if let Some(id) = field(&line, "id") {
+                    (self.last_id, event.has_id) = (Some(id.to_owned()), true);
                 } else if let Some(data) = field(&line, "data") {
                     if !event.data.is_empty() {
                         event.data.push('\n');

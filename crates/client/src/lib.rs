@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
 pub use events::{Event, Events};
-pub use nkudo_pki::TlsFault;
+pub use nkudo_pki::{TlsFault, shown_url};
 pub use peer::{Peer, Server};
 
 use crate::connection::Way;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use http::Uri;
+use nkudo_pki::shown_url;
 use rustls_pki_types::ServerName;
 
 use crate::ClientError;
@@ -37,16 +38,14 @@ pub struct Server {
 impl Server {
     /// Reads a URL of `scheme`, with nothing behind the port.
     pub(crate) fn parse(text: &str, scheme: &'static str) -> Result<Self, ClientError> {
-        let wrong = |detail: String| ClientError::Uri { uri: text.to_owned(), detail };
+        let wrong = |detail: String| ClientError::Uri { uri: shown_url(text), detail };
         let uri: Uri = text.parse().map_err(|_| wrong("is not a URL".to_owned()))?;
         if uri.scheme_str() != Some(scheme) {
             return Err(wrong(format!("does not begin with {scheme}://")));
         }
         let authority = uri.authority().ok_or_else(|| wrong("names no host".to_owned()))?;
         if authority.as_str().contains('@') {
-            // What stands before the @ may be a secret: it is not repeated.
-            let detail = "names a user; a token is given apart from the address".to_owned();
-            return Err(ClientError::Uri { uri: format!("{scheme}://…@{}", authority.host()), detail });
+            return Err(wrong("names a user; a token is given apart from the address".to_owned()));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(wrong("has a path; it ends with the port".to_owned()));
@@ -116,7 +115,11 @@ mod tests {
 
     #[test]
     fn what_stands_before_an_at_sign_is_not_repeated() {
-        let error = Server::parse("http://ops:hunter2@h:1", "http").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        for text in
+            ["http://ops:hunter2@h:1", "ftp://ops:hunter2@h", "http://h?t=hunter2", "http://ops:hunter2@h h"]
+        {
+            let error = Server::parse(text, "http").unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

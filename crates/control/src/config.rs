@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use nkudo_logbook::{FILE_MIN_BYTES, LogSettings, REPEATS_MAX};
 use nkudo_logging::{LogFormat, LogLevel};
-use nkudo_settings::{Key, Schema};
+use nkudo_settings::{Key, Schema, nearest};
+use nkudo_traces::DISK_BYTES_MAX;
 
 pub use nkudo_settings::{Changes, ConfigError};
 
@@ -19,6 +20,32 @@ const RETENTION_MIN: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+/// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
+pub(crate) const COMPONENTS: &[&str] = &[
+    "api",
+    "certificate",
+    "control",
+    "control-plane",
+    "exporter",
+    "fleet",
+    "host",
+    "housekeeping",
+    "http",
+    "journal",
+    "log",
+    "logbook",
+    "logging",
+    "pki",
+    "recorder",
+    "rpc",
+    "spans",
+    "store",
+    "supervision",
+    "tls",
+    "traces",
+];
+/// The least and the most traces to keep: a search reads all that are on disk.
+const TRACES_MOST: (i64, i64) = (100, 100_000);
 
 /// What a call of the control plane gave.
 pub type Sources = nkudo_settings::Sources<Settings>;
@@ -49,6 +76,8 @@ pub struct Settings {
     pub traces_slow: Duration,
     /// The most disk that recent traces take; past it the oldest go.
     pub traces_disk_bytes: u64,
+    /// The most traces, whatever disk they take; past it the oldest go.
+    pub traces_most: usize,
     /// How long a stop waits for open requests.
     pub stop_wait: Duration,
     pub log_format: LogFormat,
@@ -74,6 +103,7 @@ impl Default for Settings {
             sampling_ratio: 1.0,
             traces_slow: Duration::from_secs(1),
             traces_disk_bytes: 16 << 20,
+            traces_most: 20_000,
             stop_wait: Duration::from_secs(5),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -204,6 +234,12 @@ const KEYS: &[Key<Settings>] = &[
             if given.rest.is_empty() {
                 return Err("must be a table: [log_components] and lines like tls = \"debug\"".to_owned());
             }
+            if !COMPONENTS.contains(&given.rest)
+                && let Some(near) = nearest(given.rest, COMPONENTS.iter().copied())
+            {
+                let name = given.rest;
+                return Err(format!("`{name}` is no component of the control plane; did you mean `{near}`?"));
+            }
             settings.log_components.insert(given.rest.to_owned(), given.word()?);
             Ok(())
         },
@@ -226,7 +262,13 @@ const KEYS: &[Key<Settings>] = &[
         "traces.disk_bytes",
         "the most disk that recent traces take",
         |s| s.traces_disk_bytes.to_string(),
-        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, DISK_BYTES_MAX.cast_signed())?),
+    ),
+    Key::<Settings>::new(
+        "traces.most",
+        "the most recent traces, whatever disk they take; each takes 128 bytes of memory",
+        |s| s.traces_most.to_string(),
+        put!(traces_most, given => usize::try_from(given.number(TRACES_MOST.0, TRACES_MOST.1)?).unwrap_or(usize::MAX)),
     ),
     Key::<Settings>::new(
         "logs.enabled",
@@ -254,7 +296,7 @@ const KEYS: &[Key<Settings>] = &[
     ),
     Key::<Settings>::new(
         "logs.rotate",
-        "how often a log file is begun anew: hourly, daily or never",
+        "how often a log file is begun anew: minutely, hourly, daily or never",
         |s| format!("{:?}", s.logs.rotate),
         put!(logs.rotate, given => given.word()?),
     ),

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, AdminError};
-use crate::config::{Settings, Sources};
+use crate::config::{COMPONENTS, Settings, Sources};
 use crate::control::{Control, Limits};
 use crate::data_dir::{DataDir, DataDirError, ServerIdentity};
 use crate::grpc::Calls;
@@ -94,6 +94,9 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
             "environment variable is no setting of the control plane"
         );
     }
+    for name in settings.log_components.keys().filter(|name| !COMPONENTS.contains(&name.as_str())) {
+        tracing::warn!(name, "a level is set for a component that is none of the control plane's own");
+    }
     // Each agent holds a connection.
     if let Err(error) = nkudo_host::limits::raise_open_files() {
         tracing::warn!(%error, "the limit on open files cannot be raised");
@@ -103,7 +106,7 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
     settings.logs.write_files(&log, &settings.data_dir, LOG_NAME);
     let tls_bound = nkudo_exporter::bind(settings.listen, "listen").await?;
     let plain_bound = nkudo_exporter::bind(settings.http_listen, "http-listen").await?;
-    let recorder = drain.map(|drain| traces::start(&settings, drain)).transpose()?;
+    let recorder = drain.map(|drain| traces::start(&settings, drain, &log)).transpose()?;
     let server = Server::assemble(dir, settings, &log, recorder, version).await?;
     let addr_file = AddrFile::write(&server.dir, tls_bound.local_addr(), plain_bound.local_addr())?;
     server.start(tls_bound, plain_bound);

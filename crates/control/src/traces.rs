@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nkudo_domain::{AgentId, TenantId};
+use nkudo_logging::LogHandle;
 use nkudo_recorder::{Recorder, RecorderError};
 use nkudo_spans::{AttributeValue, FinishedSpan, LanesOptions, SpanDrain, SpansOptions};
 use nkudo_traces::{Config, OtlpError, Sampling, Trace, export};
@@ -31,7 +32,12 @@ pub(crate) fn dir(data_dir: &Path) -> PathBuf {
 }
 
 /// Has the spans of this program be recorded.
-pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, RecorderError> {
+pub(crate) fn start(
+    settings: &Settings,
+    drain: SpanDrain,
+    log: &LogHandle,
+) -> Result<Recorder, RecorderError> {
+    let redactor = log.redactor(nkudo_pki::SECRET_PREFIXES)?;
     let sampling = Sampling { ratio: settings.sampling_ratio, slow: settings.traces_slow };
     let config = Config {
         sampling,
@@ -40,7 +46,8 @@ pub(crate) fn start(settings: &Settings, drain: SpanDrain) -> Result<Recorder, R
         traces: 20_000,
         ..Config::default()
     };
-    Recorder::start(&dir(&settings.data_dir), config, drain)
+    let config = config.with_traces(settings.traces_most);
+    Recorder::start(&dir(&settings.data_dir), config, drain, redactor)
 }
 
 /// What an agent tells of its steps.

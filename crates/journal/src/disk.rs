@@ -22,9 +22,6 @@ pub trait Disk: Send + Sync + 'static {
     /// At most `max_bytes` from `offset` on; fewer only at the end of the file.
     fn read_at(&self, path: &Path, offset: u64, max_bytes: u64) -> io::Result<Vec<u8>>;
 
-    /// How long a file is, in bytes.
-    fn len(&self, path: &Path) -> io::Result<u64>;
-
     /// A new empty file, for our user alone; `AlreadyExists` when there is one. Durable after `sync_dir`.
     fn create_new(&self, path: &Path) -> io::Result<Self::File>;
 

@@ -99,7 +99,7 @@ impl LogBook {
         Ok(List { items, next_cursor: next.map(|cursor| cursor.to_string()) })
     }
 
-    /// New lines from now on, after the newest `query.limit` that are there.
+    /// New lines from now on, after the newest `query.limit` that are there; or all from `query.cursor` on.
     ///
     /// # Errors
     /// As [`lines`](Self::lines), and when too many follow already.
@@ -119,8 +119,10 @@ impl LogBook {
     /// The newest lines, and a follower of what comes after them.
     fn begin(&self, query: Query) -> Result<(Vec<String>, Follow), SearchError> {
         let Inner { directory, name, .. } = &*self.0;
+        if query.cursor.is_some() {
+            return Ok((Vec::new(), Follow::new(directory, name, &query)?));
+        }
         let wanted = query.limit;
-        let query = Query { cursor: None, ..query };
         let found = match search(directory, name, &Query { limit: wanted.max(1), ..query.clone() }) {
             // It may come yet.
             Err(SearchError::NoDirectory { .. }) => {

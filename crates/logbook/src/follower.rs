@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use nkudo_logging::Follow;
+use nkudo_logging::{Cursor, Follow};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::book::{BookError, LogBook, texts};
@@ -56,17 +56,29 @@ impl Follower {
         }
     }
 
+    /// Behind the lines that were given, and those that are there already. None after a look that was dropped or broke.
+    fn place(&self) -> Option<Cursor> {
+        self.follow.as_ref().map(Follow::cursor)
+    }
+
     /// The lines one by one. The stream ends where the log can no longer be read, which is told in the log.
     pub fn lines(self) -> impl Stream<Item = String> + Send {
-        let batches = stream::unfold(self, |mut follower| async {
+        self.batches().flat_map(|(lines, _)| stream::iter(lines))
+    }
+
+    /// The lines as they are found, each time with the place behind them, from which [`LogBook::follow`] goes on. First
+    /// those that were there already, also where these are none. The stream ends as that of [`Follower::lines`].
+    pub fn batches(mut self) -> impl Stream<Item = (Vec<String>, Option<Cursor>)> + Send {
+        let first = (std::mem::take(&mut self.first), self.place());
+        let later = stream::unfold(self, |mut follower| async {
             match follower.next().await {
-                Ok(lines) => Some((stream::iter(lines), follower)),
+                Ok(lines) => Some(((lines, follower.place()), follower)),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the log is followed no longer");
                     None
                 }
             }
         });
-        batches.flatten()
+        stream::iter([first]).chain(later)
     }
 }

@@ -88,6 +88,10 @@ impl Question {
         if follow && query.cursor.is_some() {
             reader.fault("cursor", "is of pages; whoever follows gets what comes from now on".to_owned());
         }
+        if follow && parameters.contains_key("until") {
+            let detail = "is of pages; whoever follows gets what comes from now on, without an end";
+            reader.fault("until", detail.to_owned());
+        }
         // Following may begin with no line.
         let checked = Query { limit: query.limit.max(usize::from(follow)), ..query.clone() };
         if let Err(error) = checked.check() {

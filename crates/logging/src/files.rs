@@ -16,7 +16,7 @@ mod name;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use memchr::{memchr, memchr_iter, memrchr};
@@ -53,6 +53,8 @@ pub struct LogFiles {
     looked_at: Option<Timestamp>,
     /// Why the last batch was not written.
     failing: Option<io::ErrorKind>,
+    /// How many files were gone that we did not prune.
+    vanished: u64,
 }
 
 impl LogFiles {
@@ -72,6 +74,7 @@ impl LogFiles {
             last_sequence: 0,
             looked_at: None,
             failing: None,
+            vanished: 0,
         };
         files.gather()?;
         // What cannot be ended or pruned now is tried again with the first batch, and told then.
@@ -114,6 +117,16 @@ impl LogFiles {
     /// The file being written; none before the first line and after a failure.
     pub fn path(&self) -> Option<PathBuf> {
         self.current.as_ref().map(|current| current.path.clone())
+    }
+
+    /// How many files somebody else deleted so far, as far as it was noticed: that is when the one being written is gone.
+    pub fn vanished(&self) -> u64 {
+        self.vanished
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.config.directory
     }
 
     /// `rest` is at any time what is not written yet.
@@ -188,7 +201,7 @@ impl LogFiles {
                 Ok(Some(current))
             }
             Err(error) if is_missing(&error) => {
-                self.vanished()?;
+                self.gone()?;
                 Ok(None)
             }
             Err(error) => Err(FilesError::at(&path)(error)),
@@ -201,7 +214,7 @@ impl LogFiles {
         let mut result = self.create_next(period);
         for _ in 1..NAMES_TRIED {
             match &result {
-                Err((_, error)) if is_missing(error) => self.vanished()?,
+                Err((_, error)) if is_missing(error) => self.gone()?,
                 Err((_, error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Ok(_) | Err(_) => break,
             }
@@ -239,20 +252,25 @@ impl LogFiles {
         if current.is_in_place().map_err(FilesError::at(&current.path))? {
             return Ok(());
         }
+        let gone = current.listed();
         self.current = None;
-        self.vanished()
+        self.others.push_back(gone);
+        self.gone()
     }
 
     /// The file that was written, or its directory, is gone.
-    fn vanished(&mut self) -> Result<(), FilesError> {
+    fn gone(&mut self) -> Result<(), FilesError> {
         self.counts.vanished.inc();
-        self.gather()
+        let before = self.others.len();
+        let gathered = self.gather();
+        self.vanished += before.saturating_sub(self.others.len()) as u64;
+        gathered
     }
 
     /// Makes the directory and finds out what is in it; ends the last line of the newest file if that can be done.
     fn gather(&mut self) -> Result<(), FilesError> {
         let directory = &self.config.directory;
-        fs::create_dir_all(directory).map_err(FilesError::at(directory))?;
+        fs::create_dir_all(directory).map_err(FilesError::making(directory))?;
         self.others = list(directory, &self.config.name).map_err(FilesError::at(directory))?.into();
         self.is_known = true;
         let Some(newest) = self.others.back().copied() else { return Ok(()) };
@@ -273,7 +291,7 @@ impl LogFiles {
             let path = self.path_of(oldest.name);
             match fs::remove_file(&path) {
                 Ok(()) => self.counts.pruned.inc(),
-                Err(error) if is_missing(&error) => {}
+                Err(error) if is_missing(&error) => self.vanished += 1,
                 Err(error) => return Err(FilesError::at(&path)(error)),
             }
             total -= oldest.bytes;

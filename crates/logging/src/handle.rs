@@ -12,6 +12,7 @@ use crate::level::LogLevel;
 use crate::metrics::{self, LineCounts};
 use crate::output_metrics::OutputCounts;
 use crate::outputs::Stderr;
+use crate::redact::{Redactor, RedactorError};
 
 /// Changes levels and tells how many lines there were. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,6 +52,14 @@ impl LogHandle {
 
     pub(crate) fn output_counts(&self) -> &OutputCounts {
         &self.0.output_counts
+    }
+
+    /// What replaces secrets in lines, for texts that are kept elsewhere: what it finds is counted with those in lines.
+    ///
+    /// # Errors
+    /// As [`Redactor::new`].
+    pub fn redactor(&self, prefixes: &[&str]) -> Result<Redactor, RedactorError> {
+        Redactor::new(prefixes, self.0.output_counts.clone())
     }
 
     /// Lines that find no room there are dropped.

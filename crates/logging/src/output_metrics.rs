@@ -66,7 +66,7 @@ const TABLE: [(Desc, Read); 11] = [
     (
         Desc::counter(
             "log_redactions_total",
-            "Secrets that were found in finished log lines and replaced: somebody logs what they should not.",
+            "Secrets that were found in finished log lines and spans and replaced: somebody logs what they should not.",
         ),
         |counts| &counts.redactions,
     ),

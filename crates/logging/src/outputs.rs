@@ -1,14 +1,15 @@
 //! Files and standard error, for the thread that writes.
 
+use std::error::Error as _;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use memchr::memchr_iter;
 
 use crate::escape::{json_text, print};
-use crate::files::LogFiles;
+use crate::files::{FilesError, LogFiles};
 use crate::finish::Finish;
 use crate::handle::NewFiles;
 use crate::level::LogLevel;
@@ -16,6 +17,8 @@ use crate::output_metrics::OutputCounts;
 
 /// Batches that wait for a standard error that is slow, where there are files beside.
 const WAITING_MAX: usize = 4;
+/// How often it is told at most that files were deleted.
+const TELL_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// Where the thread's lines go.
 #[derive(Debug)]
@@ -25,16 +28,18 @@ pub(crate) struct Outputs {
     stderr: Stderr,
     /// What the files' last failure was, so that each is told once.
     failing: Option<String>,
+    /// How many deleted files were told, and when.
+    vanished: (u64, Option<Timestamp>),
 }
 
 impl Outputs {
     pub(crate) fn new(finish: Finish, files: Option<LogFiles>, stderr: Stderr) -> Self {
-        Self { finish, files, stderr, failing: None }
+        Self { finish, files, stderr, failing: None, vanished: (0, None) }
     }
 
     /// Writes to these files from now on.
     pub(crate) fn take(&mut self, new: NewFiles) {
-        (self.files, self.failing) = (Some(new.files), None);
+        (self.files, self.failing, self.vanished) = (Some(new.files), None, (0, None));
         if matches!(self.stderr, Stderr::Direct) {
             self.stderr = new.stderr;
         }
@@ -42,10 +47,32 @@ impl Outputs {
 
     /// Writes JSON lines. Says whether they are anywhere now.
     pub(crate) fn write(&mut self, now: Timestamp, lines: &[u8]) -> bool {
+        let is_written = self.write_lines(now, lines);
+        self.tell_vanished(now);
+        is_written
+    }
+
+    /// Tells in the log that somebody else deleted files of it.
+    fn tell_vanished(&mut self, now: Timestamp) {
+        let (told, told_at) = self.vanished;
+        let Some(files) = &self.files else { return };
+        let count = files.vanished();
+        if count == told || told_at.is_some_and(|at| now.duration_since(at).abs() < TELL_EVERY) {
+            return;
+        }
+        self.vanished = (count, Some(now));
+        let dir = files.directory().display().to_string();
+        let fields = [("dir", dir.as_str()), ("files", &(count - told).to_string())];
+        let line = own_line(now, LogLevel::Warn, "log files were deleted by somebody else", &fields);
+        // Where it cannot be written the batch before it was not either, and that is told.
+        let _is_written = self.write_lines(now, &line);
+    }
+
+    fn write_lines(&mut self, now: Timestamp, lines: &[u8]) -> bool {
         let lines = self.finish.redact(lines);
         let mut is_kept = false;
         if let Some(files) = &mut self.files {
-            let failing = files.write(now, &lines).err().map(|error| error.to_string());
+            let failing = files.write(now, &lines).err().map(|error| with_cause(&error));
             is_kept = failing.is_none();
             if failing.is_some() != self.failing.is_some() {
                 let (level, message) = match failing {
@@ -55,7 +82,7 @@ impl Outputs {
                     None => (LogLevel::Info, "log files are written again"),
                 };
                 let told = failing.as_deref().or(self.failing.as_deref()).unwrap_or_default();
-                let line = own_line(now, level, message, ("error", told));
+                let line = own_line(now, level, message, &[("error", told)]);
                 self.stderr.write(&self.finish.shown(&line));
             }
             self.failing = failing;
@@ -69,8 +96,13 @@ impl Outputs {
     }
 }
 
+fn with_cause(error: &FilesError) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
 /// A line of the log's own.
-pub(crate) fn own_line(now: Timestamp, level: LogLevel, message: &str, field: (&str, &str)) -> Vec<u8> {
+pub(crate) fn own_line(now: Timestamp, level: LogLevel, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut line = Vec::new();
     let level = level.as_str();
     let head =
@@ -78,9 +110,14 @@ pub(crate) fn own_line(now: Timestamp, level: LogLevel, message: &str, field: (&
     print(&mut line, head);
     json_text(message, &mut line);
     line.extend_from_slice(b",\"fields\":{");
-    json_text(field.0, &mut line);
-    line.push(b':');
-    json_text(field.1, &mut line);
+    for (index, (name, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            line.push(b',');
+        }
+        json_text(name, &mut line);
+        line.push(b':');
+        json_text(value, &mut line);
+    }
     line.extend_from_slice(b"}}\n");
     line
 }

@@ -72,6 +72,19 @@ impl Redactor {
 
     /// One line or several without their secrets. What was JSON is JSON still.
     pub fn redact<'l>(&self, lines: &'l [u8]) -> Cow<'l, [u8]> {
+        self.replaced(lines, Feeds::EndLines)
+    }
+
+    /// A text on its own, which is in no JSON, without its secrets.
+    pub fn redact_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.replaced(text.as_bytes(), Feeds::AreInText) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            // What is cut out begins and ends with ASCII.
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        }
+    }
+
+    fn replaced<'l>(&self, lines: &'l [u8], feeds: Feeds) -> Cow<'l, [u8]> {
         let mut secrets: Vec<Range<usize>> = Vec::new();
         for token in &self.tokens {
             let mut done = 0;
@@ -84,7 +97,7 @@ impl Redactor {
                 }
             }
         }
-        secrets.extend(self.keys.find_iter(lines).filter_map(|at| key_at(lines, at)));
+        secrets.extend(self.keys.find_iter(lines).filter_map(|at| key_at(lines, at, feeds)));
         if secrets.is_empty() {
             return Cow::Borrowed(lines);
         }
@@ -105,6 +118,14 @@ impl Redactor {
     }
 }
 
+/// What a raw line feed is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feeds {
+    /// The end of a line, and of every text in it.
+    EndLines,
+    AreInText,
+}
+
 /// The token that begins at `at` with `prefix_bytes`.
 fn token_at(lines: &[u8], at: usize, prefix_bytes: usize) -> Option<Range<usize>> {
     let is_of_token = |byte: &u8| is_base64(*byte) || matches!(byte, b'.' | b'_' | b'-' | b'~');
@@ -115,7 +136,7 @@ fn token_at(lines: &[u8], at: usize, prefix_bytes: usize) -> Option<Range<usize>
 }
 
 /// The private key whose first label has its end at `at`.
-fn key_at(lines: &[u8], at: usize) -> Option<Range<usize>> {
+fn key_at(lines: &[u8], at: usize, feeds: Feeds) -> Option<Range<usize>> {
     let (before, _) = lines.split_at(at);
     let (_, near) = before.split_at(at.saturating_sub(KEY_BEGIN.len() + KIND_MAX_BYTES));
     let kind_bytes = near.len() - (memmem::rfind(near, KEY_BEGIN)? + KEY_BEGIN.len());
@@ -125,7 +146,7 @@ fn key_at(lines: &[u8], at: usize) -> Option<Range<usize>> {
     }
     let start = at - kind_bytes - KEY_BEGIN.len();
     let (_, behind) = lines.split_at(at + KEY_LABEL.len());
-    let (body_bytes, has_key) = key_body(behind);
+    let (body_bytes, has_key) = key_body(behind, feeds);
     let (body, _) = behind.split_at(body_bytes);
     let end_of_frame = || {
         let frame = memmem::find(body, KEY_END)?;
@@ -136,8 +157,8 @@ fn key_at(lines: &[u8], at: usize) -> Option<Range<usize>> {
     Some(start..at + KEY_LABEL.len() + bytes)
 }
 
-/// How much could be of a key in PEM, its line feeds escaped once or more often; and whether there is a key in it.
-fn key_body(text: &[u8]) -> (usize, bool) {
+/// How much could be of a key in PEM, its line feeds escaped once or more often, or raw; and whether there is a key in it.
+fn key_body(text: &[u8], feeds: Feeds) -> (usize, bool) {
     let (mut at, mut in_a_row, mut has_key) = (0, 0, false);
     while let Some(byte) = text.get(at) {
         match byte {
@@ -151,6 +172,7 @@ fn key_body(text: &[u8]) -> (usize, bool) {
                 (at, in_a_row) = (at + backslashes + 1, 0);
             }
             b'-' if text.get(at..at + KEY_BEGIN.len()) == Some(KEY_BEGIN) => break,
+            b'\n' | b'\r' | b'\t' if feeds == Feeds::AreInText => (at, in_a_row) = (at + 1, 0),
             // Keys of the older form have lines before them, as in `DEK-Info: AES-128-CBC,00`.
             b'-' | b' ' | b':' | b',' => (at, in_a_row) = (at + 1, 0),
             byte if is_base64(*byte) => {

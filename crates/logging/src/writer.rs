@@ -145,7 +145,7 @@ impl Drops {
         let dropped = handle.dropped();
         let Some(lines) = self.due(dropped, Instant::now()) else { return };
         let lines = lines.to_string();
-        let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", ("lines", &lines));
+        let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", &[("lines", &lines)]);
         let is_written = outputs.write(Timestamp::now(), &line);
         handle.count(LogLevel::Warn, is_written, 1);
         self.tried(dropped, is_written, Instant::now());

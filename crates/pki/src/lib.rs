@@ -26,5 +26,5 @@ pub use error::PkiError;
 pub use fault::TlsFault;
 pub use identity::AgentIdentity;
 pub use key::PrivateKey;
-pub use secrets::{ApiKey, EnrolmentToken, SECRET_PREFIXES, digest, same};
+pub use secrets::{ApiKey, EnrolmentToken, SECRET_PREFIXES, digest, same, shown_url};
 pub use tls::{agent_client, enrolling_client, server_config, trusting_client};

@@ -20,6 +20,17 @@ pub const SECRET_PREFIXES: &[&str] = &["nkt1.", "nkk1."];
 const TOKEN: &str = "an enrolment token";
 const KEY: &str = "an API key";
 
+/// A URL that somebody gave, fit for a complaint about it: what stands before an `@` or behind a `?` or `#` may be a
+/// secret and is not repeated. It need not be a URL at all.
+pub fn shown_url(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    // The last one: a key may have an `@`, a `?` or a `#` in it where it should be escaped.
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, host)| ("…@", host));
+    let (address, behind) = rest.split_once(['?', '#']).map_or((rest, ""), |(address, _)| (address, "…"));
+    format!("{scheme}{user}{address}{behind}")
+}
+
 /// Lets an agent in. As text `nkt1.ID.SECRET.FINGERPRINT.CHECKSUM`, in hexadecimal: with the fingerprint of the
 /// control plane's authority the agent knows whom it speaks to, and needs no file of it.
 #[derive(Debug, Clone)]

@@ -1,16 +1,18 @@
 //! The thread that owns the traces, and its handle.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nkudo_logging::{Redactor, RedactorError};
 use nkudo_metrics_core::Registry;
-use nkudo_spans::{FinishedSpan, SpanDrain, SpansHandle, TraceId};
+use nkudo_spans::{AttributeValue, FinishedSpan, SpanDrain, SpansHandle, TraceId};
 use nkudo_traces::{Config, ConfigError, Found, Query, QueryError, Recent, Trace};
 use tokio::sync::oneshot;
 
@@ -33,6 +35,9 @@ struct Inner {
     waker: Waker,
     /// Spans of others that found no room.
     refused: Arc<AtomicU64>,
+    dir: PathBuf,
+    /// Files that somebody else deleted.
+    vanished: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<String>>>,
     recent: Mutex<Option<Registering>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -77,6 +82,8 @@ enum Ask {
 pub enum RecorderError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Redactor(#[from] RedactorError),
     #[error("the thread that records traces cannot be started")]
     Thread(#[from] io::Error),
 }
@@ -93,24 +100,39 @@ pub enum NoAnswer {
 }
 
 impl Recorder {
-    /// Opens the traces in a directory and has a thread drain into them.
+    /// Opens the traces in a directory and has a thread drain into them, with what `redactor` leaves of their texts.
     ///
     /// # Errors
     /// When the bounds make no sense, or there is no thread. A disk that does not work is told by [`Recorder::failure`].
-    pub fn start(dir: &Path, config: Config, drain: SpanDrain) -> Result<Self, RecorderError> {
+    pub fn start(
+        dir: &Path,
+        config: Config,
+        drain: SpanDrain,
+        redactor: Redactor,
+    ) -> Result<Self, RecorderError> {
         let spans = drain.handle();
         let recent = Recent::open(dir, config)?;
         let registering = recent.registering();
         let (asks, asked) = sync_channel(WAITING_MAX);
         let failure = Arc::new(Mutex::new(None));
-        let count = Arc::<AtomicU64>::default();
-        let mut thread = Thread { recent, drain, asked, count: count.clone(), failure: failure.clone() };
+        let (count, vanished) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let mut thread = Thread {
+            recent,
+            redactor,
+            drain,
+            asked,
+            count: count.clone(),
+            vanished: vanished.clone(),
+            failure: failure.clone(),
+        };
         let joined = std::thread::Builder::new().name("traces".to_owned()).spawn(move || thread.run())?;
         let registering: Registering = Box::new(registering);
         Ok(Self(Arc::new(Inner {
             asks,
             waker: Waker { count, spans },
             refused: Arc::default(),
+            dir: dir.to_owned(),
+            vanished,
             failure,
             recent: Mutex::new(Some(registering)),
             thread: Mutex::new(Some(joined)),
@@ -169,6 +191,16 @@ impl Recorder {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many files of the traces somebody else deleted so far.
+    pub fn files_vanished(&self) -> u64 {
+        self.0.vanished.load(Ordering::Relaxed)
+    }
+
+    /// Where the traces are.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// Whether the thread is there.
     pub fn is_alive(&self) -> bool {
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,9 +240,11 @@ impl fmt::Debug for Recorder {
 
 struct Thread {
     recent: Recent,
+    redactor: Redactor,
     drain: SpanDrain,
     asked: Receiver<Ask>,
     count: Arc<AtomicU64>,
+    vanished: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -228,6 +262,7 @@ impl Thread {
             }
             let now = Instant::now();
             self.recent.tick(now);
+            self.vanished.store(self.recent.files_vanished(), Ordering::Relaxed);
             self.show_failure();
             if is_over {
                 self.recent.flush(Instant::now());
@@ -260,8 +295,13 @@ impl Thread {
         let mut spans = Vec::new();
         self.drain.pass(|span| spans.extend(span.to_finished()));
         let found = spans.len();
-        self.recent.offer(Instant::now(), spans);
+        self.take(spans);
         found
+    }
+
+    fn take(&mut self, mut spans: Vec<FinishedSpan>) {
+        spans.iter_mut().for_each(|span| redact(&self.redactor, span));
+        self.recent.offer(Instant::now(), spans);
     }
 
     fn answer(&mut self, ask: Ask) {
@@ -272,7 +312,7 @@ impl Thread {
                 drop(answer.send(self.recent.search_parts(&query, part)));
             }
             Ask::Trace(id, answer) => drop(answer.send(self.recent.trace(id))),
-            Ask::Offer(spans) => self.recent.offer(Instant::now(), spans),
+            Ask::Offer(spans) => self.take(spans),
             Ask::Flush(answer) => {
                 self.recent.flush(Instant::now());
                 let _is_awaited = answer.send(()).is_ok();
@@ -285,6 +325,20 @@ impl Thread {
         let mut shown = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown != failure {
             *shown = failure;
+        }
+    }
+}
+
+/// Replaces secrets in the texts of a span. Names of fields and modules are the program's own.
+fn redact(redactor: &Redactor, span: &mut FinishedSpan) {
+    if let Cow::Owned(name) = redactor.redact_text(&span.name) {
+        span.name = name.into();
+    }
+    for (_, value) in &mut span.attributes {
+        if let AttributeValue::Text(text) = value
+            && let Cow::Owned(redacted) = redactor.redact_text(text)
+        {
+            *text = redacted;
         }
     }
 }

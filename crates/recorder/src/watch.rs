@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub async fn watch(recorder: &Recorder, context: &Context) -> Result<(), ComponentError> {
     let mut look = tokio::time::interval(LOOK);
     let mut told: Option<String> = None;
+    let mut vanished_told = 0;
     loop {
         // Both are cancel safe: a look that was not taken is taken the next time.
         tokio::select! {
@@ -24,6 +25,12 @@ pub async fn watch(recorder: &Recorder, context: &Context) -> Result<(), Compone
         }
         if !recorder.is_alive() {
             return Err(ComponentError::hopeless(NoAnswer::Gone));
+        }
+        let vanished = recorder.files_vanished();
+        if vanished > vanished_told {
+            let (dir, files) = (recorder.dir().display(), vanished - vanished_told);
+            tracing::warn!(%dir, files, "files of recent traces were deleted by somebody else");
+            vanished_told = vanished;
         }
         let failure = recorder.failure();
         if failure == told {

@@ -59,7 +59,9 @@ impl std::str::FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("`{text}` {what}; write it like https://cp.example.com:8443");
+        let wrong = |what: &str| {
+            format!("`{}` {what}; write it like https://cp.example.com:8443", nkudo_pki::shown_url(text))
+        };
         let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
         match uri.scheme_str() {
             Some("https") => {}

@@ -9,7 +9,7 @@ use nkudo_api::view::List;
 use nkudo_client::{Client, ClientError};
 use nkudo_host::clock;
 use nkudo_logbook::Question;
-use nkudo_logging::line_as_text;
+use nkudo_logging::{Cursor, line_as_text};
 use serde_json::value::RawValue;
 
 use crate::{Failure, Output, print};
@@ -168,38 +168,58 @@ impl Asked {
     }
 
     /// Prints lines of `/v1/logs` at `client` as they come, until Ctrl-C or until the stream ends; `extra` are further
-    /// parameters. Says whether it was Ctrl-C.
+    /// parameters. Says how the stream ended; nothing after Ctrl-C.
     ///
     /// # Errors
-    /// When there is no stream or it breaks, as `failure` tells it, or a line cannot be printed.
+    /// When there is no stream, as `failure` tells it, or a line cannot be printed.
     pub async fn follow(
         &self,
         client: &Client,
         extra: &[(&str, String)],
         failure: impl Fn(ClientError) -> Failure,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<StreamEnd>, Failure> {
         let told = async {
             let mut events = client.events(&path(&self.question, extra)).await.map_err(&failure)?;
-            while let Some(event) = events.next().await.map_err(&failure)? {
-                if event.name == "log" {
-                    self.line(&event.data)?;
+            let mut shown = 0;
+            let error = loop {
+                match events.next().await {
+                    Ok(Some(event)) if event.name == "log" => {
+                        self.line(&event.data)?;
+                        shown = if event.has_id { 0 } else { shown + 1 };
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
                 }
-            }
-            Ok(false)
+            };
+            Ok(StreamEnd { place: events.last_id().and_then(|id| id.parse().ok()), shown, error })
         };
         until_interrupted(told).await
     }
 }
 
-/// Does something until Ctrl-C, which is its good end. Says whether it was that.
+/// Where a stream of lines ended, and why.
+#[derive(Debug)]
+pub struct StreamEnd {
+    /// The last place that was told.
+    pub place: Option<Cursor>,
+    /// How many lines were shown since.
+    pub shown: usize,
+    /// What broke the stream; none where it ended.
+    pub error: Option<ClientError>,
+}
+
+/// Does something until Ctrl-C, which is its good end; nothing then.
 ///
 /// # Errors
 /// Those of what is done, and when signals cannot be heard.
-pub async fn until_interrupted(work: impl Future<Output = Result<bool, Failure>>) -> Result<bool, Failure> {
+pub async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
     // What is lost with the work are lines that nobody wants any more.
     tokio::select! {
-        stopped = tokio::signal::ctrl_c() => stopped.map(|()| true).map_err(Failure::failed),
-        done = work => done,
+        stopped = tokio::signal::ctrl_c() => stopped.map(|()| None).map_err(Failure::failed),
+        done = work => done.map(Some),
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
+pub use nkudo_traces::escaped;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -45,10 +46,11 @@ pub fn note(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{}", inert(text)));
 }
 
-/// A text that commands no terminal: control characters but line feeds and tabs are escaped as JSON reads it, so that a
-/// document stays what it is. A carriage return, which may also stand between the values of JSON, becomes a space.
+/// A text that commands no terminal: control characters but line feeds and tabs, and what turns the direction of a text, are
+/// escaped as JSON reads it, so that a document stays what it is. A carriage return, which may also stand between the values of JSON, becomes a space.
 pub fn inert(text: &str) -> Cow<'_, str> {
-    let is_odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns(c);
     if !text.contains(is_odd) {
         return Cow::Borrowed(text);
     }
@@ -65,13 +67,17 @@ pub fn inert(text: &str) -> Cow<'_, str> {
     Cow::Owned(inert)
 }
 
-/// Prints rows under their headings.
+/// Prints rows under their headings. Each stays in its line, whatever is in its cells.
 pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
+    painted(&aligned(headings, rows))
+}
+
+fn aligned(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
-    table.add_rows(rows);
-    line(table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n").as_str())
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| escaped(cell)).collect::<Vec<_>>()));
+    table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// A number of bytes for people.
@@ -101,6 +107,7 @@ mod tests {
         let check = |text, expected| assert_eq!(inert(text), expected);
         check("plain ü\n\tand more", "plain ü\n\tand more");
         check("\u{1b}[2J\u{9b}m\u{7f}\u{0}\u{7}", "\\u001b[2J\\u009bm\\u007f\\u0000\\u0007");
+        check("left \u{202e}right\u{2066}", "left \\u202eright\\u2066");
         check("over\rwritten\r\n", "over written \n");
         let value = serde_json::json!({"name": "\u{9b}2J\u{7f}\u{85}", "list": ["\u{1b}", 1]});
         let text = value.to_string().replace(',', ",\r\n");

@@ -46,10 +46,10 @@ pub struct TraceFilter {
 pub struct Showing {
     /// Draw it, or write it as JSON, as OTLP/JSON for a collector, or as Chrome's trace events for Perfetto
     /// [default: gantt]
-    #[arg(long, value_enum, requires = "trace_id")]
+    #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write it to this file
-    #[arg(long, value_name = "FILE", requires = "trace_id")]
+    #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
 
@@ -115,21 +115,20 @@ pub const HEADINGS: &[&str] =
 /// What is said where there is none.
 pub const NONE: &str = "no traces";
 
-/// A trace in a list. Names and errors are anybody's: they stay in their line.
+/// A trace in a list.
 pub fn cells(trace: &TraceView) -> Vec<String> {
     let TraceView { trace_id, name, started_at, duration_ms, status, error, spans, slow_step } = trace;
-    let slow_step = slow_step
-        .as_ref()
-        .map(|step| format!("{} ({})", escaped(&step.name), short_duration(nanos(step.self_ms))));
+    let slow_step =
+        slow_step.as_ref().map(|step| format!("{} ({})", step.name, short_duration(nanos(step.self_ms))));
     vec![
         trace_id.to_string(),
         started_at.to_string(),
-        escaped(name),
+        name.clone(),
         short_duration(nanos(*duration_ms)),
         status.as_str().to_owned(),
         spans.to_string(),
         print::or_dash(slow_step),
-        print::or_dash(error.as_deref().map(escaped)),
+        print::or_dash(error.as_deref()),
     ]
 }
 
@@ -143,6 +142,21 @@ fn nanos(ms: f64) -> u64 {
 }
 
 impl Showing {
+    /// For a list, which has none of these forms. Clap does not tell: what an id conflicts with it does not require.
+    ///
+    /// # Errors
+    /// Exit code 2 when one of them is asked for.
+    pub fn is_of_no_trace(&self) -> Result<(), Failure> {
+        match self {
+            Self { format: None, save: None } => Ok(()),
+            Self { format: Some(_), .. } | Self { save: Some(_), .. } => Err(Failure::Refused(
+                "--format and --save are for one trace: give its ID, as in `traces 4bf92f --format otlp`; `traces` lists \
+                 the ids, and `--output json` is the form of a list for scripts"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// The form in which the trace is wanted from whoever has it.
     pub fn wanted(&self, output: Output) -> TraceFormat {
         match self.format(output) {
@@ -228,4 +242,25 @@ fn sentences(trace: &Trace) -> String {
 fn columns() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     told.or_else(nkudo_host::terminal::columns).unwrap_or(COLUMNS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_refused_in_the_form_of_one_trace() {
+        for (format, save) in [
+            (Some(Format::Otlp), None),
+            (Some(Format::Gantt), None),
+            (None, Some(PathBuf::from("out.json"))),
+            (Some(Format::Chrome), Some(PathBuf::from("out.json"))),
+        ] {
+            let Err(Failure::Refused(sentence)) = (Showing { format, save }).is_of_no_trace() else {
+                panic!("it was taken")
+            };
+            assert!(sentence.contains("give its ID"), "{sentence}");
+        }
+        assert!(Showing::default().is_of_no_trace().is_ok());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::ConfigError;
 use crate::recent::INDEX_ENTRY_BYTES;
 use crate::sampling::Sampling;
-use crate::store::{Bounds, SEGMENT_BYTES_MAX};
+use crate::store::{Bounds, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 
 /// The least and the most that one trace may be allowed to take. Two of the longest fit in a segment.
 const TRACE_BYTES: (usize, usize) = (4 << 10, 120 << 10);
@@ -15,6 +15,9 @@ const SEGMENTS_OF_TRACES: usize = 16;
 /// The longest that anything may be waited for.
 const WAIT_MAX: Duration = Duration::from_hours(24);
 
+/// The most disk that traces take whatever [`Config::disk_bytes`] says, in bytes.
+pub const DISK_BYTES_MAX: u64 = (SEGMENTS_MAX * SEGMENT_BYTES_MAX) as u64;
+
 /// The bounds of [`Recent`](crate::Recent). What is waited for takes at most a day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
@@ -22,7 +25,7 @@ pub struct Config {
     /// Most memory of spans that wait and of the index together, in bytes. It is reckoned from sizes, without what the
     /// allocator adds.
     pub memory_bytes: usize,
-    /// Most bytes on disk; past it the oldest traces go.
+    /// Most bytes on disk; past it, or past [`DISK_BYTES_MAX`], the oldest traces go.
     pub disk_bytes: u64,
     /// Most traces on disk; past it the oldest go.
     pub traces: usize,
@@ -57,6 +60,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The same with room for so many traces: what their index takes is added to the memory, or taken from it.
+    #[must_use]
+    pub fn with_traces(self, traces: usize) -> Self {
+        let others = self.memory_bytes.saturating_sub(self.traces.saturating_mul(INDEX_ENTRY_BYTES));
+        let index = traces.saturating_mul(INDEX_ENTRY_BYTES);
+        Self { traces, memory_bytes: others.saturating_add(index), ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let Self { sampling, memory_bytes, disk_bytes, traces, trace_bytes, quiet, deadline, retry } = *self;
         sampling.check()?;

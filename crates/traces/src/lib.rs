@@ -99,7 +99,7 @@ mod sampling;
 mod store;
 mod trace;
 
-pub use config::Config;
+pub use config::{Config, DISK_BYTES_MAX};
 pub use critical::{CriticalPath, Segment};
 pub use error::{ConfigError, OtlpError, QueryError, StoreError};
 pub use gantt::{Gantt, escaped, short_duration};

@@ -38,6 +38,7 @@ pub struct Recent<D: Disk = RealDisk> {
     store: Store<D>,
     failure: Option<Failure>,
     counts: Counts,
+    files_vanished: u64,
 }
 
 impl<D: Disk> fmt::Debug for Recent<D> {
@@ -89,7 +90,7 @@ impl<D: Disk> Recent<D> {
         counts.damaged.inc_by(damaged);
         let failure = error.map(|error| Failure { error, retry_at: None });
         let (pending, held) = (Pending::default(), Held::default());
-        let recent = Self { config, pending, held, index, store, failure, counts };
+        let recent = Self { config, pending, held, index, store, failure, counts, files_vanished: 0 };
         recent.measure();
         Ok(recent)
     }
@@ -142,6 +143,12 @@ impl<D: Disk> Recent<D> {
     /// Why traces are not written, while that is so. They stay in memory, within its bound, and the write is tried again.
     pub fn failure(&self) -> Option<&StoreError> {
         self.failure.as_ref().map(|failure| &failure.error)
+    }
+
+    /// How many files somebody else deleted, as far as it was noticed: that is when the one being written is gone, and
+    /// when one is to go anyway.
+    pub fn files_vanished(&self) -> u64 {
+        self.files_vanished
     }
 
     pub fn stats(&self) -> Stats {
@@ -279,7 +286,10 @@ impl<D: Disk> Recent<D> {
             let traces = self.index.forget(segment);
             match why {
                 Gone::Evicted => self.counts.traces_evicted.inc_by(traces),
-                Gone::Vanished => self.counts.traces_vanished.inc_by(traces),
+                Gone::Vanished => {
+                    self.files_vanished += 1;
+                    self.counts.traces_vanished.inc_by(traces);
+                }
             }
         }
     }

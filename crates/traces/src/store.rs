@@ -22,7 +22,7 @@ use crate::error::StoreError;
 /// Most bytes of a segment, which is also what is read of one at most.
 pub(crate) const SEGMENT_BYTES_MAX: usize = 256 << 10;
 /// Most segments. Programs that are restarted all the time make short ones.
-const SEGMENTS_MAX: usize = 512;
+pub(crate) const SEGMENTS_MAX: usize = 512;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,7 +49,7 @@ fn tell(line: &OutcomeLine, output: Output) -> Result<(), Failure> {
         Output::Json => print::json_line(line),
         Output::Text => {
             let end = match (&line.error, line.changed, line.status) {
-                (Some(error), _, status) => format!("{status}: {error}"),
+                (Some(error), _, status) => format!("{status}: {}", print::escaped(error)),
                 (None, false, ActionStatus::Success) => "success (unchanged)".to_owned(),
                 (None, _, status) => status.to_string(),
             };

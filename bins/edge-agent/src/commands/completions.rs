@@ -9,5 +9,5 @@ use nkudo_terminal::{Failure, print};
 pub(crate) fn run(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "edge-agent", &mut script);
-    print::line(String::from_utf8_lossy(&script).trim_end())
+    print::painted(String::from_utf8_lossy(&script).trim_end())
 }

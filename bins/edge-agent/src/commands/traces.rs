@@ -18,7 +18,10 @@ pub(crate) async fn run(settings: &Settings, traces: Traces, output: Output) -> 
     let Traces { trace_id, filter, limit, showing } = traces;
     match trace_id {
         Some(id) => show(settings, &id, &showing, output).await,
-        None => list(settings, &filter, limit, output).await,
+        None => {
+            showing.is_of_no_trace()?;
+            list(settings, &filter, limit, output).await
+        }
     }
 }
 

@@ -31,6 +31,18 @@ fn flags_and_files_are_refused_before_anything_is_done() {
 }
 
 #[test]
+fn a_secret_in_the_url_of_the_control_plane_is_not_repeated() {
+    let host = Host::new();
+    for url in
+        ["https://u:hunter2@h:8443?t=hunter2", "ftp://u:hunter2@h", "https://h?t=hunter2", "u:hunter2@ h"]
+    {
+        let args = ["enroll", "--control-plane", url, "--token", "nkt1.x"];
+        check(&host, &args, 2, &["https://cp.example.com:8443"]);
+        assert!(!host.run(&args).stderr().contains("hunter2"), "{url}");
+    }
+}
+
+#[test]
 fn the_environment_is_refused_by_its_name() {
     let host = Host::new();
     let output = host.command().args(["status"]).env("NKUDO_EDGE_LOG_LEVEL", "loud").output().unwrap();

@@ -101,12 +101,36 @@ fn whoever_follows_sees_new_lines_as_they_come_and_ends_well() {
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
     });
-    // A daemon that ends takes its streams with it, and says so.
-    host.start();
-    let mut child = host.command().args(["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
-    assert!(BufReader::new(child.stdout.take().unwrap()).lines().next().is_some());
-    assert_eq!(host.stop(), Some(0));
-    assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(1));
+}
+
+#[test]
+fn whoever_follows_misses_and_repeats_nothing_when_the_daemon_ends_or_is_killed() {
+    let mut host = Host::running(SIMULATED);
+    let mut child =
+        host.command().args(["logs", "-f", "--limit", "3", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut seen = vec![shown.next().unwrap().unwrap()];
+    for is_killed in [false, true] {
+        if is_killed {
+            host.kill_9();
+        } else {
+            assert_eq!(host.stop(), Some(0));
+        }
+        host.start();
+        assert_eq!(host.run(&["log-level", "info"]).code(), 0);
+        loop {
+            seen.push(shown.next().expect("it goes on").unwrap());
+            if seen.last().unwrap().contains("log level changed") {
+                break;
+            }
+        }
+    }
+    send_signal(child.id(), "INT");
+    assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(0));
+    let all = files(&host);
+    let from = all.lines().position(|line| line == seen[0]).unwrap();
+    let expected: Vec<&str> = all.lines().skip(from).take(seen.len()).collect();
+    assert_eq!(seen, expected);
 }
 
 #[test]
@@ -121,6 +145,7 @@ fn nonsense_is_refused_with_the_flag_or_the_parameter() {
     check(&["--trace-id", "7"], "--trace-id: ");
     check(&["--limit", "0"], "--limit");
     check(&["--since", "1h", "--until", "2h"], "--since: ");
+    check(&["-f", "--until", "1h"], "--until: is of pages; whoever follows gets what comes from now on");
     let check = |query: &str, path: &str| {
         let answer = host.request("GET", &format!("/v1/logs?{query}"), "");
         assert!(
@@ -136,6 +161,7 @@ fn nonsense_is_refused_with_the_flag_or_the_parameter() {
     check("cursor=7", "cursor");
     check("follow=yes", "follow");
     check("follow=true&limit=1001", "limit");
+    check("follow=true&until=1h", "until");
 }
 
 #[test]

@@ -152,7 +152,9 @@ fn nonsense_is_refused(host: &Host) {
         (&["4BF92F"], "no trace id"),
         (&["4bf92f", "--status", "ok"], "cannot be used with"),
         (&["4bf92f", "--format", "xml"], "possible values: gantt, json, otlp, chrome"),
-        (&["--format", "chrome"], "required"),
+        (&["--format", "chrome"], "give its ID"),
+        (&["--status", "error", "--format", "otlp"], "give its ID"),
+        (&["--limit", "3", "--save", "/nonexistent/x"], "give its ID"),
     ] {
         let ran = traces(host, args);
         assert_eq!(ran.code(), 2, "{args:?}: {}", ran.stdout());

@@ -10,5 +10,5 @@ use crate::cli::Cli;
 pub(crate) fn run(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
-    print::line(String::from_utf8_lossy(&script).trim_end())
+    print::painted(String::from_utf8_lossy(&script).trim_end())
 }

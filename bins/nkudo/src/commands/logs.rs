@@ -16,8 +16,11 @@ pub(crate) async fn run(session: &Session, agent: Option<AgentId>, flags: LogFla
         });
         return asked.show(&list.await?);
     }
-    if asked.follow(client, &of, |error| session.failure(error)).await? {
-        return Ok(());
+    match asked.follow(client, &of, |error| session.failure(error)).await?.map(|end| end.error) {
+        None => Ok(()),
+        Some(Some(error)) => Err(session.failure(error)),
+        Some(None) => Err(Failure::Failed(
+            "the control plane ended the stream: it ended itself, or lost the agent".to_owned(),
+        )),
     }
-    Err(Failure::Failed("the control plane ended the stream: it ended itself, or lost the agent".to_owned()))
 }

@@ -21,6 +21,7 @@ pub(crate) async fn run(session: &Session, traces: Traces) -> Result<(), Failure
         let query = Query::new(PATH).segment(&given).with("format", Some(&format.as_str()));
         return showing.show(&session.get(&query).await?, session.output);
     }
+    showing.is_of_no_trace()?;
     let (parameters, _) = filter.read(clock::wall_ms())?;
     let query = Query::new(PATH).with(AGENT, agent.as_ref());
     let query = parameters.iter().fold(query, |query, (name, value)| query.with(name, Some(value)));

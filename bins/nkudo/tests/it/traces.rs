@@ -106,7 +106,8 @@ fn nonsense_is_refused_before_anything_is_asked() {
         (&["4bf9"], "no trace id"),
         (&["4bf92f", "--all"], "cannot be used with"),
         (&["4bf92f", "--agent", AGENT], "cannot be used with"),
-        (&["--save", "file"], "required"),
+        (&["--save", "file"], "give its ID"),
+        (&["--all", "--format", "chrome"], "give its ID"),
     ] {
         control_plane.run(&[&["traces"], args].concat()).says(2, words);
     }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nkudo_logbook::{FILE_MIN_BYTES, REPEATS_MAX};
-use nkudo_settings::{Key, Schema};
+use nkudo_settings::{Key, Schema, nearest};
+use nkudo_traces::DISK_BYTES_MAX;
 
 use super::Settings;
 
@@ -32,6 +33,34 @@ const HISTORY_DISK_MIN_BYTES: i64 = 4 << 20;
 
 /// With less there is no room for a few traces.
 const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
+/// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
+pub(crate) const COMPONENTS: &[&str] = &[
+    "agent",
+    "edge-agent",
+    "executor",
+    "exporter",
+    "fleet",
+    "history",
+    "host",
+    "journal",
+    "link",
+    "local",
+    "log",
+    "logbook",
+    "logging",
+    "pki",
+    "providers",
+    "recorder",
+    "rpc",
+    "sampler",
+    "spans",
+    "supervision",
+    "timeseries",
+    "traces",
+    "tracker",
+];
+/// The least and the most traces to keep: a search reads all that are on disk.
+const TRACES_MOST: (i64, i64) = (100, 100_000);
 
 /// Every key of the agent's configuration.
 const KEYS: &[Key<Settings>] = &[
@@ -65,6 +94,12 @@ const KEYS: &[Key<Settings>] = &[
                 return Err(
                     "must be a table: [log_components] and lines like executor = \"debug\"".to_owned()
                 );
+            }
+            if !COMPONENTS.contains(&given.rest)
+                && let Some(near) = nearest(given.rest, COMPONENTS.iter().copied())
+            {
+                let name = given.rest;
+                return Err(format!("`{name}` is no component of the agent; did you mean `{near}`?"));
             }
             settings.log_components.insert(given.rest.to_owned(), given.word()?);
             Ok(())
@@ -197,7 +232,13 @@ const KEYS: &[Key<Settings>] = &[
         "traces.disk_bytes",
         "the most disk that recent traces take",
         |s| s.traces_disk_bytes.to_string(),
-        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, i64::MAX)?),
+        put!(traces_disk_bytes, given => given.number(TRACES_DISK_MIN_BYTES, DISK_BYTES_MAX.cast_signed())?),
+    ),
+    Key::<Settings>::new(
+        "traces.most",
+        "the most recent traces, whatever disk they take; each takes 128 bytes of memory",
+        |s| s.traces_most.to_string(),
+        put!(traces_most, given => usize::try_from(given.number(TRACES_MOST.0, TRACES_MOST.1)?).unwrap_or(usize::MAX)),
     ),
     Key::<Settings>::new(
         "logs.enabled",
@@ -225,7 +266,7 @@ const KEYS: &[Key<Settings>] = &[
     ),
     Key::<Settings>::new(
         "logs.rotate",
-        "how often a log file is begun anew: hourly, daily or never",
+        "how often a log file is begun anew: minutely, hourly, daily or never",
         |s| format!("{:?}", s.logs.rotate),
         put!(logs.rotate, given => given.word()?),
     ),

@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use nkudo_api::Problem;
 use nkudo_logbook::{BookError, Follower, Question};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,18 @@ pub(crate) async fn list(
     Ok(Json(book.page(question.query).await?).into_response())
 }
 
-/// Each line as an event named `log`; ends with the daemon, or when the log can no longer be read.
+/// Each line as an event named `log`; ends with the daemon, or when the log can no longer be read. The ids tell the place
+/// behind what was sent, from which a log is followed on: with the last line of a look, or alone where there is none.
 fn events(follower: Follower, shutdown: CancellationToken) -> Response {
-    let events = follower.lines().map(|line| Ok::<_, Infallible>(Event::default().event("log").data(line)));
+    let events = follower.batches().flat_map(|(lines, place)| {
+        let mut events: Vec<Event> =
+            lines.into_iter().map(|line| Event::default().event("log").data(line)).collect();
+        if let Some(place) = place {
+            let last = events.pop().unwrap_or_default();
+            events.push(last.id(place.to_string()));
+        }
+        stream::iter(events.into_iter().map(Ok::<_, Infallible>))
+    });
     let until_the_end = events.take_until(shutdown.cancelled_owned());
     Sse::new(until_the_end).keep_alive(KeepAlive::default()).into_response()
 }

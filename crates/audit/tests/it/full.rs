@@ -43,8 +43,8 @@ impl Disk for SmallDisk {
         self.disk.read_at(path, offset, max_bytes)
     }
 
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        self.disk.len(path)
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        self.disk.length(path)
     }
 
     fn create_new(&self, path: &Path) -> io::Result<SmallFile> {
@@ -56,7 +56,7 @@ impl Disk for SmallDisk {
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        let freed = self.disk.len(path)?.saturating_sub(bytes);
+        let freed = self.disk.length(path)?.saturating_sub(bytes);
         *self.room.lock().expect("alive") += usize::try_from(freed).expect("small");
         self.disk.truncate(path, bytes)
     }

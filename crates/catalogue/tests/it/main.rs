@@ -45,7 +45,10 @@ fn register_traces(registry: &Registry) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let (_, drain) = nkudo_spans::spans(&nkudo_spans::SpansOptions::default(), ());
     let drain = drain.expect("finished spans are asked for");
-    let recorder = nkudo_recorder::Recorder::start(dir.path(), nkudo_traces::Config::default(), drain);
+    let redactor = nkudo_logging::Redactor::new(&[], nkudo_logging::OutputCounts::default());
+    let redactor = redactor.expect("there is nothing to look for");
+    let recorder =
+        nkudo_recorder::Recorder::start(dir.path(), nkudo_traces::Config::default(), drain, redactor);
     recorder.expect("its bounds make sense").register(registry, PREFIX);
     dir
 }

@@ -145,7 +145,8 @@ async fn events_come_one_by_one() {
     );
     let (_dir, socket, _tasks) = serving(answer);
     let mut events = Client::unix(socket).events("/v1/actions/a/events").await.unwrap();
-    let event = |name: &str, data: &str| Some(Event { name: name.to_owned(), data: data.to_owned() });
+    let event =
+        |name: &str, data: &str| Some(Event { name: name.to_owned(), data: data.to_owned(), has_id: false });
     assert_eq!(events.next().await.unwrap(), event("action", "{\"a\":\n1}"));
     assert_eq!(events.next().await.unwrap(), event("", "last"));
     assert_eq!(events.next().await.unwrap(), None);

@@ -36,10 +36,6 @@ impl Disk for RealDisk {
         Ok(bytes)
     }
 
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::metadata(path)?.len())
-    }
-
     fn create_new(&self, path: &Path) -> io::Result<RealFile> {
         OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map(RealFile)
     }

@@ -199,12 +199,6 @@ impl Disk for SimulatedDisk {
         Ok(rest.get(..take).unwrap_or(rest).to_vec())
     }
 
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        let mut state = self.lock();
-        let number = state.find(path)?;
-        Ok(state.content(number).bytes().len() as u64)
-    }
-
     fn create_new(&self, path: &Path) -> io::Result<SimulatedFile> {
         let mut state = self.lock();
         state.operation(Deed::Create)?;

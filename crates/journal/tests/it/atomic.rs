@@ -18,7 +18,7 @@ fn a_replacement_cut_off_at_each_step_leaves_the_old_or_the_new() {
         disk.create_dir_all(Path::new("/state")).expect("a directory");
         atomic_replace(&disk, path, b"the old").expect("replaced");
         assert_eq!(content(&disk.crash()), b"the old");
-        assert_eq!(disk.len(path).expect("it is there"), 7);
+        assert_eq!(disk.length(path).expect("it is there"), 7);
         let first = disk.operations() + step;
         disk.fail(first..u64::MAX);
         let done = atomic_replace(&disk, path, b"the new").is_ok();

@@ -37,8 +37,8 @@ fn the_same_on_the_host() {
     let base = fs::read_dir(&dir).expect("a listing").next().expect("one").expect("one").path();
     let whole = fs::read(&base).expect("the base");
     fs::write(&base, &whole[..whole.len() - 1]).expect("cut");
-    assert_eq!(RealDisk.len(&base).expect("it is there"), whole.len() as u64 - 1);
-    RealDisk.len(&dir.join("none")).expect_err("no such file");
+    assert_eq!(RealDisk.length(&base).expect("it is there"), whole.len() as u64 - 1);
+    RealDisk.length(&dir.join("none")).expect_err("no such file");
     let (_, replay) = open();
     assert_eq!(payloads(&replay), records[..2]);
     let told = replay.discarded.expect("damage");

@@ -34,7 +34,6 @@ fn what_was_read_is_written_as_the_same_question() {
         ("since", "1h"),
         ("until", "2023-11-14T22:13:20Z"),
         ("limit", "7"),
-        ("follow", "true"),
     ])
     .unwrap();
     assert_eq!(question.query.level, Some(LogLevel::Warn));
@@ -53,6 +52,8 @@ fn every_fault_is_told_by_its_parameter_with_the_remedy() {
     };
     check(&[("lvel", "info")], "lvel", "did you mean `level`?");
     check(&[("agents", "1")], "agents", "known here: q, component");
+    check(&[("follow", "true"), ("until", "1h")], "until", "whoever follows gets what comes from now on");
+    check(&[("follow", "true"), ("cursor", "o_1_7")], "cursor", "is");
     check(&[("level", "loud")], "level", "debug, info, warn, error");
     check(&[("q", "")], "q", "`q` is empty");
     check(&[("q", &"x".repeat(2_000))], "q", "`q` has 2000 bytes");

@@ -92,8 +92,18 @@ pub enum FilesError {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "no log can be written to {}: something else stands there, or a link that leads nowhere; move it away, or give \
+         another directory",
+        path.display()
+    )]
+    NoDirectory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Its lines are lost; the next are tried again.
-    #[error("cannot use the log {}", path.display())]
+    #[error("cannot use the log {}: mend what the cause names, or give another directory", path.display())]
     Io {
         path: PathBuf,
         #[source]
@@ -114,12 +124,22 @@ impl FilesError {
         }
     }
 
+    /// What went wrong when the directory `path` was made.
+    pub(super) fn making(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Self::NoDirectory { path, source },
+            _ => Self::at(&path)(source),
+        }
+    }
+
     /// What the system said; none for a mistake in the configuration.
     pub(super) fn kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Self::Full { source, .. } | Self::ReadOnly { source, .. } | Self::Io { source, .. } => {
-                Some(source.kind())
-            }
+            Self::Full { source, .. }
+            | Self::ReadOnly { source, .. }
+            | Self::NoDirectory { source, .. }
+            | Self::Io { source, .. } => Some(source.kind()),
             Self::Name { .. } | Self::FileBytes { .. } | Self::TotalBytes { .. } | Self::NoFiles => None,
         }
     }

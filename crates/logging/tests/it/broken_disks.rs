@@ -146,7 +146,7 @@ fn a_directory_that_is_deleted_is_made_anew() {
     files.write(at(2), b"{\"n\":2}\n").unwrap();
     assert_eq!(contents(&directory), b"{\"n\":2}\n");
     assert_eq!(names(&directory), ["app.00000002.2026-11-21T10.jsonl"], "a number is not used twice");
-    assert_eq!((counts.vanished.get(), counts.lost.get()), (1, 0));
+    assert_eq!((counts.vanished.get(), counts.lost.get(), files.vanished()), (1, 0, 1));
 
     // At the edge of an hour it is noticed at once.
     fs::remove_dir_all(&directory).unwrap();
@@ -157,7 +157,8 @@ fn a_directory_that_is_deleted_is_made_anew() {
     fs::remove_dir_all(&directory).unwrap();
     fs::write(&directory, "").unwrap();
     for _ in 0..3 {
-        files.write(at(34), b"{\"n\":4}\n").unwrap_err();
+        let error = files.write(at(34), b"{\"n\":4}\n").unwrap_err();
+        assert!(error.to_string().contains("something else stands there"), "{error}");
     }
     assert_eq!((counts.failures.get(), counts.lost.get()), (1, 3));
     fs::remove_file(&directory).unwrap();

@@ -288,8 +288,14 @@ fn bounds_that_contradict_themselves_are_refused_with_a_remedy() {
     check(FilesConfig { max_files: 0, ..good.clone() }, "at least 1");
     let in_the_way = dir.path().join("file");
     fs::write(&in_the_way, "").unwrap();
-    let error = LogFiles::open(FilesConfig { directory: in_the_way, ..good }, OutputCounts::default());
-    assert!(matches!(error, Err(FilesError::Io { .. })), "{error:?}");
+    let error =
+        LogFiles::open(FilesConfig { directory: in_the_way, ..good.clone() }, OutputCounts::default());
+    assert!(matches!(error, Err(FilesError::NoDirectory { .. })), "{error:?}");
+    let nowhere = dir.path().join("nowhere");
+    std::os::unix::fs::symlink(dir.path().join("gone"), &nowhere).unwrap();
+    let error = LogFiles::open(FilesConfig { directory: nowhere, ..good }, OutputCounts::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("a link that leads nowhere; move it away, or give another directory"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Files that a program adds once it logs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nkudo_logging::{FilesConfig, Lines, LogConfig, LogError, Query, flush, init, search, subscriber};
 use tempfile::TempDir;
@@ -29,6 +29,24 @@ fn files_that_are_added_later_take_what_is_logged_from_then_on() {
     check("first", "in the first");
     check("second", "in the second");
     assert_eq!(log.written(), 3);
+
+    // Files that somebody deletes are told in those that come after them.
+    std::fs::remove_dir_all(dir.path().join("second")).unwrap();
+    let told = Query { text: Some("log files were deleted by somebody else".to_owned()), ..Query::default() };
+    let began = Instant::now();
+    let line = loop {
+        tracing::info!("goes on");
+        assert!(flush(Duration::from_secs(10)));
+        let found = search(&dir.path().join("second"), "app", &told);
+        if let Some(hit) = found.ok().and_then(|found| found.hits.into_iter().next()) {
+            break hit.line;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it was not told");
+        std::thread::yield_now();
+    };
+    let dir = dir.path().join("second");
+    let fields = format!("\"fields\":{{\"dir\":\"{}\",\"files\":\"1\"}}", dir.display());
+    assert!(line.contains("\"level\":\"warn\"") && line.contains(&fields), "{line}");
 }
 
 #[test]

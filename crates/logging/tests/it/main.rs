@@ -108,7 +108,8 @@ fn no_character_breaks_a_line_or_reaches_a_terminal_raw() {
             });
             let text = lines.text();
             let line = text.strip_suffix('\n').unwrap();
-            let raw = line.chars().find(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+            let is_odd = |c: &char| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let raw = line.chars().find(|c| c.is_control() || is_odd(c));
             assert_eq!(raw, None, "after {:?}", some[0]);
             if format == LogFormat::Json {
                 let line: Value = serde_json::from_str(line).unwrap();

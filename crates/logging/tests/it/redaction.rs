@@ -91,6 +91,17 @@ fn private_keys_are_replaced_however_often_their_line_feeds_are_escaped() {
     }
 }
 
+#[test]
+fn a_text_on_its_own_may_have_a_key_with_raw_line_feeds() {
+    let (redactor, counts) = redactor();
+    let text = format!("before\n{KEY}after é {TOKEN}");
+    assert_eq!(redactor.redact_text(&text), "before\n[redacted]\nafter é [redacted]");
+    assert_eq!(counts.redactions.get(), 2);
+    let (half, _) = KEY.split_at(KEY.len() / 2);
+    assert_eq!(redactor.redact_text(half), "[redacted]");
+    assert!(matches!(redactor.redact_text("nothing\nto hide"), Cow::Borrowed(_)));
+}
+
 #[derive(Debug)]
 #[expect(dead_code, reason = "it is printed by Debug")]
 struct Settings {

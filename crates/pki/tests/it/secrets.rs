@@ -1,6 +1,6 @@
 //! Tokens and keys: they survive their text, and no altered text is taken.
 
-use nkudo_pki::{ApiKey, EnrolmentToken, PrivateKey, SECRET_PREFIXES, digest, same};
+use nkudo_pki::{ApiKey, EnrolmentToken, PrivateKey, SECRET_PREFIXES, digest, same, shown_url};
 use secrecy::ExposeSecret as _;
 
 use crate::{NOW, authority};
@@ -21,6 +21,23 @@ fn texts_are_read_back() {
     assert!(same(&digest(&again.secret), &digest(&key.secret)));
     assert!(!same(&digest(&key.secret), &digest(&token.secret)));
     assert_ne!(ApiKey::make().reveal(), ApiKey::make().reveal());
+}
+
+#[test]
+fn a_url_is_shown_without_what_may_be_a_secret() {
+    for (given, shown) in [
+        ("https://cp.example.com:8443", "https://cp.example.com:8443"),
+        ("https://h/v1/agents", "https://h/v1/agents"),
+        ("https://u:hunter2@h:1/?t=hunter2", "https://…@h:1/…"),
+        ("https://h?t=hunter2", "https://h…"),
+        ("https://h/#hunter2", "https://h/…"),
+        ("https://u:hun@ter2?#@h", "https://…@h"),
+        ("hunter2@h", "…@h"),
+        ("no url", "no url"),
+        ("", ""),
+    ] {
+        assert_eq!(shown_url(given), shown, "{given}");
+    }
 }
 
 #[test]

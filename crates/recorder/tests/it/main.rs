@@ -5,15 +5,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nkudo_logging::{OutputCounts, Redactor};
 use nkudo_metrics_core::{Format, Registry};
 use nkudo_recorder::{NoAnswer, Recorder};
-use nkudo_spans::{FinishedSpan, SpanId, SpansOptions, TraceId, current, spans};
+use nkudo_spans::{AttributeValue, FinishedSpan, SpanId, SpansOptions, TraceId, current, spans};
 use nkudo_traces::{Config, Query};
 use tracing::Dispatch;
 
 fn recorder(dir: &Path) -> (Dispatch, Recorder) {
     let (subscriber, drain) = spans(&SpansOptions::default(), ());
-    let recorder = Recorder::start(dir, Config::default(), drain.unwrap()).unwrap();
+    let redactor = Redactor::new(&["nkt1."], OutputCounts::default()).unwrap();
+    let recorder = Recorder::start(dir, Config::default(), drain.unwrap(), redactor).unwrap();
     (Dispatch::new(subscriber), recorder)
 }
 
@@ -123,6 +125,61 @@ async fn spans_of_another_program_join_the_trace() {
     let trace = recorder.trace(trace_id).await.unwrap().unwrap();
     assert_eq!(trace.spans().len(), 3);
     assert!(trace.failed());
+}
+
+#[tokio::test]
+async fn secrets_in_spans_are_not_kept_whoever_made_them() {
+    const TOKEN: &str = "nkt1.0123456789abcdef.5ec2e75ec2e7";
+    const KEY: &str =
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqG5ec2e7\nSM49AgEG5ec2e7==\n-----END PRIVATE KEY-----";
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    let trace_id = tracing::dispatcher::with_default(&dispatch, || {
+        let said = format!("cannot reach https://cp/?token={TOKEN}&y=1");
+        let root = tracing::info_span!("root", error = said, key = KEY, order = 7);
+        root.in_scope(current).unwrap().trace_id
+    });
+    let far = FinishedSpan {
+        trace_id,
+        span_id: SpanId::generate(),
+        parent_id: None,
+        name: format!("enroll {TOKEN}").into(),
+        target: "other".into(),
+        start_unix_ns: 1_700_000_000_000_000_000,
+        duration_ns: 5,
+        failed: true,
+        thread: 1,
+        attributes: vec![("line".into(), AttributeValue::Text(format!("edge-agent --token {TOKEN}")))],
+        dropped_attributes: 0,
+    };
+    assert!(recorder.offer(vec![far]));
+    let trace = recorder.trace(trace_id).await.unwrap().unwrap();
+    let told = format!("{:?}", trace.spans());
+    assert!(
+        told.contains("https://cp/?token=[redacted]&y=1") && told.contains("enroll [redacted]"),
+        "{told}"
+    );
+    recorder.flush().await.unwrap();
+    let kept = std::fs::read_dir(dir.path()).unwrap();
+    let kept: Vec<u8> = kept.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    let kept = String::from_utf8_lossy(&kept);
+    assert!(kept.contains("[redacted]") && !kept.contains("5ec2e7") && !told.contains("5ec2e7"), "{told}");
+}
+
+#[tokio::test]
+async fn files_that_somebody_deletes_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dispatch, recorder) = recorder(dir.path());
+    work(&dispatch);
+    recorder.flush().await.unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let id = work(&dispatch);
+    recorder.flush().await.unwrap();
+    // The count is shown before the next question is answered.
+    assert!(recorder.trace(id).await.unwrap().is_some());
+    assert_eq!((recorder.files_vanished(), recorder.dir()), (1, dir.path()));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use nkudo_api::view::StatusView;
 use crate::Output;
 use crate::daemon::view;
 use crate::failure::Failure;
-use crate::print::{self, or_dash};
+use crate::print::{self, escaped, or_dash};
 
 /// `status`.
 ///
@@ -45,7 +45,7 @@ fn text(status: &StatusView) -> String {
         format!("  Last Heartbeat: {heartbeat}"),
         format!("  Status:         {}", connection.state.as_str()),
     ];
-    lines.extend(connection.error.as_ref().map(|error| format!("  Error:          {error}")));
+    lines.extend(connection.error.as_ref().map(|error| format!("  Error:          {}", escaped(error))));
     lines.push("VMs:".to_owned());
     lines.extend(status.vms.iter().map(|(state, count)| format!("  {:<15} {count}", format!("{state}:"))));
     lines.push(format!("Queue Depth:      {}", status.queue_depth));

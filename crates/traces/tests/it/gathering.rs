@@ -232,3 +232,18 @@ fn bounds_that_make_no_sense_are_refused_with_what_to_give() {
         check_refused(config, &format!("`{what}` is {found:?}: give at most 86400s"));
     }
 }
+
+#[test]
+fn as_many_traces_are_kept_as_are_allowed_and_have_room_on_disk() {
+    let keep = |traces: usize| {
+        let mut world = World::new(Config::default().with_traces(traces));
+        (1..=5_000).for_each(|number| world.keep([of_trace(number, span("a", "", 0, 10))]));
+        let stats = world.recent.stats();
+        assert_eq!(stats.kept_sampled, 5_000, "{stats:?}");
+        stats.kept_sampled - stats.evicted
+    };
+    assert_eq!(keep(6_000), 5_000);
+    // A segment goes at once, a sixteenth of them.
+    let kept = keep(3_000);
+    assert!((2_800..=3_000).contains(&kept), "{kept}");
+}
