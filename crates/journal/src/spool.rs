@@ -157,9 +157,11 @@ impl<D: Disk> Spool<D> {
             };
         }
         while let Err(error) = self.append(class, seq, payload) {
-            // Room that others took: telemetry gives way to audit here as well.
-            let may_drop = class == Class::Audit && error.is_storage_full() && !self.poisoned;
-            if !may_drop || !self.drop_oldest()? {
+            // Others took the room: what is done goes, and telemetry gives way to audit here as well.
+            let gives_way = error.is_storage_full()
+                && !self.poisoned
+                && (self.remove_acknowledged()? || (class == Class::Audit && self.drop_oldest()?));
+            if !gives_way {
                 return Err(error.into());
             }
         }

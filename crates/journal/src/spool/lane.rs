@@ -95,9 +95,10 @@ impl<D: Disk> Lane<D> {
         finished > 0 && self.begins_up_to(seq)
     }
 
-    /// Whether its oldest segment has nothing after this number, though it may be the one that is written.
+    /// Whether its oldest segment has records and none after this number, though it may be the one that is written. One
+    /// without records waits for its first.
     pub(super) fn begins_up_to(&self, seq: Seq) -> bool {
-        self.segments.front().is_some_and(|oldest| oldest.last <= seq)
+        self.segments.front().is_some_and(|oldest| oldest.first <= oldest.last && oldest.last <= seq)
     }
 
     pub(super) fn is_broken(&self) -> bool {

@@ -1,6 +1,6 @@
 use nkudo_journal::{Deed, JournalError, SimulatedDisk};
 
-use crate::journals::{open, payloads};
+use crate::journals::{open, payloads, try_open};
 use crate::model::{Step, check};
 
 fn script() -> Vec<Step> {
@@ -139,4 +139,39 @@ fn a_cut_is_durable_before_the_next_segment_begins() {
         assert_eq!(payloads(&replay), [b"one".to_vec(), vec![2; 60]], "seed {seed}");
         assert_eq!(replay.discarded, None, "seed {seed}");
     }
+}
+
+/// What a base has superseded goes only when the base's name is sure to stay.
+#[test]
+fn a_compaction_and_the_opening_after_it_cut_off_at_each_operation() {
+    let old: Vec<Vec<u8>> = (0..4_u8).map(|byte| vec![byte; 30]).collect();
+    let mut found_both = [0, 0];
+    for first in 0.. {
+        let disk = SimulatedDisk::new();
+        let (mut journal, _) = open(&disk);
+        for record in &old {
+            journal.append(record).expect("appended");
+        }
+        journal.sync().expect("durable");
+        disk.fail(disk.operations() + first..u64::MAX);
+        let compacted = journal.compact([b"new".to_vec()]).is_ok();
+        for second in 0.. {
+            let killed = disk.kill();
+            killed.fail(second..u64::MAX);
+            let opened = try_open(&killed).is_ok();
+            for seed in 0..8 {
+                let found = payloads(&open(&killed.crash_torn(seed)).1);
+                let is_new = found == [b"new"];
+                assert!(is_new || (found == old && !compacted), "{first}, {second}, {seed}: {found:?}");
+                found_both[usize::from(is_new)] += 1;
+            }
+            if opened {
+                break;
+            }
+        }
+        if compacted {
+            break;
+        }
+    }
+    assert!(found_both.iter().all(|count| *count > 50), "{found_both:?}");
 }

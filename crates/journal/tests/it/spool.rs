@@ -192,6 +192,27 @@ fn on_a_full_disk_telemetry_gives_way_to_audit() {
     let expected = "A1 -2..7 A8 A9 A10 A11 A12 A13";
     assert_eq!(shown(&spool), expected);
     assert_eq!(shown(&open(&disk.crash())), expected);
+    spool.acknowledge(Seq::new(13)).expect("acknowledged");
+    disk.set_capacity(disk.used_bytes());
+    assert_eq!(spool.push(Class::Telemetry, &[7; 20]).expect("what is done gives way"), Seq::new(14));
+}
+
+/// The segment that was begun for a record that then found no room is not taken for room that can be had.
+#[test]
+fn a_full_disk_refuses_when_all_was_acknowledged() {
+    for room in 0..60 {
+        let disk = SimulatedDisk::new();
+        let mut spool = open(&disk);
+        push(&mut spool, "AT");
+        spool.acknowledge(Seq::new(2)).expect("acknowledged");
+        disk.set_capacity(room);
+        for class in [Class::Audit, Class::Telemetry] {
+            let refused = spool.push(class, &[7; 20]).expect_err("others have the room");
+            assert!(matches!(&refused, SpoolError::Journal(error) if error.is_storage_full()), "{refused}");
+        }
+        disk.set_capacity(60);
+        assert_eq!(spool.push(Class::Audit, &[7; 20]).expect("it fits"), Seq::new(3), "{room}");
+    }
 }
 
 #[test]
