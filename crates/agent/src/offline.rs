@@ -11,7 +11,7 @@ use nkudo_executor::{
     Decoding, Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, projection, replay_view,
 };
 use nkudo_host::clock;
-use nkudo_journal::{JournalError, RealDisk, replay_each_read_only};
+use nkudo_journal::{Discarded, JournalError, RealDisk, replay_each_read_only};
 use nkudo_metrics_core::Registry;
 use nkudo_supervision::Supervisor;
 use nkudo_tracker::{Admission, Config, Now, Tracker};
@@ -44,7 +44,12 @@ pub enum OfflineError {
 #[derive(Debug)]
 pub enum OfflineView {
     /// From the journal, with what is found of the VMs now.
-    Replayed { tracker: Box<Tracker>, pids: BTreeMap<VmId, u32> },
+    Replayed {
+        tracker: Box<Tracker>,
+        pids: BTreeMap<VmId, u32>,
+        /// What could not be read of the journal.
+        unread: Option<Discarded>,
+    },
     /// From `edge-state.json`, at most a second old: another program works on the directory and has no socket.
     Projected(Box<StateFile>),
 }
@@ -61,14 +66,15 @@ impl OfflineView {
         };
         let journal = dir.path().join("journal");
         let providers = providers(settings);
-        let records = if journal.exists() {
+        let (records, unread) = if journal.exists() {
             let mut decoding = Decoding::of(&journal);
-            let discarded =
+            let unread =
                 replay_each_read_only(&RealDisk, &journal, |seq, bytes| decoding.take(seq, bytes))
                     .map_err(|source| OfflineError::Journal { dir: journal.display().to_string(), source })?;
-            decoding.end(discarded.as_ref())?
+            // Nothing is set aside by looking: whoever asked is told instead of the log.
+            (decoding.end(None)?, unread)
         } else {
-            Vec::new()
+            (Vec::new(), None)
         };
         let config: Config = tracker_config(settings, &providers);
         let tracker = Box::new(replay_view(config, records, &providers, now()).await?);
@@ -79,7 +85,7 @@ impl OfflineView {
                 Some((vm_id, identity.pid))
             })
             .collect();
-        Ok(Self::Replayed { tracker, pids })
+        Ok(Self::Replayed { tracker, pids, unread })
     }
 
     fn projected(settings: &Settings) -> Option<Self> {
@@ -104,9 +110,19 @@ impl OfflineView {
         }
     }
 
+    /// Why the answer may lack something, and what to do; none when all could be read.
+    pub fn lacking(&self) -> Option<String> {
+        let Self::Replayed { unread: Some(unread), .. } = self else { return None };
+        let Discarded { segment, offset, bytes, reason, .. } = unread;
+        Some(format!(
+            "the journal cannot be read from byte {offset} of {segment} on ({bytes} bytes: {reason}), so what is shown may \
+             lack actions and VMs; the daemon sets those bytes aside when it starts, and adopts the VMs that it finds"
+        ))
+    }
+
     pub fn vms(&self) -> Vec<VmView> {
         match self {
-            Self::Replayed { tracker, pids } => {
+            Self::Replayed { tracker, pids, .. } => {
                 tracker.vms().map(|(vm_id, vm)| projection::vm_view(vm, pids.get(&vm_id).copied())).collect()
             }
             Self::Projected(file) => file.vms.clone(),

@@ -8,6 +8,7 @@ use nkudo_client::{Client, ClientError};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use crate::print;
 
 /// What is asked of the daemon while it runs, and of the files otherwise.
 ///
@@ -20,7 +21,13 @@ pub async fn view<T: DeserializeOwned>(
 ) -> Result<T, Failure> {
     match running(settings, path).await? {
         Some(answer) => Ok(answer),
-        None => offline(&OfflineView::read(settings).await.map_err(Failure::failed)?),
+        None => {
+            let view = OfflineView::read(settings).await.map_err(Failure::failed)?;
+            if let Some(lacking) = view.lacking() {
+                print::note(&lacking);
+            }
+            offline(&view)
+        }
     }
 }
 

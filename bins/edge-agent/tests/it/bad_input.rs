@@ -266,3 +266,18 @@ fn a_standard_error_that_nobody_reads_stops_nothing() {
     assert_eq!(host.stop(), Some(0));
     drop(unread);
 }
+
+#[test]
+fn a_journal_that_cannot_be_read_to_its_end_is_told_and_stays_as_it_is() {
+    let host = Host::new();
+    let journal = host.state_dir().join("journal");
+    std::fs::create_dir_all(&journal).unwrap();
+    let segment = journal.join("00000000000000000001.seg");
+    std::fs::write(&segment, [7; 64]).unwrap();
+    let told = ["00000000000000000001.seg", "may lack actions and VMs", "when it starts"];
+    // A host that is not enrolled has a status that is not fine.
+    for (command, code) in [("vms", 0), ("executions", 0), ("status", 1)] {
+        check(&host, &[command], code, &told);
+    }
+    assert_eq!(std::fs::read(&segment).unwrap(), [7; 64]);
+}
