@@ -53,11 +53,12 @@ pub fn holds(what: &str, duration: Duration, holds: impl Fn() -> bool) -> Result
     .and_then(|broken| if broken { bail!("it does not hold that {what}") } else { Ok(()) })
 }
 
+/// Looks every `pause` until `look` finds something, or patience or the user ends it.
 #[expect(
     clippy::disallowed_methods,
     reason = "another program's state can only be looked at again and again"
 )]
-fn poll<T>(
+pub(crate) fn poll<T>(
     what: &str,
     patience: Duration,
     pause: Duration,

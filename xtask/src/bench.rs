@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures beside those of peers, from one run.
 
+mod actions;
 mod adoption;
 mod history;
 mod idle;
@@ -82,11 +83,17 @@ pub fn agent(json: Option<&Path>) -> Result<()> {
     let mut rows = idle::measure(&program)?;
     rows.extend(overhead::measure(&program)?);
     rows.extend(adoption::measure(&program)?);
-    print(&rows);
-    if let Some(file) = json {
-        std::fs::write(file, serde_json::to_string_pretty(&rows)?)?;
-    }
-    Ok(())
+    told(&rows, json)
+}
+
+/// Durable actions: what they cost through the executor alone, and how soon a journal of them is read again.
+pub fn durable_actions(json: Option<&Path>) -> Result<()> {
+    told(&actions::measure()?, json)
+}
+
+fn told(rows: &[Row], json: Option<&Path>) -> Result<()> {
+    print(rows);
+    json.map_or(Ok(()), |file| Ok(std::fs::write(file, serde_json::to_string_pretty(rows)?)?))
 }
 
 fn print(rows: &[Row]) {

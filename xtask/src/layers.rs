@@ -34,6 +34,7 @@ const LAYERS: &[(&str, Wing, u8)] = &[
     ("nkudo-traces", Toolkit, 3),
     ("nkudo-audit", Toolkit, 3),
     ("nkudo-recorder", Toolkit, 4),
+    ("nkudo-scribe", Toolkit, 4),
     ("nkudo-domain", Product, 0),
     ("nkudo-catalogue", Product, 1),
     ("nkudo-tracker", Product, 1),

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod chaos;
 pub mod codegen;
 pub mod collector;
+pub mod coverage;
 pub mod demo;
 pub mod fleet;
 pub mod interrupt;

@@ -24,7 +24,14 @@ enum Command {
         once: bool,
     },
     /// Run every test; installs what is missing first
-    Test,
+    Test {
+        /// Say which lines of the libraries the tests run, and fail where that are too few
+        #[arg(long)]
+        coverage: bool,
+        /// Only the tests of this package; may be given again
+        #[arg(long, short, requires = "coverage", value_name = "PACKAGE")]
+        package: Vec<String>,
+    },
     /// Format, clippy, documentation, house rules
     Lint,
     /// Measure, side by side with peers
@@ -47,17 +54,26 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Try to break the fleet: simulated worlds in which everything goes wrong, each from a seed
+    /// Try to break the fleet: simulated worlds in which everything goes wrong, or with --real the programs themselves, killed
     Chaos {
-        /// How many worlds
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+        /// How many simulated worlds
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "real")]
         seeds: u64,
         /// The first seed
-        #[arg(long, default_value_t = 0)]
-        from: u64,
+        #[arg(long, alias = "from", default_value_t = 0)]
+        seed: u64,
         /// Plant known mistakes instead, and tell how many seeds each takes to be found
-        #[arg(long, conflicts_with_all = ["seeds", "from"])]
+        #[arg(long, conflicts_with_all = ["seeds", "seed", "real", "json"])]
         bugs: bool,
+        /// Kill the real agent and control plane while real microVMs come and go
+        #[arg(long)]
+        real: bool,
+        /// How many programs are killed
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000), requires = "real")]
+        kills: u64,
+        /// Write the figures here too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Write what is generated
     Codegen {
@@ -81,6 +97,12 @@ enum Bench {
         #[arg(long)]
         agree: bool,
     },
+    /// Durable actions: what they cost through the executor on this disk, and the replay of a large journal
+    Actions {
+        /// Write the figures here too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// The agent: idle cost, overhead over bare QEMU, time to adoption
     Agent {
         /// Write the figures here too
@@ -92,17 +114,22 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo { once } => demo::run(once),
-        Command::Test => test::run(),
+        Command::Test { coverage: true, package } => test::coverage(&package),
+        Command::Test { coverage: false, .. } => test::run(),
         Command::Lint => lint::run(),
         Command::Bench { what: Bench::Toolkit { json } } => bench::toolkit(json.as_deref()),
         Command::Bench { what: Bench::Instructions { agree } } => bench::instructions::run(agree),
         Command::Bench { what: Bench::Agent { json } } => bench::agent(json.as_deref()),
+        Command::Bench { what: Bench::Actions { json } } => bench::durable_actions(json.as_deref()),
         Command::Load { agents, seconds, heartbeat_interval_ms, json } => {
             let heartbeat_interval = Duration::from_millis(heartbeat_interval_ms);
             load::run(&load::Load { agents, seconds, release: true, heartbeat_interval }, json.as_deref())
         }
-        Command::Chaos { bugs: true, .. } => chaos::bugs(),
-        Command::Chaos { seeds, from, bugs: false } => chaos::seeds(from, seeds),
+        Command::Chaos { bugs: true, .. } => chaos::simulated::bugs(),
+        Command::Chaos { real: true, kills, seed, json, .. } => {
+            chaos::real::run(kills, seed, json.as_deref())
+        }
+        Command::Chaos { seeds, seed, json, .. } => chaos::simulated::seeds(seed, seeds, json.as_deref()),
         Command::Codegen { check } => codegen::run(check),
     };
     match done {

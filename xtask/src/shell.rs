@@ -11,12 +11,18 @@ pub fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_owned()
 }
 
-/// Cargo, the one that runs this.
+/// Cargo, the one that runs this. What cargo has told this program of its own package is kept from it: some build scripts run
+/// again when that changes, and with them everything that is built on theirs.
 #[expect(clippy::disallowed_methods, reason = "cargo tells its subcommands where it is")]
 pub fn cargo() -> Command {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(program);
+    // What tells a build script of another crate would have it built anew, and all that use it.
     command.current_dir(root());
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -4,14 +4,16 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::bench;
-use crate::collector;
-use crate::setup::{self, BINUTILS, OPENMETRICS_PARSER, PROMTOOL, PYTHON_VENV, QEMU, VALGRIND};
+use crate::setup::{self, BINUTILS, Need, OPENMETRICS_PARSER, PROMTOOL, PYTHON_VENV, QEMU, VALGRIND};
 use crate::shell::{self, cargo};
+use crate::{bench, collector, coverage};
+
+/// What tests need beside Rust.
+const NEEDS: &[Need] = &[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, PYTHON_VENV, VALGRIND];
 
 /// Installs what is missing, holds the hottest paths to their instructions, and runs every test: documentation's first, so that the runner's summary comes last.
 pub fn run() -> Result<()> {
-    setup::ensure(&[QEMU, BINUTILS, PROMTOOL, OPENMETRICS_PARSER, PYTHON_VENV, VALGRIND])?;
+    setup::ensure(NEEDS)?;
     collector::python()?;
     bench::instructions::run(false)?;
     loom()?;
@@ -24,6 +26,15 @@ pub fn run() -> Result<()> {
     }
 }
 
+/// Runs the tests with counters on every line.
+pub fn coverage(packages: &[String]) -> Result<()> {
+    if packages.is_empty() {
+        setup::ensure(NEEDS)?;
+        collector::python()?;
+    }
+    coverage::measure(packages)
+}
+
 /// Goes through every order in which threads can meet in what takes no lock. Loom replaces the atomics of the whole build,
 /// which therefore lies apart.
 fn loom() -> Result<()> {
@@ -33,7 +44,7 @@ fn loom() -> Result<()> {
     shell::run(cargo.args(["-p", "nkudo-metrics-core", "-p", "nkudo-spans", "--test", "loom"]))
 }
 
-fn has_nextest() -> bool {
+pub(crate) fn has_nextest() -> bool {
     let mut version: Command = cargo();
     version.args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
 }

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use nkudo_control::config::{SCHEMA, Sources};
 use nkudo_domain::{Role, SiteId, TenantId};
 use nkudo_terminal::Output;
+use nkudo_terminal::audit::AuditFlags;
 
 /// Serves a fleet of edge agents and the people who steer it.
 #[derive(Debug, Parser)]
@@ -87,6 +88,11 @@ pub(crate) enum Command {
     /// Make or delete a tenant
     #[command(subcommand)]
     Tenant(Tenant),
+
+    /// Show the newest lines of the audit log, or verify it: who did what, in a chain that nobody changes unnoticed
+    #[command(after_help = "Examples:\n  control-plane audit --data-dir /var/lib/nkudo --since 6h\n  \
+        control-plane audit verify --data-dir /var/lib/nkudo")]
+    Audit(AuditFlags),
 
     /// Show version, commit and build profile
     #[command(after_help = "Example:\n  control-plane version --output json")]

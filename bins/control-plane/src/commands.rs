@@ -10,6 +10,7 @@ use nkudo_control::admin::{Admin, AdminError};
 use nkudo_control::config::{Settings, Sources};
 use nkudo_control::server::{self, Version};
 use nkudo_domain::{SiteId, TenantId};
+use nkudo_terminal::audit::audit;
 use nkudo_terminal::{Failure, Output, print};
 use serde_json::json;
 
@@ -39,6 +40,7 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         }
         Command::Tenant(Tenant::Create { name }) => create_tenant(&settings, &name, output).await,
         Command::Tenant(Tenant::Delete { name }) => delete_tenant(&settings, &name, output).await,
+        Command::Audit(flags) => audit(&nkudo_control::audit::place(&settings.data_dir), flags, output),
         Command::Version => version(output),
         Command::Completions { shell } => completions(shell),
     }
@@ -121,7 +123,7 @@ async fn delete_tenant(settings: &Settings, name: &TenantId, output: Output) -> 
     let admin = open(settings).await?;
     let deleted = admin.delete_tenant(name).await.map_err(|error| match error {
         AdminError::DefaultTenant => Failure::refused(error),
-        AdminError::DataDir(_) | AdminError::Store(_) => Failure::failed(error),
+        AdminError::DataDir(_) | AdminError::Store(_) | AdminError::NotOnRecord(_) => Failure::failed(error),
     })?;
     admin.close().await;
     if !deleted {

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use nkudo_agent::config::{SCHEMA, Sources};
 use nkudo_terminal::Output;
+use nkudo_terminal::audit::AuditFlags;
 use nkudo_terminal::logs::LogFlags;
 use nkudo_terminal::traces::{Showing, TraceFilter};
 
@@ -115,6 +116,22 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  edge-agent check\n\nExit code 1 when something stops this host.")]
     Check,
 
+    /// Compare the journal with what is on this host: leftovers, orphans, what is missing; and mend it
+    #[command(
+        after_help = "Examples:\n  edge-agent doctor\n  edge-agent doctor --output json\n  edge-agent doctor --fix\n  \
+        edge-agent doctor --fix --purge-quarantine-older-than 30d\n\n\
+        Without --fix nothing is altered and what --fix would do is told. --fix needs the agent stopped; vms run on. It moves\n\
+        what is superfluous to STATE_DIR/quarantine and deletes nothing. Exit code 1 when something is left to be done."
+    )]
+    Doctor {
+        /// Mend what can be mended
+        #[arg(long)]
+        fix: bool,
+        /// Delete what has been in the quarantine for longer: 12h, 30d
+        #[arg(long, value_name = "DURATION", requires = "fix")]
+        purge_quarantine_older_than: Option<String>,
+    },
+
     /// Show what this host is made of
     #[command(after_help = "Example:\n  edge-agent hostfacts --output json")]
     Hostfacts,
@@ -122,6 +139,12 @@ pub(crate) enum Command {
     /// List the microVMs of this host
     #[command(after_help = "Example:\n  edge-agent vms --output json")]
     Vms,
+
+    /// Explain why something is as it is, with the evidence
+    Explain {
+        #[command(subcommand)]
+        what: ExplainCommand,
+    },
 
     /// List executions, the newest first
     #[command(
@@ -139,12 +162,12 @@ pub(crate) enum Command {
         limit: u32,
     },
 
-    /// Show the health of the daemon's parts, or how it changed
-    #[command(
-        after_help = "Examples:\n  edge-agent health\n  edge-agent health --since 2026-01-02T03:04:05Z"
-    )]
+    /// Show the health of the daemon's parts, and why this host was away in the last day; or both since a time
+    #[command(after_help = "Examples:\n  edge-agent health\n  edge-agent health --since 24h\n  \
+            edge-agent health --since 2026-01-02T03:04:05Z --output json\n\n\
+            Without the daemon its files say why this host was away. Exit code 1 when it is unhealthy or does not run.")]
     Health {
-        /// Show the changes since this time (RFC 3339)
+        /// Also show what changed since this time (RFC 3339), or since so long ago: 90s, 30m, 6h, 7d
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
@@ -178,6 +201,13 @@ pub(crate) enum Command {
     )]
     Logs(LogFlags),
 
+    /// Show the newest lines of the audit log, or verify it: who did what, in a chain that nobody changes unnoticed
+    #[command(
+        after_help = "Examples:\n  edge-agent audit --since 6h\n  edge-agent audit --limit 500 --output json\n  \
+        edge-agent audit verify\n  edge-agent audit verify --head 1204:9f86d08..."
+    )]
+    Audit(AuditFlags),
+
     /// Show version, commit and build profile
     #[command(after_help = "Example:\n  edge-agent version --output json")]
     Version,
@@ -208,6 +238,20 @@ impl Cli {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Sources::new(&SCHEMA, self.config.clone(), flags, environment)
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExplainCommand {
+    /// Explain the state of a VM: what the journal says, what is found on the host, why, and what comes next
+    #[command(
+        after_help = "Examples:\n  edge-agent explain vm web-1\n  edge-agent explain vm 01890a5d-ac96-774b-bcce-b302099a8057 --output json\n\n\
+        It works with and without the daemon, and alters nothing."
+    )]
+    Vm {
+        /// The VM's id or its name
+        #[arg(value_name = "ID|NAME")]
+        vm: String,
+    },
 }
 
 #[derive(Debug, Args)]

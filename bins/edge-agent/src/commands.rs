@@ -2,8 +2,10 @@
 
 pub(crate) mod apply;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod executions;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod hostfacts;
@@ -18,9 +20,10 @@ pub(crate) mod vms;
 
 use nkudo_agent::config::{Settings, Sources};
 
+use nkudo_terminal::audit::audit;
 use nkudo_terminal::{Failure, host};
 
-use crate::cli::{Cli, Command, MetricsCommand};
+use crate::cli::{Cli, Command, ExplainCommand, MetricsCommand};
 
 pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> Result<(), Failure> {
     let output = cli.output;
@@ -29,6 +32,9 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         Command::Apply { file, keep_going } => apply::run(&settings, &file, keep_going, output).await,
         Command::Status => host::status(&settings, output).await,
         Command::Check => host::check(&settings, output).await,
+        Command::Doctor { fix, purge_quarantine_older_than } => {
+            doctor::run(&settings, fix, purge_quarantine_older_than.as_deref(), output).await
+        }
         Command::Enroll { control_plane, token, force } => {
             enroll::run(&settings, &control_plane, &token, force, output).await
         }
@@ -39,6 +45,7 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         Command::VerifyHeartbeat => verify_heartbeat::run(&settings, output).await,
         Command::Hostfacts => hostfacts::run(output),
         Command::Vms => vms::run(&settings, output).await,
+        Command::Explain { what: ExplainCommand::Vm { vm } } => explain::run(&settings, &vm, output).await,
         Command::Executions { status, action_type, limit } => {
             executions::run(&settings, executions::Filter { status, action_type, limit }, output).await
         }
@@ -49,6 +56,7 @@ pub(crate) async fn dispatch(cli: Cli, sources: Sources, settings: Settings) -> 
         }
         Command::LogLevel { level } => log_level::run(&settings, level, output).await,
         Command::Logs(flags) => logs::run(&settings, flags, output).await,
+        Command::Audit(flags) => audit(&nkudo_agent::audit::place(&settings.state_dir), flags, output),
         Command::Version => version::run(output),
         Command::Completions { shell } => completions::run(shell),
         Command::Traces(traces) => traces::run(&settings, traces, output).await,

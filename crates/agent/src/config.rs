@@ -61,6 +61,10 @@ pub struct Settings {
     pub traces_most: usize,
     /// The log files.
     pub logs: LogSettings,
+    /// The most disk that the audit log takes; at it no new action is taken in.
+    pub audit_disk_bytes: u64,
+    /// Files of the audit log whose lines are all older go.
+    pub audit_keep_days: u32,
     /// How long a stop waits for running actions.
     pub stop_wait: Duration,
     /// Actions performed at once, over all VMs.
@@ -95,6 +99,8 @@ impl Default for Settings {
             traces_disk_bytes: 16 << 20,
             traces_most: 3_000,
             logs: LogSettings::default(),
+            audit_disk_bytes: 256 << 20,
+            audit_keep_days: 90,
             stop_wait: Duration::from_secs(10),
             parallel_actions: 8,
         }
@@ -153,6 +159,8 @@ mod tests {
             "[traces]\ndisk_bytes = 134217729",
             "traces.disk_bytes: must be a whole number from 1048576 to 134217728",
         );
+        check("[audit]\ndisk_bytes = 1", "audit.disk_bytes: must be a whole number from 262144");
+        check("[audit]\nkeep_days = 0", "audit.keep_days: must be a whole number from 1 to 36500");
         check(
             "[log_components]\nexcutor = \"debug\"",
             "edge-agent.toml:2: log_components: `excutor` is no component of the agent; did you mean `executor`?",

@@ -1,7 +1,6 @@
 //! The daemon: its parts, in the order in which they start and end.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,21 +9,25 @@ use nkudo_catalogue::AgentMetrics;
 use nkudo_executor::{Command, Executor, Handle, Providers};
 use nkudo_exporter::{Bound, ExporterError, ProbeAnswer, Probes};
 use nkudo_host::clock;
-use nkudo_journal::{JournalError, RealDisk, atomic_replace};
+use nkudo_journal::{JournalError, RealDisk};
 use nkudo_logbook::LogBook;
 use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
 use nkudo_recorder::{Recorder, RecorderError};
+use nkudo_scribe::ScribeError;
 use nkudo_supervision::{Check, ComponentError, ComponentSpec, Receiver, Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
+use crate::addr_file::AddrFile;
+use crate::audit::Audit;
 use crate::config::{COMPONENTS, Settings, Sources};
 use crate::history::{self, Ask, History};
 use crate::link::{Link, Standing};
 use crate::local::{self, Local};
 use crate::offline::executor_config;
+use crate::outages::Outages;
 use crate::providers::providers;
 use crate::reload::Reloader;
 use crate::sampler::Sampler;
@@ -43,8 +46,6 @@ const PREFIX: &str = "nkudo_";
 const CONTEXT_FIELDS: &[&str] = &["correlation_id", "action_id", "plan_id"];
 /// What the names of the daemon's log files begin with.
 pub(crate) const LOG_NAME: &str = "edge-agent";
-/// Tells where the metrics are served.
-const ADDR_FILE: &str = "edge-agent.addr.json";
 
 /// What is running, for `build_info`.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,8 @@ pub enum DaemonError {
     Exporter(#[from] ExporterError),
     #[error("recent traces cannot be kept as they are configured")]
     Traces(#[from] RecorderError),
+    #[error(transparent)]
+    Audit(#[from] ScribeError),
     #[error("cannot open {}", path.display())]
     Socket { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}", path.display())]
@@ -93,10 +96,15 @@ pub async fn run(sources: Sources, settings: Settings, version: Version) -> Resu
         .map_err(|source| DaemonError::Socket { path: dir.path().join(local::SOCKET_NAME), source })?;
     let addr_file = AddrFile::write(dir.path(), bound.local_addr())?;
     let recorder = drain.map(|drain| traces::start(&settings, drain, &log)).transpose()?;
-    let daemon = Daemon::assemble(settings, log.clone(), recorder, version);
-    let reloader = Reloader { sources, log, settings: daemon.settings.clone() };
+    let daemon = Daemon::assemble(settings, log.clone(), recorder, version).await?;
+    let audit = daemon.audit.clone();
+    audit.started(version.version).await;
+    let reloader = Reloader { sources, log, settings: daemon.settings.clone(), audit };
     daemon.start(bound, socket);
     let ended = daemon.until_end(&reloader).await;
+    if let Err(fault) = &ended {
+        daemon.outages.ends_for(fault.to_string());
+    }
     let stopped = daemon.stop().await;
     drop(addr_file);
     ended.and(stopped)
@@ -141,15 +149,22 @@ struct Daemon {
     /// None where it is off.
     history: Option<Questions>,
     standing: Arc<Standing>,
+    outages: Arc<Outages>,
     log: LogHandle,
     recorder: Option<Recorder>,
     /// None where none is written.
     logs: Option<LogBook>,
+    audit: Audit,
     ready: Arc<AtomicBool>,
 }
 
 impl Daemon {
-    fn assemble(settings: Settings, log: LogHandle, recorder: Option<Recorder>, version: Version) -> Self {
+    async fn assemble(
+        settings: Settings,
+        log: LogHandle,
+        recorder: Option<Recorder>,
+        version: Version,
+    ) -> Result<Self, ScribeError> {
         let registry = Registry::new();
         let metrics = AgentMetrics::register(&registry);
         log.register(&registry, PREFIX);
@@ -174,8 +189,14 @@ impl Daemon {
             supervisor.operations("executor"),
             commands,
         );
+        let audit = Audit::start(&settings, Audit::register(&registry))?;
+        let executor = match audit.witness() {
+            Some(witness) => executor.witnessed_by(witness),
+            None => executor,
+        };
         let logs = settings.logs.enabled.then(|| log_book(&settings));
-        Self {
+        let outages = Outages::open(settings.state_dir.clone(), metrics.outages.clone()).await;
+        Ok(Self {
             settings: watch::Sender::new(settings),
             registry,
             metrics,
@@ -186,21 +207,25 @@ impl Daemon {
             history,
             handle,
             standing: Arc::default(),
+            outages: Arc::new(outages),
             log,
             recorder,
             logs,
+            audit,
             ready: Arc::new(AtomicBool::new(false)),
-        }
+        })
     }
 
     /// Starts the parts. They end in the reverse order: the executor before the link and the socket, so that whoever
-    /// waits for the outcome of an action still hears it, and the metrics last.
+    /// waits for the outcome of an action still hears it, the metrics late, and the audit log last.
     fn start(&self, bound: Bound, socket: UnixListener) {
         tracing::info!(addr = %bound.local_addr(), "listening");
+        self.start_audit();
         self.start_exporter(bound);
         self.start_traces();
         self.start_history();
         self.start_local(socket);
+        self.start_outages();
         self.start_link();
         self.start_executor();
         self.start_sampler();
@@ -262,6 +287,14 @@ impl Daemon {
         });
     }
 
+    fn start_audit(&self) {
+        let audit = self.audit.clone();
+        self.supervisor.start(ComponentSpec::new("audit"), move |context| {
+            let audit = audit.clone();
+            async move { audit.run(&context).await }
+        });
+    }
+
     fn start_traces(&self) {
         let Some(recorder) = &self.recorder else { return };
         let recorder = recorder.clone();
@@ -296,12 +329,14 @@ impl Daemon {
             supervisor: self.supervisor.clone(),
             providers: self.providers.clone(),
             standing: Arc::clone(&self.standing),
+            outages: Arc::clone(&self.outages),
             state_dir: self.settings.borrow().state_dir.clone(),
             registry: self.registry.clone(),
             log: self.log.clone(),
             logs: self.logs.clone(),
             history: self.history.as_ref().map(|history| history.sender.clone()),
             recorder: self.recorder.clone(),
+            audit: self.audit.clone(),
         };
         let path = self.settings.borrow().state_dir.clone();
         self.supervisor.start(ComponentSpec::new("local"), move |context| {
@@ -318,6 +353,18 @@ impl Daemon {
         });
     }
 
+    /// Ends after the link, whose last words it writes down.
+    fn start_outages(&self) {
+        let outages = Arc::clone(&self.outages);
+        self.supervisor.start(ComponentSpec::new("outages"), move |context| {
+            let outages = Arc::clone(&outages);
+            async move {
+                outages.run(&context).await;
+                Ok(())
+            }
+        });
+    }
+
     fn start_link(&self) {
         let link = Arc::new(Link {
             state_dir: self.settings.borrow().state_dir.clone(),
@@ -325,8 +372,10 @@ impl Daemon {
             supervisor: self.supervisor.clone(),
             metrics: self.metrics.clone(),
             standing: Arc::clone(&self.standing),
+            outages: Arc::clone(&self.outages),
             recorder: self.recorder.clone(),
             logs: self.logs.clone(),
+            audit: self.audit.clone(),
         });
         self.supervisor.start(ComponentSpec::new("link"), move |context| {
             let link = Arc::clone(&link);
@@ -364,7 +413,7 @@ impl Daemon {
             tokio::select! {
                 _ = term.recv() => break tracing::info!(signal = "SIGTERM", "stopping; vms run on"),
                 _ = int.recv() => break tracing::info!(signal = "SIGINT", "stopping; vms run on"),
-                _ = hup.recv() => reloader.reload(),
+                _ = hup.recv() => reloader.reload().await,
                 failed = self.supervisor.failed() => {
                     let (component, cause) = (failed.component.to_owned(), failed.cause);
                     tracing::error!(failed = component, cause, "a part failed for good; stopping");
@@ -392,26 +441,5 @@ impl Daemon {
 fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-/// `edge-agent.addr.json`, there while the metrics are served.
-struct AddrFile(PathBuf);
-
-impl AddrFile {
-    fn write(state_dir: &Path, metrics_addr: SocketAddr) -> Result<Self, DaemonError> {
-        let path = state_dir.join(ADDR_FILE);
-        let body = serde_json::json!({ "metrics_addr": metrics_addr }).to_string();
-        atomic_replace(&RealDisk, &path, body.as_bytes())
-            .map_err(|source| DaemonError::AddrFile { path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for AddrFile {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "address file not removed");
-        }
     }
 }

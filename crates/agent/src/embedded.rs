@@ -1,5 +1,7 @@
-//! An agent inside another program: executor and link without signals, ports, socket and measurements, so that many run
+//! An agent inside another program: executor and link without signals, ports, socket, measurements and a ledger of outages, so that many run
 //! in one process. For load and for simulations.
+//!
+//! **Invariant:** it has no audit log.
 //!
 //! **Invariant:** each holds one blocking thread of its runtime, for its journal, as long as it runs. A runtime for many
 //! has to allow as many (`max_blocking_threads`); an agent beyond links, and never answers an action.
@@ -17,10 +19,12 @@ use nkudo_providers::simulated::{Simulated, SimulatedConfig};
 use nkudo_supervision::{ComponentSpec, Supervisor};
 use tokio::sync::Mutex;
 
+use crate::audit::Audit;
 use crate::config::Settings;
 use crate::daemon::EXECUTOR_MAILBOX_MAX;
 use crate::link::{Link, Standing};
 use crate::offline::executor_config;
+use crate::outages::Outages;
 use crate::state_dir::{StateDir, StateDirError};
 
 /// How long its parts may take to end.
@@ -57,8 +61,10 @@ impl Embedded {
         );
         let link = Arc::new(Link {
             state_dir: settings.state_dir.clone(),
+            audit: Audit::nowhere(),
             executor: handle.clone(),
             supervisor: supervisor.clone(),
+            outages: Arc::new(Outages::unkept(&settings.state_dir, metrics.outages.clone())),
             metrics,
             standing: Arc::new(Standing::default()),
             recorder: None,

@@ -13,4 +13,5 @@ mod stored;
 
 pub use calls::{Enrolment, IdentityError, Unenrolled, Verified, enroll, renew, unenroll, verify_heartbeat};
 pub(crate) use calls::{facts, open};
+pub(crate) use stored::{FILES, NEXT};
 pub use stored::{Identity, IdentityDir, StoredError};

@@ -7,16 +7,21 @@
 //! **Invariant:** whoever writes to a state directory holds its lock exclusively; whoever reads its files holds it
 //! shared, or asks the daemon over its socket.
 
+mod addr_file;
+pub mod audit;
 pub mod checks;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod embedded;
+pub mod explain;
 pub mod history;
 pub mod identity;
 mod link;
 mod local;
 pub mod offline;
 pub mod origin;
+pub mod outages;
 pub mod providers;
 mod reload;
 mod sampler;

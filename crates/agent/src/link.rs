@@ -4,6 +4,7 @@
 //! what happened meanwhile is told then, in its order.
 
 mod deliveries;
+mod failures;
 mod logs;
 mod reports;
 mod results;
@@ -15,14 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
-use nkudo_executor::Handle;
+use nkudo_executor::{Handle, NoAnswer};
+use nkudo_fleet::outage::Failure;
 use nkudo_fleet::{Backoff, renew_at_ms};
 use nkudo_host::clock;
 use nkudo_logbook::LogBook;
 use nkudo_recorder::Recorder;
 use nkudo_supervision::{Context, Health, Supervisor};
 
+use crate::audit::{Actor, Audit};
 use crate::identity::{self, Identity, IdentityDir, StoredError};
+use crate::outages::Outages;
 use session::{Ended, Session};
 
 pub(crate) use standing::Standing;
@@ -44,10 +48,12 @@ pub(crate) struct Link {
     pub(crate) supervisor: Supervisor,
     pub(crate) metrics: AgentMetrics,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) outages: Arc<Outages>,
     /// None where nothing is recorded.
     pub(crate) recorder: Option<Recorder>,
     /// None where no log files are written.
     pub(crate) logs: Option<LogBook>,
+    pub(crate) audit: Audit,
 }
 
 impl Link {
@@ -72,6 +78,7 @@ impl Link {
             let identity = match self.identity(&dir) {
                 Ok(Some(identity)) => identity,
                 Ok(None) => {
+                    self.outages.enrolled(None);
                     context.health.set(Health::Healthy);
                     // Nobody is left to be told: results are forgotten in their time again.
                     if reporting && self.executor.report_as(None).await.is_ok() {
@@ -81,13 +88,16 @@ impl Link {
                     continue;
                 }
                 Err(error) => {
+                    self.outages.failed(Failure::Credentials, &told(&error));
                     context.health.set(Health::Degraded(told(&error)));
                     wait(context, LOOK_INTERVAL).await;
                     continue;
                 }
             };
+            self.outages.enrolled(Some(identity.agent_id));
             reporting = self.executor.report_as(Some(identity.agent_id)).await.is_ok();
             if !reporting {
+                self.outages.failed(Failure::Part, &NoAnswer.to_string());
                 wait(context, LOOK_INTERVAL).await;
                 continue;
             }
@@ -100,16 +110,21 @@ impl Link {
                 }
                 Ended::AskedToWait(asked) => {
                     outage = true;
+                    self.outages.failed(Failure::AskedToWait, &failures::asked_to_wait(asked));
                     backoff.succeeded();
                     let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
                     backoff.asked_to_wait(asked_ms, random())
                 }
-                Ended::Failed { error, refused, lived } => {
+                Ended::Failed { error, failure, refused, lived } => {
                     outage = true;
+                    self.outages.failed(failure, &error);
                     if lived {
                         backoff.succeeded();
                     }
                     tracing::warn!(reason = error, "no link to the control plane");
+                    if refused && !self.standing.is_refused() {
+                        self.audit.certificate_refused(&error).await;
+                    }
                     self.standing.failed(error.clone(), refused);
                     context.health.error("link");
                     context.health.set(Health::Degraded(error));
@@ -152,7 +167,7 @@ impl Link {
                 due = dir.load().ok().flatten().map(|identity| Due::of(&identity));
             }
             let Some(due) = due.as_ref().filter(|due| clock::wall_ms() >= due.at_ms) else { continue };
-            match Box::pin(identity::renew(&self.state_dir)).await {
+            match Box::pin(identity::renew(&self.state_dir, Actor::Daemon)).await {
                 Ok(identity) => {
                     tracing::info!(serial = identity.certificate.serial, "certificate renewed");
                 }

@@ -3,7 +3,9 @@
 mod actions;
 mod answer;
 mod connections;
+mod doctor;
 mod events;
+mod explain;
 mod history;
 mod identity;
 mod logs;
@@ -26,8 +28,10 @@ use nkudo_supervision::{Sender, Supervisor};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::history::Ask;
 use crate::link::Standing;
+use crate::outages::Outages;
 
 /// The name of the socket in the state directory.
 pub const SOCKET_NAME: &str = "agent.sock";
@@ -39,6 +43,7 @@ pub(crate) struct Local {
     pub(crate) supervisor: Supervisor,
     pub(crate) providers: Providers,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) outages: Arc<Outages>,
     pub(crate) state_dir: PathBuf,
     pub(crate) registry: Registry,
     pub(crate) log: LogHandle,
@@ -48,6 +53,7 @@ pub(crate) struct Local {
     pub(crate) history: Option<Sender<Ask>>,
     /// None where nothing is recorded.
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) audit: Audit,
 }
 
 /// What handlers are given: what answers are made from, and when to let go.
@@ -82,6 +88,8 @@ fn router(local: Local, shutdown: CancellationToken) -> Router {
         .route("/v1/actions/{action_id}/events", get(events::of_action))
         .route("/v1/vms", get(views::vms))
         .route("/v1/vms/{vm_id}", get(views::vm))
+        .route("/v1/vms/{vm_id}/explain", get(explain::vm))
+        .route("/v1/doctor", get(doctor::look))
         .route("/v1/executions", get(views::executions))
         .route("/v1/status", get(views::status))
         .route("/v1/renew", post(identity::renew))

@@ -5,20 +5,23 @@ use std::path::Path;
 
 use nkudo_api::view::{ActionView, ExecutionView, StateFile, StatusView, VmView};
 use nkudo_catalogue::AgentMetrics;
-use nkudo_domain::{Action, VmId, VmState};
+use nkudo_domain::{Action, AskedBy, VmId, VmState};
 use nkudo_executor::projection::vms_by_state;
 use nkudo_executor::{
-    Decoding, Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, projection, replay_view,
+    Decoding, Executor, ExecutorConfig, ExecutorError, Handle, NoAnswer, Providers, projection, replay_view,
 };
 use nkudo_host::clock;
 use nkudo_journal::{Discarded, JournalError, RealDisk, replay_each_read_only};
 use nkudo_metrics_core::Registry;
+use nkudo_scribe::{ScribeError, ScribeMetrics};
 use nkudo_supervision::Supervisor;
-use nkudo_tracker::{Admission, Config, Now, Tracker};
+use nkudo_tracker::{Admission, Config, Now, Record, Tracker};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{Asked, Audit};
 use crate::config::Settings;
 use crate::identity::IdentityDir;
+use crate::outages::OfflineOutages;
 use crate::providers::{providers, tracker_config};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::status::status;
@@ -30,8 +33,12 @@ pub enum OfflineError {
     StateDir(#[from] StateDirError),
     #[error("the journal in {dir} cannot be read")]
     Journal { dir: String, source: JournalError },
+    #[error("the ledger of outages in {dir} cannot be read")]
+    Outages { dir: String, source: JournalError },
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    #[error(transparent)]
+    Audit(#[from] ScribeError),
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
     #[error(
@@ -64,18 +71,8 @@ impl OfflineView {
             }
             Err(error) => return Err(error.into()),
         };
-        let journal = dir.path().join("journal");
         let providers = providers(settings);
-        let (records, unread) = if journal.exists() {
-            let mut decoding = Decoding::of(&journal);
-            let unread =
-                replay_each_read_only(&RealDisk, &journal, |seq, bytes| decoding.take(seq, bytes))
-                    .map_err(|source| OfflineError::Journal { dir: journal.display().to_string(), source })?;
-            // Nothing is set aside by looking: whoever asked is told instead of the log.
-            (decoding.end(None)?, unread)
-        } else {
-            (Vec::new(), None)
-        };
+        let (records, unread) = records(&dir)?;
         let config: Config = tracker_config(settings, &providers);
         let tracker = Box::new(replay_view(config, records, &providers, now()).await?);
         let pids = tracker
@@ -98,7 +95,11 @@ impl OfflineView {
         // An identity that cannot be read is none to go by; `check` says what is wrong with it.
         let identity = IdentityDir::of(&settings.state_dir).load().ok().flatten();
         let now_ms = clock::wall_ms();
-        let status = |vms, queue_depth| status(identity.as_ref(), None, vms, queue_depth, now_ms);
+        // Nor is a ledger; `health` says why.
+        let outages = OfflineOutages::read(&settings.state_dir, i64::MIN).unwrap_or_default();
+        let last_outage = outages.last().cloned();
+        let status =
+            |vms, queue_depth| status(identity.as_ref(), None, vms, queue_depth, last_outage.clone(), now_ms);
         match self {
             Self::Replayed { tracker, .. } => status(vms_by_state(tracker), tracker.queue_depth() as u64),
             Self::Projected(file) => {
@@ -112,12 +113,10 @@ impl OfflineView {
 
     /// Why the answer may lack something, and what to do; none when all could be read.
     pub fn lacking(&self) -> Option<String> {
-        let Self::Replayed { unread: Some(unread), .. } = self else { return None };
-        let Discarded { segment, offset, bytes, reason, .. } = unread;
-        Some(format!(
-            "the journal cannot be read from byte {offset} of {segment} on ({bytes} bytes: {reason}), so what is shown may \
-             lack actions and VMs; the daemon sets those bytes aside when it starts, and adopts the VMs that it finds"
-        ))
+        match self {
+            Self::Replayed { unread, .. } => unread.as_ref().map(lacking),
+            Self::Projected(_) => None,
+        }
     }
 
     pub fn vms(&self) -> Vec<VmView> {
@@ -136,6 +135,52 @@ impl OfflineView {
             Self::Projected(file) => file.executions.clone(),
         }
     }
+}
+
+/// What the journal alone says, without a look at the host. The directory's lock is shared until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) tracker: Tracker,
+    pub(crate) unread: Option<Discarded>,
+    _dir: StateDir,
+}
+
+impl Recorded {
+    pub(crate) fn read(settings: &Settings, providers: &Providers) -> Result<Self, OfflineError> {
+        Self::of(StateDir::shared(&settings.state_dir)?, tracker_config(settings, providers))
+    }
+
+    /// From a directory that is held.
+    pub(crate) fn of(dir: StateDir, config: Config) -> Result<Self, OfflineError> {
+        let (records, unread) = records(&dir)?;
+        Ok(Self { tracker: Tracker::replay(config, records), unread, _dir: dir })
+    }
+
+    /// Why the journal may know more than it says, and what to do; none when all of it could be read.
+    pub(crate) fn lacking(&self) -> Option<String> {
+        self.unread.as_ref().map(lacking)
+    }
+}
+
+/// The journal's records, and what could not be read of it. Nothing is set aside by looking: whoever asked is told
+/// instead of the log.
+fn records(dir: &StateDir) -> Result<(Vec<Record>, Option<Discarded>), OfflineError> {
+    let journal = dir.path().join("journal");
+    if !journal.exists() {
+        return Ok((Vec::new(), None));
+    }
+    let mut decoding = Decoding::of(&journal);
+    let unread = replay_each_read_only(&RealDisk, &journal, |seq, bytes| decoding.take(seq, bytes))
+        .map_err(|source| OfflineError::Journal { dir: journal.display().to_string(), source })?;
+    Ok((decoding.end(None)?, unread))
+}
+
+fn lacking(unread: &Discarded) -> String {
+    let Discarded { segment, offset, bytes, reason, .. } = unread;
+    format!(
+        "the journal cannot be read from byte {offset} of {segment} on ({bytes} bytes: {reason}), so what is shown may \
+         lack actions and VMs; the daemon sets those bytes aside when it starts, and adopts the VMs that it finds"
+    )
 }
 
 fn now() -> Now {
@@ -164,12 +209,17 @@ pub async fn apply(
         supervisor.operations("executor"),
         commands,
     );
+    let audit = Audit::start(settings, ScribeMetrics::default())?;
+    let executor = match audit.witness() {
+        Some(witness) => executor.witnessed_by(witness),
+        None => executor,
+    };
     let stop = CancellationToken::new();
     let guard = stop.clone();
     let work = async {
         // A deed that an interruption reaches is handed to the next start, as at the end of the daemon.
         let all = tokio::select! {
-            all = apply_through(&handle, actions, keep_going, &mut told) => all,
+            all = apply_through(&handle, &audit, actions, keep_going, &mut told) => all,
             () = interrupted() => Err(OfflineError::Interrupted),
         };
         guard.cancel();
@@ -177,16 +227,12 @@ pub async fn apply(
     };
     let (mut run, mut work) = (Box::pin(executor.run(&mut mailbox, stop, || ())), Box::pin(work));
     // Neither is dropped before it has ended, unless the executor cannot go on.
-    tokio::select! {
-        ran = &mut run => {
-            ran?;
-            Err(OfflineError::NoAnswer(NoAnswer))
-        }
-        all = &mut work => {
-            run.await?;
-            all
-        }
-    }
+    let ended = tokio::select! {
+        ran = &mut run => ran.map_err(OfflineError::from).and(Err(OfflineError::NoAnswer(NoAnswer))),
+        all = &mut work => run.await.map_err(OfflineError::from).and(all),
+    };
+    audit.close().await;
+    ended
 }
 
 /// Ends at the first signal to end.
@@ -213,12 +259,14 @@ pub enum Applied {
 
 async fn apply_through(
     handle: &Handle,
+    audit: &Audit,
     actions: Vec<Action>,
     keep_going: bool,
     told: &mut impl FnMut(Applied),
 ) -> Result<bool, OfflineError> {
     let mut all = true;
-    for action in actions {
+    for mut action in actions {
+        action.asked_by = AskedBy::File;
         let action_id = action.action_id.clone();
         let (applied, succeeded) = match handle.submit(action.clone()).await? {
             Admission::New | Admission::Repeated => match handle.wait(&action_id).await? {
@@ -228,7 +276,10 @@ async fn apply_through(
                 }
                 None => (Applied::Refused(Box::new(action), "it was forgotten before it ended"), false),
             },
-            refused => (Applied::Refused(Box::new(action), refusal(refused)), false),
+            refused => {
+                audit.refused(Asked::of(&action), refusal(refused)).await;
+                (Applied::Refused(Box::new(action), refusal(refused)), false)
+            }
         };
         told(applied);
         all &= succeeded;
@@ -249,6 +300,7 @@ pub(crate) fn refusal(admission: Admission) -> &'static str {
         Admission::DiskFull => {
             "the disk of the state directory is full but for its reserve; free some space, or delete a vm"
         }
+        Admission::AuditFull => "audit storage full",
         Admission::Stopping => "the agent is about to stop; try again when it runs",
     }
 }

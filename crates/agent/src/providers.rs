@@ -1,6 +1,7 @@
 //! What can run VMs on this host, by the configuration.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nkudo_domain::ProviderKind;
@@ -27,11 +28,16 @@ pub fn providers(settings: &Settings) -> Providers {
     let mut providers: BTreeMap<ProviderKind, Arc<dyn Provider>> = BTreeMap::new();
     providers.insert(ProviderKind::Qemu, Arc::new(qemu(settings)));
     if settings.simulated {
-        let file = settings.state_dir.join("simulated.jsonl");
+        let file = simulated_file(&settings.state_dir);
         let simulated = Simulated::new(SimulatedConfig { file, memory_only: false });
         providers.insert(ProviderKind::Simulated, Arc::new(simulated));
     }
     Providers(providers)
+}
+
+/// Where simulated VMs are kept.
+pub(crate) fn simulated_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("simulated.jsonl")
 }
 
 /// What the tracker is told of this host. The first provider is the one of a request that names none, and that is

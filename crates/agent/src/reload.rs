@@ -3,6 +3,7 @@
 use nkudo_logging::LogHandle;
 use tokio::sync::watch;
 
+use crate::audit::Audit;
 use crate::config::{Settings, Sources};
 
 /// The settings in force, for those who follow changes.
@@ -10,15 +11,17 @@ pub(crate) struct Reloader {
     pub(crate) sources: Sources,
     pub(crate) log: LogHandle,
     pub(crate) settings: watch::Sender<Settings>,
+    pub(crate) audit: Audit,
 }
 
 impl Reloader {
     /// Reads the configuration again. A bad file changes nothing.
-    pub(crate) fn reload(&self) {
+    pub(crate) async fn reload(&self) {
         let new = match self.sources.load() {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded; the running one stays");
+                self.audit.reloaded(Err(error.to_string())).await;
                 return;
             }
         };
@@ -29,7 +32,9 @@ impl Reloader {
         }
         set_log_levels(&self.log, &old, &new);
         self.settings.send_replace(old.with_live_from(&new));
-        tracing::info!(changed = changes.live.join(","), "configuration reloaded");
+        let changed = changes.live.join(",");
+        tracing::info!(changed, "configuration reloaded");
+        self.audit.reloaded(Ok(changed)).await;
     }
 }
 

@@ -21,8 +21,14 @@ use crate::offline::FREE_BYTES_MIN;
 /// How often it is looked how much disk the state takes.
 const TREES_EVERY: Duration = Duration::from_secs(60);
 /// The kinds of state by where they lie in the state directory.
-const STATE: [(&str, &str); 5] =
-    [("journal", "journal"), ("history", "samples"), ("identity", "identity"), ("vms", "vms"), ("all", "")];
+const STATE: [(&str, &str); 6] = [
+    ("journal", "journal"),
+    ("history", "samples"),
+    ("identity", "identity"),
+    ("outages", "outages"),
+    ("vms", "vms"),
+    ("all", ""),
+];
 
 pub(crate) struct Sampler {
     pub(crate) settings: watch::Receiver<Settings>,

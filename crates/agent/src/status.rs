@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nkudo_api::time::WallTime;
+use nkudo_api::view::outage::OutageView;
 use nkudo_api::view::{CertificateView, ConnectionState, ConnectionView, StatusView};
 use nkudo_domain::VmState;
 
@@ -16,6 +17,7 @@ pub(crate) fn status(
     connection: Option<ConnectionView>,
     vms: BTreeMap<VmState, u64>,
     queue_depth: u64,
+    last_outage: Option<OutageView>,
     now_ms: i64,
 ) -> StatusView {
     let daemon_running = connection.is_some();
@@ -41,5 +43,6 @@ pub(crate) fn status(
         vms,
         queue_depth,
         daemon_running,
+        last_outage,
     }
 }

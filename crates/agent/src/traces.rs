@@ -143,7 +143,7 @@ fn steps(trace: Trace, action: &Action) -> Vec<FinishedSpan> {
 mod tests {
     use std::time::Duration;
 
-    use nkudo_domain::Request;
+    use nkudo_domain::{AskedBy, Request};
     use nkudo_spans::{TraceId, spans};
     use tracing::Dispatch;
 
@@ -158,6 +158,7 @@ mod tests {
             trace_id: nkudo_domain::TraceId::from_bytes(trace_id.to_bytes()),
             parent_span_id: nkudo_domain::SpanId::from_bytes([7; 8]),
             correlation_id: None,
+            asked_by: AskedBy::Unknown,
         }
     }
 

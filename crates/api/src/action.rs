@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, ActionType, Console, CreateVm, DeleteVm, Disk, DiskFormat, Machine, Nic, Request,
-    RestartPolicy, SpanId, StopVm, TraceId, VmId, VmSpec,
+    Action, ActionId, ActionType, AskedBy, Console, CreateVm, DeleteVm, Disk, DiskFormat, Machine, Nic,
+    Request, RestartPolicy, SpanId, StopVm, TraceId, VmId, VmSpec,
 };
 use serde_json::{Value, json};
 
@@ -56,6 +56,7 @@ pub fn parse(value: &Value, path: &str, origin: Origin) -> Result<Action, Vec<Fi
             trace_id: origin.trace_id,
             parent_span_id: origin.parent_span_id,
             correlation_id: origin.correlation_id,
+            asked_by: AskedBy::Unknown,
         }),
         Some(_) | None => Err(faults.into_inner()),
     }

@@ -1,7 +1,10 @@
 //! What goes out as JSON. Keys may be added; those that are here stay.
 
+pub mod doctor;
+pub mod explain;
 pub mod fleet;
 pub mod history;
+pub mod outage;
 pub mod trace;
 
 use std::collections::BTreeMap;
@@ -12,6 +15,7 @@ use nkudo_domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::outage::OutageView;
 use crate::time::WallTime;
 
 /// A list, page by page.
@@ -159,6 +163,9 @@ pub struct AggregateView {
 pub struct StateFile {
     pub version: u32,
     pub written_at: WallTime,
+    /// Names the series of results that the executions belong to; names of later series sort after it.
+    #[serde(default)]
+    pub outbox_id: String,
     /// Actions that have not begun.
     #[serde(default)]
     pub queue_depth: u64,
@@ -186,6 +193,9 @@ pub struct StatusView {
     pub queue_depth: u64,
     /// Whether the daemon answered.
     pub daemon_running: bool,
+    /// The outage that lasts, or else the last one; null where there was none. A stop that was wanted is none.
+    #[serde(default)]
+    pub last_outage: Option<OutageView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,6 +263,26 @@ pub enum CheckStatus {
 pub struct HealthView {
     pub health: String,
     pub components: Vec<ComponentView>,
+}
+
+/// Health of a host's agent and its parts, and why it was away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostHealthView {
+    pub health: String,
+    /// Whether the daemon answered; without it nothing is known of the parts.
+    pub daemon_running: bool,
+    pub components: Vec<ComponentView>,
+    /// The last first.
+    pub outages: Vec<OutageView>,
+}
+
+/// `health --since`: how it is, and what changed, the oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthSinceView {
+    #[serde(flatten)]
+    pub now: HostHealthView,
+    #[serde(flatten)]
+    pub changes: List<HealthChangeView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

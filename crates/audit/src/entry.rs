@@ -15,31 +15,57 @@ pub const FIELDS_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
     pub(crate) at: Timestamp,
-    pub(crate) component: &'a str,
-    pub(crate) operation: &'a str,
-    pub(crate) actor: &'a str,
-    pub(crate) outcome: &'a str,
-    pub(crate) fields: Vec<(&'static str, FieldValue<'a>)>,
+    pub(crate) component: Cow<'a, str>,
+    pub(crate) operation: Cow<'a, str>,
+    pub(crate) actor: Cow<'a, str>,
+    pub(crate) outcome: Cow<'a, str>,
+    pub(crate) fields: Vec<(Cow<'a, str>, FieldValue<'a>)>,
     pub(crate) left_out: u64,
 }
 
 impl<'a> Entry<'a> {
-    /// An entry without fields. `at` is written in UTC with milliseconds.
+    /// An entry without fields. One of owned texts goes to another thread. `at` is written in UTC with milliseconds.
     pub fn new(
         at: Timestamp,
-        component: &'a str,
-        operation: &'a str,
-        actor: &'a str,
-        outcome: &'a str,
+        component: impl Into<Cow<'a, str>>,
+        operation: impl Into<Cow<'a, str>>,
+        actor: impl Into<Cow<'a, str>>,
+        outcome: impl Into<Cow<'a, str>>,
     ) -> Entry<'a> {
+        let (component, operation) = (component.into(), operation.into());
+        let (actor, outcome) = (actor.into(), outcome.into());
         Entry { at, component, operation, actor, outcome, fields: Vec::new(), left_out: 0 }
     }
 
-    /// The same with one field more. A name that is there already gets the new value. Names are the program's own,
-    /// values come from anywhere.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    pub fn outcome(&self) -> &str {
+        &self.outcome
+    }
+
+    /// In the order in which they were given.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &FieldValue<'a>)> {
+        self.fields.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// The same with one field more. A name that is there already gets the new value.
     #[must_use]
-    pub fn field(mut self, name: &'static str, value: impl Into<FieldValue<'a>>) -> Entry<'a> {
-        let value = value.into();
+    pub fn field(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<FieldValue<'a>>) -> Entry<'a> {
+        let (name, value) = (name.into(), value.into());
         let has_room = self.fields.len() < FIELDS_MAX;
         match self.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,

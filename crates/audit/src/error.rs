@@ -57,6 +57,11 @@ impl AuditError {
             | AuditError::Damaged { .. } => false,
         }
     }
+
+    /// Whether what was to be read is not there: there is no log, or a file of it was pruned meanwhile.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, AuditError::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// For `map_err`.

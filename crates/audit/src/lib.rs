@@ -2,7 +2,7 @@
 //!
 //! The principal type is [`AuditLog`]: [`AuditLog::append`] adds an [`Entry`], [`AuditLog::sync`] makes all of them
 //! durable, [`AuditLog::head`] is what others keep of it. [`verify()`] reads a log with nothing but a [`PublicKey`] and tells
-//! what was changed, removed, moved, inserted or cut. A [`HostKey`] signs. All goes through a [`Disk`](nkudo_journal::Disk).
+//! what was changed, removed, moved, inserted or cut. [`newest_first`] reads it for people. A [`HostKey`] signs. All goes through a [`Disk`](nkudo_journal::Disk).
 //!
 //! ```
 //! use std::path::Path;
@@ -114,6 +114,7 @@ mod line;
 mod lines;
 mod log;
 mod metrics;
+mod reading;
 mod verify;
 mod walk;
 
@@ -125,4 +126,5 @@ pub use key::{HostKey, KeyError, NotAPublicKey, PublicKey};
 pub use line::LINE_MAX_BYTES;
 pub use log::{AuditLog, CutLine, Opened, Options, Pruned};
 pub use metrics::{AuditMetrics, descs, register};
+pub use reading::{Record, newest_first};
 pub use verify::{Cut, Expected, FINDINGS_MAX, Report, verify};

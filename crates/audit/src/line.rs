@@ -37,8 +37,8 @@ pub(crate) struct Statement {
 /// Appends the line after `prev`, with its end. Tells its head, and whether something in it was cut.
 pub(crate) fn push_entry(out: &mut Vec<u8>, prev: Head, entry: &Entry<'_>) -> (Head, bool) {
     let (start, seq) = (out.len(), prev.seq + 1);
-    let names =
-        [entry.component, entry.operation, entry.actor, entry.outcome].map(|name| (name, NAME_MAX_BYTES));
+    let names = [&entry.component, &entry.operation, &entry.actor, &entry.outcome]
+        .map(|name| (&**name, NAME_MAX_BYTES));
     let mut is_cut = push_members(out, seq, entry.at, names);
     let fields_at = out.len();
     let mut cap_bytes = LINE_MAX_BYTES;
@@ -161,6 +161,16 @@ fn parse_seq(members: &[u8]) -> Option<u64> {
         rest.first() == Some(&b',') && digits.len() <= SEQ_MAX_DIGITS && digits.first() != Some(&b'0');
     let digits = str::from_utf8(digits).ok()?;
     if is_one { digits.parse().ok() } else { None }
+}
+
+/// The time that a line says, without looking at the rest of it.
+pub(crate) fn timestamp_of(line: &[u8]) -> Option<Timestamp> {
+    const BEFORE: &[u8] = b",\"timestamp\":\"";
+    let members = line.strip_prefix(b"{\"seq\":")?;
+    let length = members.iter().position(|byte| !byte.is_ascii_digit())?;
+    let rest = members.get(length..)?.strip_prefix(BEFORE)?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
 }
 
 /// What a checkpoint says, and the key by which it says to be signed. Its signature has to be checked.

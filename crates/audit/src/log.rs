@@ -149,6 +149,11 @@ impl<D: Disk> AuditLog<D> {
         self.files.iter().map(|file| file.bytes).chain(kept).sum()
     }
 
+    /// How many bytes of entries fit before they are refused, by the limit of the log; the disk may have less.
+    pub fn room_bytes(&self) -> u64 {
+        self.options.log_bytes.saturating_sub(RESERVE_BYTES).saturating_sub(self.bytes())
+    }
+
     /// How many files with lines there are.
     pub fn files(&self) -> usize {
         self.files.len()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use nkudo_journal::Disk;
 
 use crate::error::AuditError;
@@ -10,6 +11,7 @@ use crate::fault::{Fault, Finding};
 use crate::files::{Listing, LogFile, name};
 use crate::head::Head;
 use crate::key::PublicKey;
+use crate::line::timestamp_of;
 use crate::lines::{Lines, Piece};
 use crate::walk::Walk;
 
@@ -26,6 +28,9 @@ pub struct Report {
     pub checkpoints: u64,
     /// The first line; nothing in a log without lines.
     pub first_seq: Option<u64>,
+    /// When the first and the last line say that they were written; nothing where one cannot be read.
+    pub first_at: Option<Timestamp>,
+    pub last_at: Option<Timestamp>,
     /// The last line. Whoever keeps it finds out later when the log is changed up to there.
     pub head: Head,
     /// The newest checkpoint with a good signature.
@@ -118,6 +123,8 @@ impl<'k> Verifier<'k> {
             bytes: 0,
             checkpoints: 0,
             first_seq: None,
+            first_at: None,
+            last_at: None,
             head: Head::START,
             signed: None,
             unsigned: 0,
@@ -182,7 +189,10 @@ impl<'k> Verifier<'k> {
         if number == 1 && head.seq != named_seq {
             self.found(file, number, seq, Fault::FileName);
         }
-        self.report.first_seq.get_or_insert(head.seq);
+        if self.report.first_seq.is_none() {
+            (self.report.first_seq, self.report.first_at) = (Some(head.seq), timestamp_of(line));
+        }
+        self.report.last_at = timestamp_of(line);
         match self.head.filter(|expected| expected.seq == head.seq) {
             Some(expected) if expected.hash == head.hash => self.report.expected = Expected::Met,
             Some(expected) => self.found(file, number, seq, Fault::OtherHead { expected }),

@@ -13,6 +13,7 @@ use crate::heartbeats::{self, Heartbeats};
 use crate::history::{self, HistoryMetrics};
 use crate::host::{self, Host};
 use crate::journal::{self, JournalMetrics};
+use crate::outages::{self, OutageMetrics};
 use crate::providers::{self, Providers};
 use crate::vms::{self, VmReading, Vms};
 
@@ -21,6 +22,7 @@ use crate::vms::{self, VmReading, Vms};
 pub struct AgentMetrics {
     pub journal: JournalMetrics,
     pub history: HistoryMetrics,
+    pub outages: OutageMetrics,
     actions: Actions,
     certificate: Certificate,
     health: Health,
@@ -40,6 +42,7 @@ pub(crate) fn descs() -> Vec<Desc> {
         history::descs(),
         host::descs(),
         journal::descs(),
+        outages::descs(),
         providers::descs(),
         vms::descs(),
     ]
@@ -55,6 +58,7 @@ impl AgentMetrics {
         Self {
             journal: JournalMetrics::register(registry),
             history: HistoryMetrics::register(registry),
+            outages: OutageMetrics::register(registry),
             actions: Actions::register(registry),
             certificate: Certificate::register(registry),
             health: Health::register(registry),

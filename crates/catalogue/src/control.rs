@@ -70,6 +70,10 @@ const LINKS: Desc = Desc::gauge("nkudo_links", "Open streams of agents.");
 const ENROLMENTS: Desc =
     Desc::counter("nkudo_enrolments_total", "Agents that asked to be let in: `enrolled`, or `refused`.")
         .labels(&["outcome"]);
+const LOGS_WENT_BACK: Desc = Desc::counter(
+    "nkudo_agent_audit_logs_went_back_total",
+    "Audit logs of agents that were found shorter than they had been, or other ones.",
+);
 const CERTIFICATES_ISSUED: Desc =
     Desc::counter("nkudo_certificates_issued_total", "Certificates issued to agents.");
 
@@ -130,6 +134,7 @@ pub(crate) fn descs() -> Vec<Desc> {
         LINKS,
         ENROLMENTS,
         CERTIFICATES_ISSUED,
+        LOGS_WENT_BACK,
         TASKS_QUEUED,
         TASKS_COMPLETED,
         TASKS_FAILED,
@@ -175,6 +180,8 @@ pub struct ControlMetrics {
     enrolments: Family<ByOutcome, Counter>,
     /// Certificates issued to agents.
     pub certificates_issued: Counter,
+    /// Audit logs of agents that were found shorter than they had been.
+    pub agent_logs_went_back: Counter,
     /// Actions taken in.
     pub tasks_queued: Counter,
     tasks_completed: Counter,
@@ -210,6 +217,7 @@ impl ControlMetrics {
             links: registry.gauge(&LINKS),
             enrolments: registry.counter_family(&ENROLMENTS),
             certificates_issued: registry.counter(&CERTIFICATES_ISSUED),
+            agent_logs_went_back: registry.counter(&LOGS_WENT_BACK),
             tasks_queued: registry.counter(&TASKS_QUEUED),
             tasks_completed: registry.counter(&TASKS_COMPLETED),
             tasks_failed: registry.counter(&TASKS_FAILED),

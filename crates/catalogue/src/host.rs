@@ -23,7 +23,7 @@ const DISK_TOTAL_BYTES: Desc =
 
 const STATE_BYTES: Desc = Desc::gauge(
     "nkudo_state_bytes",
-    "Disk that the agent's state takes, in bytes, by kind: `journal`, `history`, `identity`, `vms` (run directories and consoles), and `all` of the state directory.",
+    "Disk that the agent's state takes, in bytes, by kind: `journal`, `history`, `identity`, `outages`, `vms` (run directories and consoles), and `all` of the state directory.",
 )
 .unit("bytes")
 .labels(&["kind"]);

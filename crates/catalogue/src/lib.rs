@@ -17,6 +17,7 @@ mod history;
 mod host;
 mod journal;
 mod markdown;
+mod outages;
 mod providers;
 mod vms;
 
@@ -27,6 +28,7 @@ pub use control::ControlMetrics;
 pub use history::{HistoryMetrics, HistoryReading};
 pub use journal::JournalMetrics;
 pub use markdown::markdown;
+pub use outages::OutageMetrics;
 pub use vms::{VmReading, VmThrottled};
 
 /// What the names of all metrics begin with, save those of the process that every program has.
@@ -56,6 +58,7 @@ fn entries(program: &'static str, own: Vec<Desc>) -> Vec<Entry> {
         nkudo_exporter::descs(PREFIX),
         nkudo_logging::descs(PREFIX),
         nkudo_recorder::descs(PREFIX),
+        nkudo_scribe::descs(PREFIX),
         nkudo_supervision::metrics::descs(PREFIX),
     ];
     let mut descs = sets.concat();

@@ -7,8 +7,10 @@ use nkudo_api::time::WallTime;
 use nkudo_api::view::fleet::{KeyCreated, TokenCreated};
 use nkudo_domain::{Role, TenantId};
 use nkudo_pki::{ApiKey, Authority, EnrolmentToken, Fingerprint, digest};
+use nkudo_scribe::{Entry, Place, ScribeError};
 use nkudo_store::{KeyRecord, Page, SqliteStore, Store, StoreError, TokenRecord};
 
+use crate::audit;
 use crate::data_dir::{DataDir, DataDirError};
 
 /// Why it could not be done.
@@ -18,6 +20,8 @@ pub enum AdminError {
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("it is done, but it is not in the audit log")]
+    NotOnRecord(#[from] ScribeError),
     #[error("the tenant `default` is that of admin.token and cannot be deleted")]
     DefaultTenant,
 }
@@ -25,6 +29,7 @@ pub enum AdminError {
 /// The books and the authority of a data directory, made when they were not there.
 #[derive(Debug)]
 pub struct Admin {
+    place: Place,
     store: SqliteStore,
     authority: Authority,
     made: bool,
@@ -38,7 +43,7 @@ impl Admin {
         let url = database_url.map_or_else(|| dir.database_url(), str::to_owned);
         let store = SqliteStore::open(&url).await?;
         let (authority, made) = initialise(&dir, &store).await?;
-        Ok(Self { store, authority, made })
+        Ok(Self { place: audit::place(data_dir), store, authority, made })
     }
 
     /// Whether there was no control plane in the directory, and opening it made one.
@@ -56,7 +61,10 @@ impl Admin {
         request: &TokenRequest,
     ) -> Result<TokenCreated, AdminError> {
         self.store.create_tenant(tenant_id, nkudo_host::clock::wall_ms()).await?;
-        Ok(create_token(&self.store, self.authority.fingerprint(), tenant_id, request).await?)
+        let created = create_token(&self.store, self.authority.fingerprint(), tenant_id, request).await?;
+        let entry = done("token.create", tenant_id).field("token_id", created.token_id.clone());
+        audit::leave(&self.place, entry.field("site_id", request.site_id.to_string()))?;
+        Ok(created)
     }
 
     /// Makes an API key, with its tenant when there is none.
@@ -65,7 +73,10 @@ impl Admin {
     /// When the database fails.
     pub async fn create_key(&self, tenant_id: &TenantId, role: Role) -> Result<KeyCreated, AdminError> {
         self.store.create_tenant(tenant_id, nkudo_host::clock::wall_ms()).await?;
-        Ok(create_key(&self.store, tenant_id, role).await?)
+        let created = create_key(&self.store, tenant_id, role).await?;
+        let entry = done("key.create", tenant_id).field("key_id", created.key_id.clone());
+        audit::leave(&self.place, entry.field("role", role.as_str()))?;
+        Ok(created)
     }
 
     /// Makes a tenant; answers whether there was none of that name.
@@ -73,7 +84,11 @@ impl Admin {
     /// # Errors
     /// When the database fails.
     pub async fn create_tenant(&self, tenant_id: &TenantId) -> Result<bool, AdminError> {
-        Ok(self.store.create_tenant(tenant_id, nkudo_host::clock::wall_ms()).await?)
+        let made = self.store.create_tenant(tenant_id, nkudo_host::clock::wall_ms()).await?;
+        if made {
+            audit::leave(&self.place, done("tenant.create", tenant_id))?;
+        }
+        Ok(made)
     }
 
     /// Deletes a tenant with all that belongs to it; answers whether there was one. A running server lets go of its
@@ -85,13 +100,22 @@ impl Admin {
         if *tenant_id == TenantId::default() {
             return Err(AdminError::DefaultTenant);
         }
-        Ok(self.store.delete_tenant(tenant_id).await?)
+        let deleted = self.store.delete_tenant(tenant_id).await?;
+        if deleted {
+            audit::leave(&self.place, done("tenant.delete", tenant_id))?;
+        }
+        Ok(deleted)
     }
 
     /// Lets go of the database, with everything on disk.
     pub async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// A line of what somebody did at the command line.
+fn done(operation: &'static str, tenant_id: &TenantId) -> Entry<'static> {
+    audit::in_tenant(audit::done("admin", operation, audit::COMMAND_LINE), tenant_id)
 }
 
 /// The authority of a data directory, and whether it was made just now; makes it, and an admin's key where there is no
@@ -111,6 +135,9 @@ pub(crate) async fn initialise(dir: &DataDir, store: &dyn Store) -> Result<(Auth
         dir.write_admin_token(&key.reveal())?;
         store.create_tenant(&tenant_id, now_ms).await?;
         store.insert_key(&key_record(&key, &tenant_id, Role::Admin, now_ms)).await?;
+        let entry = audit::in_tenant(audit::done("admin", "key.create", "initialisation"), &tenant_id);
+        let entry = entry.field("key_id", key.key_id.clone()).field("role", Role::Admin.as_str());
+        audit::leave(&audit::place(dir.path()), entry)?;
         tracing::info!("admin token written to admin.token in the data directory");
     }
     Ok((authority, made))

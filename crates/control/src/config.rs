@@ -23,9 +23,11 @@ const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
 /// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
 pub(crate) const COMPONENTS: &[&str] = &[
     "api",
+    "audit",
     "certificate",
     "control",
     "control-plane",
+    "deeds",
     "exporter",
     "fleet",
     "host",
@@ -38,12 +40,17 @@ pub(crate) const COMPONENTS: &[&str] = &[
     "pki",
     "recorder",
     "rpc",
+    "scribe",
     "spans",
     "store",
     "supervision",
     "tls",
     "traces",
 ];
+/// With less there is no room for a few files and the reserve.
+const AUDIT_DISK_MIN_BYTES: i64 = 256 << 10;
+/// A century.
+const AUDIT_KEEP_DAYS_MAX: i64 = 36_500;
 /// The least and the most traces to keep: a search reads all that are on disk.
 const TRACES_MOST: (i64, i64) = (100, 100_000);
 
@@ -86,6 +93,10 @@ pub struct Settings {
     pub log_components: BTreeMap<String, LogLevel>,
     /// The log files.
     pub logs: LogSettings,
+    /// The most disk that the audit log takes; at it nothing new is taken in.
+    pub audit_disk_bytes: u64,
+    /// Files of the audit log whose lines are all older go.
+    pub audit_keep_days: u32,
 }
 
 impl Default for Settings {
@@ -109,6 +120,8 @@ impl Default for Settings {
             log_level: LogLevel::Info,
             log_components: BTreeMap::new(),
             logs: LogSettings::default(),
+            audit_disk_bytes: 256 << 20,
+            audit_keep_days: 90,
         }
     }
 }
@@ -130,7 +143,7 @@ impl Settings {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_CP_",
     default_file: "/etc/nkudo/control-plane.toml",
-    sections: &["log_components", "logs", "traces"],
+    sections: &["log_components", "logs", "traces", "audit"],
     keys: KEYS,
 };
 
@@ -269,6 +282,20 @@ const KEYS: &[Key<Settings>] = &[
         "the most recent traces, whatever disk they take; each takes 128 bytes of memory",
         |s| s.traces_most.to_string(),
         put!(traces_most, given => usize::try_from(given.number(TRACES_MOST.0, TRACES_MOST.1)?).unwrap_or(usize::MAX)),
+    ),
+    Key::<Settings>::new(
+        "audit.disk_bytes",
+        "the most disk that the audit log takes; at it nothing new is taken in",
+        |s| s.audit_disk_bytes.to_string(),
+        put!(audit_disk_bytes, given => given.number(AUDIT_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "audit.keep_days",
+        "how many days lines stay in the audit log at the least",
+        |s| s.audit_keep_days.to_string(),
+        put!(audit_keep_days, given => {
+            u32::try_from(given.number(1, AUDIT_KEEP_DAYS_MAX)?).unwrap_or(u32::MAX)
+        }),
     ),
     Key::<Settings>::new(
         "logs.enabled",

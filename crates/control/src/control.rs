@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use nkudo_audit::Head;
 use nkudo_catalogue::ControlMetrics;
 use nkudo_domain::{ActionId, ActionStatus, AgentId, EndStatus, TenantId};
 use nkudo_logbook::LogBook;
-use nkudo_pki::Authority;
+use nkudo_pki::{AgentIdentity, Authority};
 use nkudo_recorder::Recorder;
 use nkudo_store::{ActionRecord, Store, StoreError};
 use nkudo_supervision::Supervisor;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
+use crate::deeds::Deeds;
 use crate::roster::Roster;
 
 /// Changes that a slow listener may be behind by; more, and it looks into the books.
@@ -33,6 +36,8 @@ pub(crate) struct Control {
     pub(crate) recorder: Option<Recorder>,
     /// The server's own log; none where no files are written.
     pub(crate) logs: Option<LogBook>,
+    pub(crate) audit: Audit,
+    pub(crate) deeds: Deeds,
     /// Whether the books answered the last time they were asked.
     pub(crate) ready: AtomicBool,
     changes: broadcast::Sender<Change>,
@@ -83,6 +88,8 @@ impl Control {
             supervisor,
             recorder,
             logs: None,
+            audit: Audit::nowhere(),
+            deeds: Deeds::default(),
             ready: AtomicBool::new(true),
             changes,
             shutdown,
@@ -92,6 +99,11 @@ impl Control {
     /// The same with the server's own log, for whoever may read it.
     pub(crate) fn with_logs(self, logs: Option<LogBook>) -> Self {
         Self { logs, ..self }
+    }
+
+    /// The same with a log of who did what.
+    pub(crate) fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Changes of actions from now on.
@@ -138,8 +150,22 @@ impl Control {
         Ok(())
     }
 
+    /// The audit log of an agent is shorter than it was, or another one: lines were taken out of it, or it was begun anew.
+    pub(crate) async fn agent_log_went_back(&self, identity: &AgentIdentity, kept: Head, told: Head) {
+        self.metrics.agent_logs_went_back.inc();
+        tracing::warn!(
+            agent_id = %identity.agent_id, kept = %kept, told = %told, "audit log of an agent went back"
+        );
+        self.audit.agent_log_went_back(identity, kept, told).await;
+    }
+
     /// Takes an agent out of the fleet: its certificates are revoked, its link is ended. False when it was not in it.
-    pub(crate) async fn unenrol(&self, tenant_id: &TenantId, agent_id: AgentId) -> Result<bool, StoreError> {
+    pub(crate) async fn unenrol(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        by: &str,
+    ) -> Result<bool, StoreError> {
         let now_ms = nkudo_host::clock::wall_ms();
         let Some(ended) = self.store.unenrol(tenant_id, agent_id, now_ms).await? else { return Ok(false) };
         if let Some(site_id) = self.roster.remove(agent_id) {
@@ -147,6 +173,7 @@ impl Control {
         }
         tracing::info!(%agent_id, %tenant_id, "agent unenrolled; its certificates are revoked");
         self.ended(&ended);
+        self.audit.unenrolled(tenant_id, agent_id, by).await;
         Ok(true)
     }
 }

@@ -76,6 +76,10 @@ impl DataDir {
         Ok(Self(path.to_owned()))
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Takes the directory for the only server on it.
     pub(crate) fn lock(&self) -> Result<LockedFile, DataDirError> {
         let path = self.0.join(SERVE_LOCK);

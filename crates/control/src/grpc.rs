@@ -55,35 +55,43 @@ pub(crate) struct Calls(pub(crate) Arc<Control>);
 #[async_trait]
 impl AgentCalls for Calls {
     async fn enrol(&self, caller: Caller, enrol: Enrol) -> Result<Enrolled, RpcError> {
-        let span = call_span!(info_span, "grpc Enroll", caller);
-        let enrolled = within(span, identity::enrol(&self.0, enrol)).await;
-        self.0.metrics.enrolment(enrolled.is_ok());
-        if let Err(refusal) = &enrolled {
-            tracing::warn!(remote = %caller.remote, reason = %refusal, "enrolment refused");
-        }
-        enrolled
+        let control = Arc::clone(&self.0);
+        let enrolling = async move {
+            let span = call_span!(info_span, "grpc Enroll", caller);
+            let enrolled = within(span, identity::enrol(&control, enrol, caller.remote)).await;
+            control.metrics.enrolment(enrolled.is_ok());
+            if let Err(refusal) = &enrolled {
+                tracing::warn!(remote = %caller.remote, reason = %refusal, "enrolment refused");
+                control.audit.enrolment_refused(caller.remote.to_string(), refusal.to_string()).await;
+            }
+            enrolled
+        };
+        self.0.deeds.finish(enrolling).await
     }
 
     async fn renew(&self, caller: Caller, csr_pem: String) -> Result<NewCertificate, RpcError> {
-        let renewed = async {
-            let peer = authenticate(&self.0, &caller).await?;
-            renew(&self.0, &peer, &csr_pem).await.map_err(|error| match error {
+        let (control, span) = (Arc::clone(&self.0), call_span!(info_span, "grpc Renew", caller));
+        let renewed = async move {
+            let peer = authenticate(&control, &caller).await?;
+            renew(&control, &peer, &csr_pem).await.map_err(|error| match error {
                 NotRenewed::Request(sentence) => RpcError::new(RpcErrorKind::Invalid, sentence),
                 NotRenewed::Unenrolled => unenrolled(),
                 NotRenewed::Store(error) => store_failed(&error),
             })
         };
-        within(call_span!(info_span, "grpc Renew", caller), renewed).await
+        self.0.deeds.finish(within(span, renewed)).await
     }
 
     async fn unenrol(&self, caller: Caller) -> Result<(), RpcError> {
-        let unenrolled = async {
-            let peer = authenticate(&self.0, &caller).await?;
+        let (control, span) = (Arc::clone(&self.0), call_span!(info_span, "grpc Unenroll", caller));
+        let unenrolled = async move {
+            let peer = authenticate(&control, &caller).await?;
             let identity = &peer.identity;
-            let unenrolled = self.0.unenrol(&identity.tenant_id, identity.agent_id).await;
+            let by = identity.agent_id.to_string();
+            let unenrolled = control.unenrol(&identity.tenant_id, identity.agent_id, &by).await;
             unenrolled.map(drop).map_err(|error| store_failed(&error))
         };
-        within(call_span!(info_span, "grpc Unenroll", caller), unenrolled).await
+        self.0.deeds.finish(within(span, unenrolled)).await
     }
 
     async fn heartbeat(&self, caller: Caller, heartbeat: Heartbeat) -> Result<HeartbeatAnswer, RpcError> {
@@ -91,10 +99,17 @@ impl AgentCalls for Calls {
         let peer =
             within(call_span!(debug_span, "grpc Heartbeat", caller), authenticate(&self.0, &caller)).await?;
         let now = Now::read();
-        let Heartbeat { sent_at_ms, mut health, version: _ } = heartbeat;
+        let Heartbeat { sent_at_ms, mut health, version: _, audit_head } = heartbeat;
         health.truncate(health.floor_char_boundary(HEALTH_MAX_BYTES));
         self.0.roster.heartbeat(peer.identity.agent_id, sent_at_ms, health, now);
         self.0.metrics.heartbeats.inc();
+        if let Some(told) = audit_head
+            && let Some(kept) = self.0.roster.audit_head(peer.identity.agent_id, told)
+        {
+            let control = Arc::clone(&self.0);
+            let told = async move { control.agent_log_went_back(&peer.identity, kept, told).await };
+            self.0.deeds.finish(told).await;
+        }
         Ok(HeartbeatAnswer { server_time_ms: now.wall_ms, interval: self.0.roster.interval() })
     }
 
@@ -107,6 +122,17 @@ impl AgentCalls for Calls {
 
 /// The agent whose certificate came with the call: issued here, to an agent that is still enrolled.
 pub(crate) async fn authenticate(control: &Control, caller: &Caller) -> Result<Peer, RpcError> {
+    let known = judge(control, caller).await;
+    if let Err(error) = &known
+        && error.kind == RpcErrorKind::Unauthenticated
+    {
+        let identity = caller.peer.as_ref().map(|peer| &peer.identity);
+        control.audit.certificate_refused(identity, caller.remote.to_string(), error.to_string()).await;
+    }
+    known
+}
+
+async fn judge(control: &Control, caller: &Caller) -> Result<Peer, RpcError> {
     let refused = |sentence: &str| RpcError::new(RpcErrorKind::Unauthenticated, sentence);
     let Some(peer) = &caller.peer else {
         return Err(refused(

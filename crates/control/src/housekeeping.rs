@@ -30,6 +30,7 @@ pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context:
             () = context.shutdown.cancelled() => break,
             _ = ticks.tick() => {}
         }
+        control.audit.tick().await;
         let done = look(&control, &store, tick % FLUSH_TICKS == 0).await;
         control.ready.store(done.is_ok(), Ordering::Release);
         match done {
@@ -110,6 +111,15 @@ async fn flush(control: &Control) -> Result<(), StoreError> {
     let flushed = control.store.record_seen(&seen, nkudo_host::clock::wall_ms()).await;
     if flushed.is_err() {
         control.roster.seen_not_flushed(&seen);
+    }
+    flushed?;
+    let heads = control.roster.take_heads();
+    if heads.is_empty() {
+        return Ok(());
+    }
+    let flushed = control.store.record_audit_heads(&heads).await;
+    if flushed.is_err() {
+        control.roster.heads_not_flushed(&heads);
     }
     flushed
 }

@@ -9,13 +9,16 @@
 //! **Invariant:** an action is in the books before its id is answered, marked as sent before it is sent, and its end is
 //! in the books before the agent is told that it may forget it.
 //! **Invariant:** a request is answered from the tenant of its key, or of its certificate, and from no other.
+//! **Invariant:** what changes something is done to its end with its line in the audit log, also when whoever asked hangs up.
 //! **Invariant:** a certificate is looked up at every call: one that is revoked is refused, however old the connection.
 //! **Invariant:** the control plane never guesses how an action ended that it has sent; only its agent knows.
 
 pub mod admin;
+pub mod audit;
 pub mod config;
 mod control;
 pub mod data_dir;
+mod deeds;
 mod grpc;
 mod housekeeping;
 mod listen;
@@ -23,5 +26,7 @@ mod rest;
 mod roster;
 pub mod server;
 mod traces;
+#[cfg(test)]
+mod world;
 
 pub use rest::openapi;

@@ -11,6 +11,7 @@ mod health;
 mod identity;
 mod logs;
 pub mod openapi;
+mod outages;
 mod query;
 mod routes;
 mod schema;

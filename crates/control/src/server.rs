@@ -16,12 +16,14 @@ use nkudo_logging::{LogConfig, LogError, LogHandle};
 use nkudo_metrics_core::Registry;
 use nkudo_pki::PkiError;
 use nkudo_recorder::{Recorder, RecorderError};
+use nkudo_scribe::ScribeError;
 use nkudo_store::{SqliteStore, Store, StoreError, StoreObserver};
 use nkudo_supervision::{ComponentSpec, Supervisor};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, AdminError};
+use crate::audit::Audit;
 use crate::config::{COMPONENTS, Settings, Sources};
 use crate::control::{Control, Limits};
 use crate::data_dir::{DataDir, DataDirError, ServerIdentity};
@@ -69,6 +71,8 @@ pub enum ServerError {
     Listen(#[from] ExporterError),
     #[error("recent traces cannot be kept as they are configured")]
     Traces(#[from] RecorderError),
+    #[error(transparent)]
+    Audit(#[from] ScribeError),
     #[error("the server's certificate cannot be used")]
     Certificate(#[from] PkiError),
     #[error("cannot write {}", path.display())]
@@ -196,21 +200,33 @@ impl Server {
         );
         let directory = settings.logs.directory(&settings.data_dir);
         let logs = settings.logs.enabled.then(|| LogBook::new(directory, LOG_NAME));
-        let control = Arc::new(control.with_logs(logs));
+        let audit = Audit::start(&settings, &registry)?;
+        audit.started(version.version).await;
+        let control = Arc::new(control.with_logs(logs).with_audit(audit));
         Ok(Self { dir, settings, registry, supervisor, store, control, names, tls })
     }
 
-    /// Starts the parts. They end in the reverse order: the ports first, the books last.
+    /// Starts the parts. They end in the reverse order: the ports first, then what was asked for, the audit log, the books last.
     fn start(&self, tls_bound: Bound, plain_bound: Bound) {
         tracing::info!(addr = %tls_bound.local_addr(), port = "tls", "listening");
         tracing::info!(addr = %plain_bound.local_addr(), port = "http", "listening");
+        self.start_audit();
         self.start_traces();
         self.start_housekeeping();
         self.start_renewing();
+        self.start_deeds();
         self.start_plain(plain_bound.into_listener());
         self.start_tls(tls_bound.into_listener());
         tell_systemd(&[sd_notify::NotifyState::Ready]);
         tracing::info!("ready");
+    }
+
+    fn start_audit(&self) {
+        let audit = self.control.audit.clone();
+        self.supervisor.start(ComponentSpec::new("audit"), move |context| {
+            let audit = audit.clone();
+            async move { audit.run(&context).await }
+        });
     }
 
     fn start_traces(&self) {
@@ -251,6 +267,19 @@ impl Server {
                         dir.server_identity(&control.authority, &names, lifetime, clock::wall_ms())?;
                     tls.store(tls_config(control.authority.certificate_pem(), &identity)?);
                 }
+            }
+        });
+    }
+
+    /// What was asked for ends also when its connection has; the ports, which ask, have ended before.
+    fn start_deeds(&self) {
+        let control = Arc::clone(&self.control);
+        self.supervisor.start(ComponentSpec::new("deeds"), move |context| {
+            let control = Arc::clone(&control);
+            async move {
+                context.shutdown.cancelled().await;
+                control.deeds.ended().await;
+                Ok(())
             }
         });
     }
@@ -297,7 +326,7 @@ impl Server {
             tokio::select! {
                 _ = term.recv() => break tracing::info!(signal = "SIGTERM", "stopping"),
                 _ = int.recv() => break tracing::info!(signal = "SIGINT", "stopping"),
-                _ = hup.recv() => running = reload(sources, log, running),
+                _ = hup.recv() => running = reload(sources, log, running, &self.control.audit).await,
                 failed = self.supervisor.failed() => {
                     let (component, cause) = (failed.component.to_owned(), failed.cause);
                     tracing::error!(failed = component, cause, "a part failed for good; stopping");
@@ -319,11 +348,12 @@ impl Server {
     }
 }
 
-fn reload(sources: &Sources, log: &LogHandle, old: Settings) -> Settings {
+async fn reload(sources: &Sources, log: &LogHandle, old: Settings, audit: &Audit) -> Settings {
     let new = match sources.load() {
         Ok(new) => new,
         Err(error) => {
             tracing::error!(%error, "configuration not reloaded; the running one stays");
+            audit.reloaded(Err(error.to_string())).await;
             return old;
         }
     };
@@ -340,7 +370,9 @@ fn reload(sources: &Sources, log: &LogHandle, old: Settings) -> Settings {
     for (component, level) in &new.log_components {
         log.set_component_level(component, Some(*level));
     }
-    tracing::info!(changed = changes.live.join(","), "configuration reloaded");
+    let changed = changes.live.join(",");
+    tracing::info!(changed, "configuration reloaded");
+    audit.reloaded(Ok(changed)).await;
     old.with_live_from(&new)
 }
 

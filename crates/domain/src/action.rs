@@ -25,6 +25,23 @@ closed_set!(
     }
 );
 
+closed_set!(
+    /// Who asked for an action, as the host knows that took it in.
+    #[derive(Default)]
+    AskedBy, "who asked for an action" {
+        /// It came over the link.
+        ControlPlane = "control_plane",
+        /// A program of this host, over the agent's socket.
+        LocalSocket = "local_socket",
+        /// A file that was applied without the daemon.
+        File = "file",
+        RestartPolicy = "restart_policy",
+        /// It is nowhere taken in yet, or was by a version that did not say.
+        #[default]
+        Unknown = "unknown",
+    }
+);
+
 /// An action with its parameters, every one checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
@@ -103,11 +120,14 @@ pub struct Action {
     pub parent_span_id: Option<SpanId>,
     /// The `x-request-id` of the call that brought it.
     pub correlation_id: Option<String>,
+    /// Set by whoever takes it in on its host.
+    #[serde(default)]
+    pub asked_by: AskedBy,
 }
 
 impl Action {
-    /// Whether both ask for the same, so that the second is a repetition of the first. The trace and the
-    /// correlation of a repeated call are its own and do not count.
+    /// Whether both ask for the same, so that the second is a repetition of the first. The trace, the
+    /// correlation and the caller of a repeated call are its own and do not count.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         self.action_id == other.action_id && self.request == other.request && self.timeout == other.timeout
     }

@@ -3,6 +3,8 @@
 //! A VM's process inherits the locked file of its run directory, so the lock is held exactly as long as the
 //! process lives; the pid alone proves nothing, because pids are used again.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What was found about one VM, without judgement.
@@ -40,6 +42,16 @@ pub enum Exit {
     HostRebooted,
     /// It died otherwise; the text says what is known.
     Died(String),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GuestPoweredOff => "the guest powered off",
+            Self::HostRebooted => "the host rebooted",
+            Self::Died(why) => why,
+        })
+    }
 }
 
 /// What is so, as far as it can be known.

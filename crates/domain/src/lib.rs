@@ -13,14 +13,16 @@ mod execution;
 mod fleet;
 mod ids;
 mod lifecycle;
+mod outage;
 mod vm;
 
-pub use action::{Action, ActionType, CreateVm, DeleteVm, Request, StopVm};
+pub use action::{Action, ActionType, AskedBy, CreateVm, DeleteVm, Request, StopVm};
 pub use evidence::{Evidence, Exit, Monitor, Observation};
 pub use execution::{ActionStatus, EndStatus, Execution, ExecutionStatus, Outcome, ResourceUsage};
 pub use fleet::{AgentId, DEFAULT_NAME, Presence, Role, SiteId, TenantId};
 pub use ids::{ActionId, InvalidId, SpanId, TraceId, VmId, VmName};
 pub use lifecycle::{Deed, Refusal, Verdict, verdict};
+pub use outage::{Outage, OutageCause};
 pub use vm::{
     Console, Disk, DiskFormat, InvalidSpec, MEMORY_BYTES_MIN, Machine, Nic, ProviderKind, RestartPolicy,
     VCPUS_MAX, VmSpec, VmState, labels_fit,

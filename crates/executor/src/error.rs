@@ -22,6 +22,10 @@ pub enum ExecutorError {
     ListVms { provider: nkudo_domain::ProviderKind, source: nkudo_providers::ProviderError },
     #[error("cannot tell this boot of the host from another")]
     BootId { source: std::io::Error },
+    #[error("it cannot be noted in which boot of the host the journal was read")]
+    BootFile { source: nkudo_journal::JournalError },
+    #[error("the journal's reserve cannot be opened")]
+    Reserve { source: nkudo_journal::JournalError },
     #[error("a task ended in a panic")]
     TaskPanicked { source: tokio::task::JoinError },
 }

@@ -6,26 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
-use nkudo_domain::{ProviderKind, VmId};
-use nkudo_host::clock;
-use nkudo_journal::{Disk, Journal, Options};
+use nkudo_domain::{Action, ActionType, ProviderKind, VmId};
+use nkudo_host::{clock, disk};
+use nkudo_journal::Disk;
 use nkudo_providers::Provider;
-use nkudo_supervision::{Operation, Operations, Receiver, Sender};
-use nkudo_tracker::{Config, Input, Tracker};
+use nkudo_supervision::{Operations, Receiver, Sender};
+use nkudo_tracker::{Admission, Config, Input, Lost, Tracker};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::boot_file::BootFile;
 use crate::command::Command;
 use crate::error::ExecutorError;
 use crate::handle::Handle;
-use crate::journal_writer;
+use crate::journal_writer::{self, Target};
 use crate::look_over::look_over;
 use crate::observer::Observer;
-use crate::recovery::Decoding;
+use crate::recovery::Recovered;
+use crate::reserve::Reserve;
 use crate::running::{Done, Running};
 use crate::state_file;
+use crate::witness::{Nobody, Room, Witness, Witnessed};
 
 /// Events that a slow listener may be behind.
 const EVENTS_MAX: usize = 256;
@@ -68,7 +70,15 @@ impl<D: Disk + Clone> Executor<D> {
     ) -> (Self, Handle) {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let handle = Handle { commands, events: events.clone() };
-        (Self { config, providers, disk, observer: Observer { metrics, operations, events } }, handle)
+        let observer = Observer { metrics, operations, events, witness: Arc::new(Nobody) };
+        (Self { config, providers, disk, observer }, handle)
+    }
+
+    /// The same with somebody who puts on record what becomes of actions.
+    #[must_use]
+    pub fn witnessed_by(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.observer.witness = witness;
+        self
     }
 
     /// Recovers, calls `ready`, and works until `shutdown`. Then it admits nothing more, gives running deeds
@@ -86,46 +96,64 @@ impl<D: Disk + Clone> Executor<D> {
         ended
     }
 
-    async fn recover(&self) -> Result<Running<'_, D>, ExecutorError> {
-        let dir = self.config.state_dir.join("journal");
-        state_file::set_aside_if_broken(&self.config.state_dir);
-        let began = Instant::now();
-        let mut decoding = Decoding::of(&dir);
-        let take = |seq, bytes: &[u8]| decoding.take(seq, bytes);
-        let opened = Journal::open_each(self.disk.clone(), &dir, Options::default(), take);
-        let read = opened.as_ref().map_or(0, |(journal, _)| journal.bytes());
-        self.observer.operations.ended(Operation::FileRead, read, began.elapsed(), opened.is_ok());
-        let (journal, discarded) =
-            opened.map_err(|source| ExecutorError::OpenJournal { dir: dir.clone(), source })?;
-        let records_lost = discarded.is_some();
-        let records = decoding.end(discarded.as_ref());
-        if records_lost || records.as_ref().is_ok_and(Vec::is_empty) {
-            state_file::keep_before_loss(&self.config.state_dir);
+    /// A delete frees space. A disk that cannot be asked is not called full; the journal will tell.
+    pub(crate) fn no_room_for(&self, action: &Action) -> Option<Admission> {
+        let frees_space = action.request.action_type() == ActionType::Delete;
+        let config = &self.config;
+        let is_full = || {
+            disk::space(&config.state_dir).is_ok_and(|space| space.available_bytes < config.free_bytes_min)
+        };
+        match self.observer.witness.room() {
+            Room::None => Some(Admission::AuditFull),
+            Room::ForDeletes if !frees_space => Some(Admission::AuditFull),
+            Room::Free | Room::ForDeletes => (!frees_space && is_full()).then_some(Admission::DiskFull),
         }
-        let records = records?;
+    }
+
+    async fn recover(&self) -> Result<Running<'_, D>, ExecutorError> {
+        state_file::set_aside_if_broken(&self.config.state_dir);
+        let state_dir = &self.config.state_dir;
+        let metrics = self.observer.metrics.journal.clone();
+        let reserve =
+            Reserve::open(self.disk.clone(), state_dir, self.config.free_bytes_min, metrics.clone());
+        let mut reserve = reserve.map_err(|source| ExecutorError::Reserve { source })?;
         let boot_id = clock::boot_id().map_err(|source| ExecutorError::BootId { source })?;
+        reserve.take_back();
+        let operations = self.observer.operations.clone();
+        let mut recovered =
+            Recovered::read(&self.disk, state_dir, &boot_id, &operations, |full| reserve.give(full));
+        if let Err(ExecutorError::OpenJournal { source, .. }) = &recovered
+            && reserve.give(source)
+        {
+            // What is damaged could not be set aside without room.
+            recovered = Recovered::read(&self.disk, state_dir, &boot_id, &operations, |_| false);
+        }
+        let Recovered { journal, records, lost } = recovered?;
         let tracker_config = Config {
             boot: stable_hash(&boot_id),
             outbox_id: uuid::Uuid::now_v7().to_string(),
-            records_lost,
+            lost,
             ..self.config.tracker.clone()
         };
         let journal_bytes = journal.bytes();
         let tracker = Tracker::replay(tracker_config, records);
         let mut tasks = JoinSet::new();
-        let writer = journal_writer::start(
-            &mut tasks,
-            journal,
-            self.observer.metrics.journal.clone(),
-            self.observer.operations.clone(),
-            Done::JournalClosed,
-        );
+        let witness = Arc::clone(&self.observer.witness);
+        let (disk, state_dir) = (self.disk.clone(), state_dir.clone());
+        let target = Target { journal, reserve, disk, state_dir, metrics, operations, witness };
+        let writer = journal_writer::start(&mut tasks, target, Done::JournalClosed);
+        let missing = self.observer.witness.missing(&mut Witnessed::all(&tracker));
         let found = look_over(&tracker, &self.providers).await?;
         let mut running = Running::new(self, tracker, writer, tasks, journal_bytes);
+        running.put_on_record(missing).await?;
         // What the journal says is not news; what the look at the host changes is told.
         let all: Vec<VmId> = running.tracker.vms().map(|(vm_id, _)| vm_id).collect();
         all.into_iter().for_each(|vm_id| running.show_vm(vm_id));
         running.step(Input::Recovered { found }).await?;
+        if lost != Lost::Nothing {
+            // The records of that step are the tracker's own note of the loss.
+            running.loss_is_on_record(BootFile { boot_id, lost: Lost::Nothing }).await?;
+        }
         self.observer.look_again();
         self.observer.count_vms(&running.tracker);
         Ok(running)

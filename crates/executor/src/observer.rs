@@ -1,5 +1,7 @@
 //! What others see of the tracker's decisions: metrics, log lines, events.
 
+use std::sync::Arc;
+
 use nkudo_api::view::VmView;
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Action, Execution, ExecutionStatus, Outcome, VmId, VmName, VmState};
@@ -9,6 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::command::Event;
 use crate::projection::{action_view, vm_view, vms_by_state};
+use crate::witness::Witness;
 
 /// Tells about what happened, each thing in one method, so that log, metrics and events cannot drift apart.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Observer {
     /// What the executor has the kernel do.
     pub(crate) operations: Operations,
     pub(crate) events: broadcast::Sender<Event>,
+    /// Puts on record what becomes of actions.
+    pub(crate) witness: Arc<dyn Witness>,
 }
 
 impl Observer {

@@ -107,6 +107,7 @@ pub fn aggregate_views(aggregates: &BTreeMap<ActionType, Aggregate>) -> Vec<Aggr
 /// The whole of `edge-state.json`.
 pub fn state_file(tracker: &Tracker, pid: impl Fn(VmId, &Vm) -> Option<u32>, now_ms: i64) -> StateFile {
     StateFile {
+        outbox_id: tracker.outbox().id.clone(),
         version: StateFile::VERSION,
         written_at: WallTime(now_ms),
         queue_depth: tracker.queue_depth() as u64,

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nkudo_domain::{ActionId, ActionType, Exit, Observation, ProviderKind, VmId, VmState};
-use nkudo_host::{clock, disk};
+use nkudo_domain::{ActionId, Exit, Observation, ProviderKind, VmId, VmState};
+use nkudo_host::clock;
 use nkudo_journal::Disk;
 use nkudo_providers::Provider;
 use nkudo_supervision::Receiver;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use crate::action_spans::ActionSpans;
+use crate::boot_file::BootFile;
 use crate::command::{Command, Kind};
 use crate::deed;
 use crate::error::ExecutorError;
@@ -25,6 +26,7 @@ use crate::journal_writer::{JournalWriter, Write};
 use crate::observer::Observer;
 use crate::projection;
 use crate::state_file;
+use crate::witness::Witnessed;
 
 /// How long changes gather before `edge-state.json` is written.
 const STATE_FILE_DELAY: Duration = Duration::from_millis(300);
@@ -40,7 +42,7 @@ pub(crate) enum Done {
     Deed { action_id: ActionId, attempt: u32, report: Box<DeedReport> },
     Exited { vm_id: VmId, incarnation: u64, exit: Exit },
     Observed { vm_id: VmId, observation: Observation },
-    StateFileWritten,
+    StateFileWritten { done: bool },
     JournalClosed,
 }
 
@@ -169,11 +171,10 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         let ticket = self.next_ticket;
         match command.0 {
             Kind::Submit { action, answer, bringing } => {
-                let frees_space = action.request.action_type() == ActionType::Delete;
                 // What is known is answered from the record, whatever room there is.
                 let is_new = self.tracker.action(&action.action_id).is_none();
-                if is_new && !frees_space && self.disk_is_full() {
-                    admitted(answer, bringing, Admission::DiskFull);
+                if let Some(refusal) = self.executor.no_room_for(&action).filter(|_| is_new) {
+                    admitted(answer, bringing, refusal);
                     return Ok(());
                 }
                 self.submits.insert(ticket, (answer, bringing));
@@ -192,10 +193,9 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         }
     }
 
-    /// A disk that cannot be asked is not called full; the journal will tell.
-    fn disk_is_full(&self) -> bool {
-        let config = &self.executor.config;
-        disk::space(&config.state_dir).is_ok_and(|space| space.available_bytes < config.free_bytes_min)
+    /// Steps that are in the journal and that nobody put on record.
+    pub(crate) async fn put_on_record(&mut self, missing: Vec<Witnessed>) -> Result<(), ExecutorError> {
+        if missing.is_empty() { Ok(()) } else { self.write(Write::Witness(missing)).await }
     }
 
     async fn done(&mut self, done: Done) -> Result<(), ExecutorError> {
@@ -210,8 +210,8 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             Done::Observed { vm_id, observation } => {
                 self.step(Input::VmObserved { vm_id, observation }).await
             }
-            Done::StateFileWritten => {
-                let again = self.state_file == StateFileTurn::Writing { again: true };
+            Done::StateFileWritten { done } => {
+                let again = !done || self.state_file == StateFileTurn::Writing { again: true };
                 self.state_file = if again { StateFileTurn::Dirty } else { StateFileTurn::Clean };
                 Ok(())
             }
@@ -235,11 +235,12 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         match effect {
             Effect::Persist { seq, record } => {
                 let span = self.spans.record(&record);
+                let step = Witnessed::told_by(&record, &self.tracker).map(Box::new);
                 let record =
                     serde_json::to_vec(&record).map_err(|source| ExecutorError::Encode { source })?;
                 self.journal_bytes += record.len() as u64;
                 self.changed();
-                let write = Write::Append { seq, record, span };
+                let write = Write::Append { seq, record, step, span };
                 self.write(write).await?;
             }
             Effect::Admitted { ticket, admission } => {
@@ -389,9 +390,8 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         let content = self.state_file_content();
         let path = self.executor.config.state_dir.join(state_file::FILE_NAME);
         let (disk, operations) = (self.executor.disk.clone(), self.executor.observer.operations.clone());
-        self.tasks.spawn_blocking(move || {
-            state_file::write(&disk, &path, &content, &operations);
-            Done::StateFileWritten
+        self.tasks.spawn_blocking(move || Done::StateFileWritten {
+            done: state_file::write(&disk, &path, &content, &operations),
         });
     }
 
@@ -405,6 +405,11 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         state_file::write(&self.executor.disk, &path, &last, &self.executor.observer.operations);
+    }
+
+    /// Once all that was written so far is durable, nobody has to be told of lost records again.
+    pub(crate) async fn loss_is_on_record(&mut self, noted: BootFile) -> Result<(), ExecutorError> {
+        self.write(Write::LossIsOnRecord(noted)).await
     }
 
     /// Starts the journal over with what is still needed, in a moment when nothing is under way.

@@ -2,8 +2,8 @@
 //!
 //! On the control plane [`PresenceOf`] says whether an agent is heard of, and [`Dispatch`] which actions go onto its
 //! stream next. On the agent [`Schedule`] says when to heartbeat, [`Backoff`] when to dial again, [`Telling`] which
-//! results to send, [`Skew`] how far the clocks are apart, and [`renew_at_ms`] when to renew the certificate. Time
-//! comes in as an argument and chance as a number.
+//! results to send, [`Skew`] how far the clocks are apart, [`renew_at_ms`] when to renew the certificate, and
+//! [`outage::Ledger`] why it was away and how long. Time comes in as an argument and chance as a number.
 //!
 //! **Invariant:** one heartbeat that is late makes nobody offline, and one that comes makes nobody online who was
 //! given up.
@@ -12,6 +12,7 @@
 
 mod backoff;
 mod dispatch;
+pub mod outage;
 mod presence;
 mod renewal;
 mod schedule;
@@ -23,5 +24,5 @@ pub use dispatch::{Dispatch, Fetch};
 pub use presence::{Missed, PresenceOf};
 pub use renewal::renew_at_ms;
 pub use schedule::Schedule;
-pub use skew::Skew;
+pub use skew::{Skew, TheirTime};
 pub use telling::Telling;

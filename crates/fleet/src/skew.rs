@@ -1,4 +1,4 @@
-//! How far two clocks are apart.
+//! How far two clocks are apart, and what the other one says.
 
 /// The other clock minus ours, as measured by one question and its answer (Cristian's algorithm): the answer's time is
 /// taken to be that of the middle of the round trip, so it is wrong by at most half of it.
@@ -23,9 +23,41 @@ impl Skew {
     }
 }
 
+/// The other's clock, carried on by our time since boot: that nobody can set, and it goes on while the host sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TheirTime {
+    wall_ms: i64,
+    /// Ours, when theirs was that.
+    boottime_ms: u64,
+}
+
+impl TheirTime {
+    /// As [`Skew::measure`], where `asked_ms` is our time since boot when the question was sent.
+    pub fn measure(asked_ms: u64, round_trip_ms: u64, answer_ms: i64) -> Self {
+        Self { wall_ms: answer_ms, boottime_ms: asked_ms.saturating_add(round_trip_ms / 2) }
+    }
+
+    /// Their wall clock when our time since boot is this.
+    pub fn at(&self, boottime_ms: u64) -> i64 {
+        let since = i64::try_from(boottime_ms).unwrap_or(i64::MAX)
+            - i64::try_from(self.boottime_ms).unwrap_or(i64::MAX);
+        self.wall_ms.saturating_add(since)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn their_time_goes_on_with_ours_since_boot() {
+        let theirs = TheirTime::measure(1_000, 400, 50_000);
+        assert_eq!(theirs.at(1_200), 50_000, "the answer is of the middle of the round trip");
+        assert_eq!(theirs.at(61_200), 110_000);
+        assert_eq!(theirs.at(200), 49_000);
+        assert_eq!(TheirTime::measure(0, 0, i64::MAX).at(u64::MAX), i64::MAX);
+        assert_eq!(TheirTime::measure(u64::MAX, u64::MAX, i64::MIN).at(0), i64::MIN);
+    }
 
     #[test]
     fn the_answer_is_of_the_middle_of_the_round_trip() {

@@ -27,6 +27,11 @@ impl Telling {
         self.sent = self.sent.max(seq);
     }
 
+    /// Whether this connection has not told so far.
+    pub fn is_ahead(&self, seq: u64) -> bool {
+        seq > self.sent
+    }
+
     /// Everything up to this number is recorded over there; answers the number when that is news. What was not sent
     /// cannot have been recorded: such an acknowledgement is of another connection's time and only counts as far as
     /// was sent.
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(telling.next(), Some((263, 93)));
         assert_eq!(telling.acknowledged(100), None, "no news");
         assert_eq!(telling.acknowledged(50), None, "nor what is older");
+        assert!(telling.is_ahead(264) && !telling.is_ahead(263));
         assert_eq!(telling.acknowledged(9_999), Some(263), "nothing is acknowledged that was not sent");
         assert_eq!(Telling::after(100).next(), Some((100, 256)));
     }

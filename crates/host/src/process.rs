@@ -13,8 +13,12 @@ use nix::unistd::Pid;
 use procfs::CurrentSI as _;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
+mod places;
 mod stat;
 
+pub use places::{Place, below, reads};
 use stat::{Memory, Stat};
 
 /// Which process: a pid is used again, the pair of pid and start time is not during one boot.
@@ -81,6 +85,12 @@ pub fn usage(process: Identity) -> Option<Usage> {
         resident_bytes: memory.resident_bytes,
         peak_resident_bytes: memory.peak_resident_bytes,
     })
+}
+
+/// How long ago a process was started, in milliseconds, with the time that the host was suspended.
+pub fn age_ms(process: Identity) -> u64 {
+    let started_ms = process.start_ticks.saturating_mul(1_000) / procfs::ticks_per_second().max(1);
+    clock::boottime_ms().saturating_sub(started_ms)
 }
 
 /// The program and arguments of a process; none when it is gone, a zombie or a kernel thread.

@@ -9,6 +9,7 @@ use crate::format::{HEADER_BYTES, Header, Kind, RECORD_HEAD_BYTES, Seq, encode_r
 use crate::replay::{Discarded, Replay, Scan, Segment};
 
 mod anew;
+pub(crate) mod loss;
 mod repair;
 
 /// A compaction writes in pieces of about this size.
@@ -28,6 +29,8 @@ pub struct Journal<D: Disk> {
     /// The last segment was written to or cut since its last sync.
     unsynced: bool,
     poisoned: bool,
+    /// An opening tells of a loss until its owner has it on record.
+    loss_noted: bool,
     /// Kept for its memory.
     buffer: Vec<u8>,
 }
@@ -50,7 +53,8 @@ impl Default for Options {
 
 impl<D: Disk> Journal<D> {
     /// Opens the journal in a directory, which is made when there is none, and gives back what it holds; all of that
-    /// is durable then. Damage is set aside and told, this once: the files in which it is kept stay.
+    /// is durable then. Damage is set aside and told, at every opening until [`Journal::loss_is_on_record`]; the files in
+    /// which it is kept stay.
     ///
     /// The last segment is written anew: its program may have been killed before a sync, or the sync have failed.
     ///
@@ -79,8 +83,8 @@ impl<D: Disk> Journal<D> {
         disk.create_dir_all(dir).map_err(Deed::MakeDirectory.failed(dir))?;
         let missing = || Deed::List.failed(dir)(std::io::ErrorKind::NotFound.into());
         let mut scan = Scan::read(&disk, dir, &mut each)?.ok_or_else(missing)?;
-        repair::repair(&disk, dir, &mut scan)?;
-        let Scan { damage, mut segments, next, .. } = scan;
+        let discarded = repair::repair(&disk, dir, &mut scan)?;
+        let Scan { mut segments, next, .. } = scan;
         let file = match segments.last() {
             Some(active) => anew::write_anew(&disk, &dir.join(&active.name), active.bytes)?,
             None => {
@@ -99,10 +103,11 @@ impl<D: Disk> Journal<D> {
             durable: next.previous(),
             unsynced: false,
             poisoned: false,
+            loss_noted: discarded.is_some(),
             buffer: Vec::new(),
             disk,
         };
-        Ok((journal, damage))
+        Ok((journal, discarded))
     }
 
     /// Adds a record, which is durable after the next [`Journal::sync`].
@@ -188,6 +193,19 @@ impl<D: Disk> Journal<D> {
             self.disk.remove(&path).map_err(Deed::Remove.failed(&path))?;
         }
         Ok(self.durable)
+    }
+
+    /// Its owner has what was discarded on record, or does not care: later openings do not tell of it any more. Nothing
+    /// happens when nothing was.
+    ///
+    /// # Errors
+    /// It is told once more then.
+    pub fn loss_is_on_record(&mut self) -> Result<(), JournalError> {
+        if self.loss_noted {
+            loss::forget(&self.disk, &self.dir)?;
+            self.loss_noted = false;
+        }
+        Ok(())
     }
 
     /// How many files the journal has.

@@ -46,12 +46,13 @@
 //! | payload | 16.. | |
 //!
 //! The segment header stays like this in every version, so that a newer one is told from a damaged one. Beside
-//! segments there may be `*.seg.new`, a compaction that was cut off, and `*.seg.corrupt-<n>`, what was damaged.
+//! segments there may be `*.seg.new`, a compaction that was cut off, `*.seg.corrupt-<n>`, what was damaged, and `loss`, which
+//! tells of that until the owner has it on record.
 //!
 //! **Invariant:** a record is given back exactly as it was appended, or not at all, and what is given back has no
 //! gap: it begins with a base and ends where the first damage is.
 //!
-//! **Invariant:** what was damaged is told and kept aside, never deleted.
+//! **Invariant:** what was damaged is told until the owner says that it has taken note, and kept aside, never deleted.
 //!
 //! **Invariant:** after a failed sync nothing more is written: the kernel may have dropped the data and would say
 //! that all is well the second time. The journal is opened anew instead.
@@ -76,4 +77,4 @@ pub use disk::{Disk, DiskFile, Flipped, RealDisk, RealFile, SimulatedDisk, Simul
 pub use error::{Deed, JournalError};
 pub use format::Seq;
 pub use journal::{Journal, Options};
-pub use replay::{Discarded, Reason, Replay, replay_each_read_only, replay_read_only};
+pub use replay::{Discarded, FollowedBy, Reason, Replay, replay_each_read_only, replay_read_only};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::disk::Disk;
 use crate::error::{Deed, JournalError};
 use crate::format::{HEADER_BYTES, RECORD_HEAD_BYTES, RecordHead, Seq};
-use crate::replay::Reason;
+use crate::replay::{FollowedBy, Reason};
 
 /// What is read of a segment at once, and so what is held of it, but for a record that is longer.
 pub(crate) const PIECE_BYTES: u64 = 256 << 10;
@@ -23,6 +23,9 @@ pub(crate) struct Records<'d, D: Disk> {
     piece: Vec<u8>,
     piece_at: u64,
 }
+
+/// Numbers behind a damage that are believed, so that what only looks like a record costs little.
+const LATER_MAX: u64 = 1 << 20;
 
 /// What comes next in a segment.
 #[derive(Debug)]
@@ -76,6 +79,32 @@ impl<'d, D: Disk> Records<'d, D> {
         }
         self.offset += record_bytes;
         Ok(Found::Record(head.seq, payload))
+    }
+
+    /// Whether a whole record, of this number or a later one, lies behind the damage at which reading ended.
+    pub(crate) fn followed_by(&self, damaged: Seq) -> Result<FollowedBy, JournalError> {
+        let later = damaged..=Seq::new(damaged.get().saturating_add(LATER_MAX));
+        let mut at = self.offset;
+        while at < self.bytes {
+            let piece = self.read(at, PIECE_BYTES)?;
+            for (ahead, bytes) in (0_u64..).zip(piece.windows(RECORD_HEAD_BYTES)) {
+                let head = RecordHead::decode(bytes).filter(|head| later.contains(&head.seq));
+                let Some(head) = head else { continue };
+                let candidate =
+                    Self { offset: at + ahead, ..Self::of(self.disk, self.path.clone(), self.bytes) };
+                let record_bytes = RECORD_HEAD_BYTES as u64 + u64::from(head.payload_bytes);
+                if record_bytes <= self.bytes - candidate.offset && candidate.is_whole(head, record_bytes)? {
+                    return Ok(FollowedBy::Records);
+                }
+            }
+            // A head may begin at the end of a piece.
+            let step = (piece.len() as u64).saturating_sub(RECORD_HEAD_BYTES as u64 - 1);
+            if step == 0 {
+                break;
+            }
+            at += step;
+        }
+        Ok(FollowedBy::Nothing)
     }
 
     /// Sees to it that so many bytes of the next record are in memory; false when there are not so many.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 use crate::error::{Deed, JournalError};
 use crate::format::{HEADER_BYTES, Header, HeaderFault, Kind, Seq};
+use crate::journal::loss;
 use crate::reading::{Found, Records};
 
 /// What a journal held.
@@ -15,7 +16,9 @@ use crate::reading::{Found, Records};
 pub struct Replay {
     /// In order, without a gap, from the newest base on.
     pub records: Vec<(Seq, Vec<u8>)>,
-    /// What could not be read after them. After a loss of power that is ordinarily a record that was being written.
+    /// What could not be read after them, now or at an earlier opening whose owner did not say
+    /// [`Journal::loss_is_on_record`](crate::Journal::loss_is_on_record). After a loss of power that is ordinarily a record
+    /// that was being written.
     pub discarded: Option<Discarded>,
 }
 
@@ -26,11 +29,44 @@ pub struct Discarded {
     pub segment: String,
     /// Where in it.
     pub offset: u64,
-    /// From there to its end, together with all segments after it.
+    /// From there to its end, together with all segments after it, and with what was lost at other places before.
     pub bytes: u64,
     pub reason: Reason,
+    pub followed_by: FollowedBy,
+    /// Some of it was found just now; else all was told at an earlier opening.
+    pub is_news: bool,
     /// The files in which those bytes are kept; none when the journal was only looked at.
     pub kept: Vec<PathBuf>,
+}
+
+impl Discarded {
+    /// Whether it looks like a write that a kill cut off: the last record, and less of it than it says.
+    pub fn is_cut_off(&self) -> bool {
+        self.reason == Reason::TornRecord && self.followed_by == FollowedBy::Nothing
+    }
+
+    /// What was lost before together with what is lost now. The place is that of the newer.
+    pub(crate) fn all(before: Option<Discarded>, now: Option<Discarded>) -> Option<Discarded> {
+        let (Some(before), Some(now)) = (&before, &now) else { return before.or(now) };
+        // A repair that was cut off finds the same damage once more.
+        let same = (&before.segment, before.offset) == (&now.segment, now.offset);
+        let bytes = if same { before.bytes.max(now.bytes) } else { before.bytes.saturating_add(now.bytes) };
+        let mut kept = before.kept.clone();
+        kept.extend(now.kept.iter().filter(|path| !before.kept.contains(path)).cloned());
+        let followed_by = before.followed_by.max(now.followed_by);
+        Some(Discarded { bytes, kept, followed_by, ..now.clone() })
+    }
+}
+
+/// What is whole behind a damage, and so how much it may have cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FollowedBy {
+    /// Nothing: the last record alone is damaged.
+    Nothing,
+    /// Records of the same segment. After a loss of power they may be of one group that was never synced.
+    Records,
+    /// Segments: the damaged one had been synced before they were begun.
+    Segments,
 }
 
 /// What is wrong at the place where the damage begins.
@@ -43,6 +79,8 @@ pub enum Reason {
     DamagedRecord,
     /// Records are missing before this place.
     Gap,
+    /// Something was lost before, and the note of it is damaged too.
+    Unknown,
 }
 
 /// Reads a journal and repairs nothing: for a view beside which nobody writes. Without a directory it is empty.
@@ -65,13 +103,15 @@ pub fn replay_each_read_only<D: Disk>(
     dir: &Path,
     mut each: impl FnMut(Seq, &[u8]),
 ) -> Result<Option<Discarded>, JournalError> {
-    Ok(Scan::read(disk, dir, &mut each)?.and_then(|scan| scan.damage))
+    Ok(Scan::read(disk, dir, &mut each)?.and_then(|scan| Discarded::all(scan.noted, scan.damage)))
 }
 
 /// All that is in a journal's directory, but for its records.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) damage: Option<Discarded>,
+    /// What was lost before, and is not on record with the owner.
+    pub(crate) noted: Option<Discarded>,
     /// What is whole, cut where the damage begins.
     pub(crate) segments: Vec<Segment>,
     /// Behind the damage: nothing of them is whole and without a gap.
@@ -111,6 +151,7 @@ impl Scan {
         let current = heads.split_off(start);
         let mut scan = Scan {
             damage: None,
+            noted: loss::read(disk, dir, &names)?,
             segments: Vec::new(),
             lost: Vec::new(),
             superseded: heads.into_iter().map(|head| head.name).collect(),
@@ -137,19 +178,24 @@ impl Scan {
     ) -> Result<(), JournalError> {
         if let Some(damage) = &mut self.damage {
             damage.bytes += bytes;
+            damage.followed_by = FollowedBy::Segments;
             self.lost.push(head.name);
             return Ok(());
         }
+        let mut records = records;
         let (whole, fault) = match head.fault(self.next, must_be_base) {
             Some(reason) => (0, Some(reason)),
-            None => self.read_records(records, each)?,
+            None => self.read_records(&mut records, each)?,
         };
         if let Some(reason) = fault {
+            let followed_by = records.followed_by(self.next)?;
             self.damage = Some(Discarded {
                 segment: head.name.clone(),
                 offset: whole,
                 bytes: bytes - whole,
                 reason,
+                followed_by,
+                is_news: true,
                 kept: Vec::new(),
             });
         }
@@ -164,7 +210,7 @@ impl Scan {
     /// How far the segment is whole, and why not further.
     fn read_records<D: Disk>(
         &mut self,
-        mut records: Records<'_, D>,
+        records: &mut Records<'_, D>,
         each: &mut dyn FnMut(Seq, &[u8]),
     ) -> Result<(u64, Option<Reason>), JournalError> {
         let fault = loop {
@@ -228,12 +274,13 @@ fn heads<D: Disk>(disk: &D, dir: &Path, names: &BTreeSet<String>) -> Result<Vec<
 }
 
 fn is_unfinished(name: &str) -> bool {
-    name.strip_suffix(".new").and_then(Seq::of_segment_name).is_some()
+    let whole = name.strip_suffix(".new");
+    whole.is_some_and(|whole| whole == loss::NAME || Seq::of_segment_name(whole).is_some())
 }
 
 impl fmt::Display for Discarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Discarded { segment, offset, bytes, reason, kept } = self;
+        let Discarded { segment, offset, bytes, reason, kept, .. } = self;
         write!(f, "{bytes} bytes from offset {offset} of {segment} on: {reason}")?;
         for path in kept {
             write!(f, ", kept in {}", path.display())?;
@@ -249,6 +296,7 @@ impl fmt::Display for Reason {
             Reason::TornRecord => "the last record is cut off",
             Reason::DamagedRecord => "a record is damaged",
             Reason::Gap => "records are missing before it",
+            Reason::Unknown => "what was lost before is not known any more",
         })
     }
 }

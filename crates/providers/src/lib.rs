@@ -10,10 +10,12 @@
 
 pub mod conformance;
 mod error;
+mod evidence;
 pub mod guest;
 mod provider;
 pub mod qemu;
 pub mod simulated;
 
 pub use error::ProviderError;
+pub use evidence::{EVENTS_MAX, Fact, Findings, VmEvent};
 pub use provider::{Counters, Probe, Provider};

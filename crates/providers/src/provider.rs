@@ -9,6 +9,7 @@ use nkudo_host::cgroup::Throttling;
 use nkudo_host::process::Identity;
 
 use crate::error::ProviderError;
+use crate::evidence::Findings;
 
 /// What a provider found out about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// What is so, from evidence. Never alters anything.
     async fn observe(&self, vm_id: VmId) -> Result<Observation, ProviderError>;
+
+    /// What [`Provider::observe`] goes by, told in full. Alters nothing, not even what would help: for people who look, as
+    /// it is slower.
+    async fn evidence(&self, vm_id: VmId) -> Result<Findings, ProviderError>;
 
     /// The VMs of which there is anything on this host.
     async fn list(&self) -> Result<Vec<VmId>, ProviderError>;

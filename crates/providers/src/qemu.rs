@@ -38,7 +38,9 @@ mod command_line;
 mod counting;
 mod end;
 mod events;
+mod explaining;
 mod images;
+pub mod inventory;
 mod observing;
 mod program;
 mod qmp;
@@ -53,6 +55,7 @@ use program::Installed;
 use run_directory::RunDirectory;
 
 use crate::error::ProviderError;
+use crate::evidence::Findings;
 use crate::provider::{Counters, Probe, Provider};
 
 /// How long a command may take, from the connection to the answer.
@@ -173,6 +176,10 @@ impl Provider for Qemu {
 
     async fn observe(&self, vm_id: VmId) -> Result<Observation, ProviderError> {
         self.observe_vm(&self.run_directory(vm_id)).await
+    }
+
+    async fn evidence(&self, vm_id: VmId) -> Result<Findings, ProviderError> {
+        Ok(self.explain(&self.run_directory(vm_id)).await)
     }
 
     async fn list(&self) -> Result<Vec<VmId>, ProviderError> {

@@ -37,6 +37,7 @@ use faults::Faults;
 use ledger::{Ledger, Vm};
 
 use crate::error::ProviderError;
+use crate::evidence::{Fact, Findings};
 use crate::provider::{Counters, Probe, Provider};
 
 /// Most VMs whose failures are counted down; those of further VMs do not fail.
@@ -89,6 +90,14 @@ impl Simulated {
     /// A provider that takes up the VMs of its file when it is first asked for something.
     pub fn new(config: SimulatedConfig) -> Self {
         Self { config, ledger: Mutex::default(), failures: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// The VMs that a file of deeds tells of. The file is not touched; one that is not there tells of none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn vms_in(file: &Path) -> Result<Vec<VmId>, ProviderError> {
+        Ok(Ledger::read(file)?.vm_ids())
     }
 
     fn with_ledger<T>(
@@ -249,6 +258,26 @@ impl Provider for Simulated {
     async fn observe(&self, vm_id: VmId) -> Result<Observation, ProviderError> {
         let now_ms = clock::wall_ms();
         Ok(self.vm(vm_id)?.map_or(Observation::Absent, |vm| vm.observation(now_ms)))
+    }
+
+    async fn evidence(&self, vm_id: VmId) -> Result<Findings, ProviderError> {
+        let observation = self.observe(vm_id).await?;
+        let path = self.config.file.display();
+        let (there, why) = match &observation {
+            Observation::Absent => (false, "no line of the file of simulated deeds tells of it".to_owned()),
+            Observation::Running => (true, "its last deed left it running".to_owned()),
+            Observation::Paused => (true, "its last deed left it paused".to_owned()),
+            Observation::Unresponsive => {
+                (true, "its label simulated.silent_after_ms keeps it from saying how it is".to_owned())
+            }
+            Observation::Stopped(None) => {
+                (true, "it was never started, or it was stopped on request".to_owned())
+            }
+            Observation::Stopped(Some(exit)) => (true, format!("it ended: {exit}")),
+        };
+        let is = if there { "tells of it" } else { "does not tell of it" };
+        let facts = vec![Fact::seen("deeds", there, format!("{path} {is}"))];
+        Ok(Findings { facts, events: Vec::new(), observation, why })
     }
 
     async fn list(&self) -> Result<Vec<VmId>, ProviderError> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -102,8 +103,16 @@ pub enum ConnectError {
     Tcp { addrs: String, source: io::Error },
     #[error("TLS: {0}")]
     Tls(TlsFault),
-    #[error("no answer from {target} within {} s", deadline.as_secs())]
-    Deadline { target: Target, deadline: Duration },
+    #[error(
+        "no answer from {target} within {} s{}", deadline.as_secs(),
+        if *reached { "; its host took the connection and said nothing on it" } else { "" }
+    )]
+    Deadline {
+        target: Target,
+        deadline: Duration,
+        /// There was a TCP connection.
+        reached: bool,
+    },
     #[error("{host} is neither a DNS name nor an address")]
     Name { host: String },
     #[error("the connection to {target} was not taken up")]
@@ -127,15 +136,33 @@ impl Connection {
         tls: Arc<rustls::ClientConfig>,
         deadline: Duration,
     ) -> Result<Self, ConnectError> {
-        let opened = tokio::time::timeout(deadline, Self::open_unbounded(target, tls)).await;
-        opened.unwrap_or_else(|_| Err(ConnectError::Deadline { target: target.clone(), deadline }))
+        let reached = AtomicBool::new(false);
+        let opened = tokio::time::timeout(deadline, Self::open_unbounded(target, tls, &reached)).await;
+        opened.unwrap_or_else(|_| {
+            let reached = reached.load(Ordering::Relaxed);
+            Err(ConnectError::Deadline { target: target.clone(), deadline, reached })
+        })
     }
 
-    async fn open_unbounded(target: &Target, tls: Arc<rustls::ClientConfig>) -> Result<Self, ConnectError> {
+    async fn open_unbounded(
+        target: &Target,
+        tls: Arc<rustls::ClientConfig>,
+        reached: &AtomicBool,
+    ) -> Result<Self, ConnectError> {
         let tcp = connect_tcp(target).await?;
+        reached.store(true, Ordering::Relaxed);
+        Self::over(tcp, target, tls).await
+    }
+
+    /// Shakes hands over a stream that somebody else has opened to `target`; without a deadline of its own.
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        stream: S,
+        target: &Target,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<Self, ConnectError> {
         let name = ServerName::try_from(target.host.clone())
             .map_err(|_| ConnectError::Name { host: target.host.clone() })?;
-        let stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| {
+        let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| {
             ConnectError::Tls(TlsFault::from_io(&error).unwrap_or_else(|| TlsFault::Other(error.to_string())))
         })?;
         let fault = FaultSlot::default();
@@ -286,12 +313,12 @@ async fn connect_tcp(target: &Target) -> Result<TcpStream, ConnectError> {
 }
 
 /// A TLS stream that remembers what TLS complained of.
-struct Watched {
-    stream: TlsStream<TcpStream>,
+struct Watched<S> {
+    stream: TlsStream<S>,
     fault: FaultSlot,
 }
 
-impl Watched {
+impl<S> Watched<S> {
     fn remember<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result
             && let Some(fault) = TlsFault::from_io(error)
@@ -303,7 +330,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -314,7 +341,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
         Poll::Ready(self.remember(written))

@@ -1,7 +1,9 @@
 //! Between the wire and domain values.
 
+mod acknowledgements;
 mod heartbeats;
 mod logs;
+mod outages;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -132,6 +134,7 @@ impl From<FromAgent> for wire::AgentMessage {
             FromAgent::Spans { otlp_json } => Message::Spans(wire::Spans { otlp_json }),
             FromAgent::Goodbye { reason } => Message::Goodbye(wire::Goodbye { reason }),
             FromAgent::Logs(answer) => Message::LogsAnswer(answer.into()),
+            FromAgent::Outages(outages) => Message::Outages(outages.into()),
         };
         Self { message: Some(message) }
     }
@@ -163,6 +166,7 @@ impl TryFrom<wire::AgentMessage> for FromAgent {
             Message::Spans(wire::Spans { otlp_json }) => Self::Spans { otlp_json },
             Message::Goodbye(wire::Goodbye { reason }) => Self::Goodbye { reason },
             Message::LogsAnswer(answer) => Self::Logs(answer.try_into()?),
+            Message::Outages(outages) => Self::Outages(outages.try_into()?),
         })
     }
 }
@@ -369,6 +373,9 @@ impl From<ToAgent> for wire::ServerMessage {
                 Message::Closing(wire::Closing { retry_after_ms: milliseconds(retry_after) })
             }
             ToAgent::AskLogs(request) => Message::LogsRequest(request.into()),
+            ToAgent::OutagesAcknowledged { ledger_id, seq } => {
+                Message::OutagesAcknowledged(wire::OutagesAcknowledged { ledger_id, seq })
+            }
         };
         Self { message: Some(message) }
     }
@@ -389,18 +396,21 @@ impl TryFrom<wire::ServerMessage> for ToAgent {
             Message::Cancel(wire::Cancel { action_id }) => {
                 Self::Cancel { action_id: parsed("cancel.action_id", &action_id)? }
             }
-            Message::Acknowledge(wire::Acknowledge { seq }) => Self::Acknowledge { seq },
+            Message::Acknowledge(acknowledge) => acknowledge.try_into()?,
             Message::Closing(wire::Closing { retry_after_ms }) => {
                 Self::Closing { retry_after: Duration::from_millis(retry_after_ms.into()) }
             }
             Message::LogsRequest(request) => Self::AskLogs(request.into()),
+            Message::OutagesAcknowledged(wire::OutagesAcknowledged { ledger_id, seq }) => {
+                Self::OutagesAcknowledged { ledger_id, seq }
+            }
         })
     }
 }
 
 impl From<Delivery> for wire::Deliver {
     fn from(delivery: Delivery) -> Self {
-        let Delivery { action_id, action, expires_at_ms, cancel } = delivery;
+        let Delivery { action_id, action, expires_at_ms, cancel, taken_in } = delivery;
         let action = action.ok();
         let traceparent = action.as_ref().and_then(|action| TraceContext::of(action).traceparent());
         Self {
@@ -410,6 +420,7 @@ impl From<Delivery> for wire::Deliver {
             traceparent: traceparent.map(|traceparent| traceparent.to_string()).unwrap_or_default(),
             correlation_id: action.and_then(|action| action.correlation_id).unwrap_or_default(),
             cancel,
+            taken_in,
         }
     }
 }
@@ -423,6 +434,7 @@ impl TryFrom<wire::Deliver> for Delivery {
         let context = deliver.traceparent.parse::<Traceparent>().map(TraceContext::from).unwrap_or_default();
         let correlation_id = Some(deliver.correlation_id).filter(|id| !id.is_empty());
         let action = read_body(&deliver.body_json, &action_id, context, correlation_id);
-        Ok(Self { action_id, action, expires_at_ms: deliver.expires_at_ms, cancel: deliver.cancel })
+        let wire::Deliver { expires_at_ms, cancel, taken_in, .. } = deliver;
+        Ok(Self { action_id, action, expires_at_ms, cancel, taken_in })
     }
 }

@@ -17,8 +17,10 @@ pub enum RpcErrorKind {
     Version,
     /// Too much at once; later it may succeed.
     Exhausted,
-    /// The other end is not there, or about to end.
+    /// The other end says that it cannot, or is about to end.
     Unavailable,
+    /// The connection broke: whose fault that was is not known.
+    Broken,
     /// It took too long.
     Deadline,
     /// The other end failed.
@@ -48,7 +50,7 @@ impl RpcError {
             }
             if error.source().is_none() {
                 tracing::debug!(cause = error.to_string(), "a connection broke");
-                return Self::new(RpcErrorKind::Unavailable, "the connection broke");
+                return Self::new(RpcErrorKind::Broken, "the connection broke");
             }
             cause = error.source();
         }
@@ -62,7 +64,7 @@ impl RpcError {
             RpcErrorKind::Invalid => Code::InvalidArgument,
             RpcErrorKind::Version => Code::FailedPrecondition,
             RpcErrorKind::Exhausted => Code::ResourceExhausted,
-            RpcErrorKind::Unavailable => Code::Unavailable,
+            RpcErrorKind::Unavailable | RpcErrorKind::Broken => Code::Unavailable,
             RpcErrorKind::Deadline => Code::DeadlineExceeded,
             RpcErrorKind::Internal => Code::Internal,
         };

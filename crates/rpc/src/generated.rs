@@ -66,6 +66,9 @@ pub struct HeartbeatRequest {
     pub health: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
+    /// How far the agent's audit log is durable, as SEQ:HASH; absent where there is none yet.
+    #[prost(string, optional, tag = "10")]
+    pub audit_head: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatResponse {
@@ -77,7 +80,7 @@ pub struct HeartbeatResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 10, 7")]
+    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 10, 7, 20")]
     pub message: ::core::option::Option<agent_message::Message>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -100,11 +103,13 @@ pub mod agent_message {
         Spans(super::Spans),
         #[prost(message, tag = "7")]
         LogsAnswer(super::LogsAnswer),
+        #[prost(message, tag = "20")]
+        Outages(super::Outages),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerMessage {
-    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "server_message::Message", tags = "1, 2, 3, 4, 5, 6, 20")]
     pub message: ::core::option::Option<server_message::Message>,
 }
 /// Nested message and enum types in `ServerMessage`.
@@ -123,6 +128,8 @@ pub mod server_message {
         Closing(super::Closing),
         #[prost(message, tag = "6")]
         LogsRequest(super::LogsRequest),
+        #[prost(message, tag = "20")]
+        OutagesAcknowledged(super::OutagesAcknowledged),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -165,6 +172,9 @@ pub struct Deliver {
     /// It was cancelled while nobody knew whether the host has it: run it not, or end it.
     #[prost(bool, tag = "6")]
     pub cancel: bool,
+    /// The host has said that it took it in. One that does not know it has lost the record, and must not run it again.
+    #[prost(bool, tag = "7")]
+    pub taken_in: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cancel {
@@ -389,6 +399,50 @@ pub struct LogsAnswer {
     /// The end of the log when it was searched; what is asked for oldest first from here on came after it.
     #[prost(string, tag = "5")]
     pub end: ::prost::alloc::string::String,
+}
+/// Why the agent was away, told when it is back: outages that are over, in their order. They come again until they are
+/// acknowledged.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Outages {
+    /// Names the ledger that the numbers belong to; another ledger counts anew.
+    #[prost(string, tag = "1")]
+    pub ledger_id: ::prost::alloc::string::String,
+    /// At most 64.
+    #[prost(message, repeated, tag = "2")]
+    pub outages: ::prost::alloc::vec::Vec<Outage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Outage {
+    /// Its place in the ledger, from 1. Those that are another control plane's business leave holes.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// link, control_plane, credentials, suspend, clock_step, crash, reboot or stopped.
+    #[prost(string, tag = "2")]
+    pub cause: ::prost::alloc::string::String,
+    /// For people; what is longer than 4 KiB is cut.
+    #[prost(string, tag = "3")]
+    pub evidence: ::prost::alloc::string::String,
+    #[prost(int64, tag = "4")]
+    pub began_at_ms: i64,
+    #[prost(int64, tag = "5")]
+    pub ended_at_ms: i64,
+    /// However the wall clock was set meanwhile.
+    #[prost(uint64, tag = "6")]
+    pub duration_ms: u64,
+    /// The duration is a difference of the wall clock: the host has booted meanwhile.
+    #[prost(bool, tag = "7")]
+    pub by_wall_clock: bool,
+    /// Tries to reach the control plane that failed.
+    #[prost(uint32, tag = "8")]
+    pub failures: u32,
+}
+/// Every outage of this ledger up to this one is on the control plane's disk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutagesAcknowledged {
+    #[prost(string, tag = "1")]
+    pub ledger_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
 }
 /// Generated client implementations.
 pub mod agent_service_client {

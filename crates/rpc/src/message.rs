@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, AgentId, EndStatus, ProviderKind, ResourceUsage, SiteId, TenantId, VmId, VmName,
-    VmState,
+    Action, ActionId, AgentId, EndStatus, Outage, ProviderKind, ResourceUsage, SiteId, TenantId, VmId,
+    VmName, VmState,
 };
 
 /// What an agent says of itself and its host.
@@ -52,6 +52,8 @@ pub struct Heartbeat {
     pub sent_at_ms: i64,
     pub health: String,
     pub version: String,
+    /// How far the agent's audit log is durable.
+    pub audit_head: Option<nkudo_audit::Head>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,7 @@ pub enum FromAgent {
         reason: String,
     },
     Logs(LogsAnswer),
+    Outages(Outages),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,10 +160,22 @@ pub struct VmStanding {
 pub enum ToAgent {
     Hello(ServerHello),
     Deliver(Box<Delivery>),
-    Cancel { action_id: ActionId },
-    Acknowledge { seq: u64 },
-    Closing { retry_after: Duration },
+    Cancel {
+        action_id: ActionId,
+    },
+    /// Every result up to this one is recorded. The number is at most `i64::MAX`.
+    Acknowledge {
+        seq: u64,
+    },
+    Closing {
+        retry_after: Duration,
+    },
     AskLogs(LogsRequest),
+    /// Every outage of this ledger up to this one is recorded.
+    OutagesAcknowledged {
+        ledger_id: String,
+        seq: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +194,8 @@ pub struct Delivery {
     /// Of the control plane's clock.
     pub expires_at_ms: i64,
     pub cancel: bool,
+    /// The host has said that it took it in.
+    pub taken_in: bool,
 }
 
 /// Most lines of an answer of a host's log.
@@ -210,4 +227,19 @@ pub struct LogLines {
     /// None when everything was looked through.
     pub next: Option<String>,
     pub end: String,
+}
+
+/// Most outages of one message.
+pub const OUTAGES_MAX: usize = 64;
+
+/// Outages that are over, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outages {
+    /// Names the ledger that the numbers belong to.
+    pub ledger_id: String,
+    pub outages: Vec<(u64, Outage)>,
+    /// The highest number that came, also where its outage was not understood.
+    pub last_seq: u64,
+    /// Outages that this end does not understand: of a later version.
+    pub not_understood: u32,
 }

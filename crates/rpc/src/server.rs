@@ -118,7 +118,8 @@ impl AgentService for Adapter {
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatResponse>, Status> {
         let caller = caller(&request)?;
-        let heartbeat = request.into_inner().into();
+        let heartbeat = Heartbeat::try_from(request.into_inner());
+        let heartbeat = heartbeat.map_err(|error| RpcError::from(error).into_status())?;
         let answer = self.0.heartbeat(caller, heartbeat).await.map_err(RpcError::into_status)?;
         Ok(Response::new(answer.into()))
     }

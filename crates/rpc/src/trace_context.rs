@@ -50,7 +50,7 @@ impl From<Traceparent> for TraceContext {
 
 #[cfg(test)]
 mod tests {
-    use nkudo_domain::{EndStatus, Request};
+    use nkudo_domain::{AskedBy, EndStatus, Request};
 
     use super::*;
     use crate::generated as wire;
@@ -72,13 +72,20 @@ mod tests {
             trace_id: context.trace_id,
             parent_span_id: context.parent_span_id,
             correlation_id: None,
+            asked_by: AskedBy::Unknown,
         }
     }
 
     fn delivery(context: TraceContext) -> wire::Deliver {
         let action = action(context);
-        Delivery { action_id: action.action_id.clone(), action: Ok(action), expires_at_ms: 1, cancel: false }
-            .into()
+        Delivery {
+            action_id: action.action_id.clone(),
+            action: Ok(action),
+            expires_at_ms: 1,
+            cancel: false,
+            taken_in: false,
+        }
+        .into()
     }
 
     fn delivered(wire: wire::Deliver) -> TraceContext {

@@ -41,11 +41,17 @@ pub enum Bug {
     WatchesNoAdopted,
     /// A full queue is told as a refusal.
     RefusesWhenBusy,
+    /// A journal tells of a loss at the first opening only.
+    TellsOfALossOnce,
+    /// What was admitted before records were lost is done, whatever became of it.
+    DoesWhatMayHaveEnded,
+    /// What was taken in once and is not known any more is taken in again.
+    TakesInWhatItLost,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::AcknowledgesBeforeSync,
         Self::ReleasesLaneBeforeSync,
         Self::IgnoresFailedSync,
@@ -65,5 +71,8 @@ impl Bug {
         Self::DeliversToAnother,
         Self::WatchesNoAdopted,
         Self::RefusesWhenBusy,
+        Self::TellsOfALossOnce,
+        Self::DoesWhatMayHaveEnded,
+        Self::TakesInWhatItLost,
     ];
 }

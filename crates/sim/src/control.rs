@@ -204,7 +204,10 @@ impl World<'_> {
             self.judge_expiry(agent, action_id, now.wall_ms);
         }
         match answer {
-            Answer::Accepted => self.books.mark_delivered(agent, action_id),
+            Answer::Accepted => {
+                self.books.mark_delivered(agent, action_id);
+                self.judge.hears_of(agent, action_id);
+            }
             Answer::Refused => self.books.end_unrun(agent, action_id, ActionStatus::Failure),
             Answer::Expired => self.books.end_unrun(agent, action_id, ActionStatus::Expired),
             Answer::Cancelled => self.books.end_unrun(agent, action_id, ActionStatus::Cancelled),
@@ -267,7 +270,9 @@ impl World<'_> {
                 session.dispatch.sent(entry.ordinal, action_id.clone());
                 self.tell(|| format!("the control plane sends {action_id} to agent {agent}"));
                 let (expires_at_ms, cancel) = (entry.expires_at_ms, entry.cancel_asked);
-                self.order(agent, ToAgent::Deliver { action: Box::new(entry.action), expires_at_ms, cancel });
+                let taken_in = matches!(entry.status, ActionStatus::Delivered | ActionStatus::Running);
+                let action = Box::new(entry.action);
+                self.order(agent, ToAgent::Deliver { action, expires_at_ms, cancel, taken_in });
             }
         }
         let (Some(run), Some(session)) = (self.control.run, self.control.sessions.get(&agent)) else {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use nkudo_domain::{ActionId, AgentId, VmId};
 use nkudo_fleet::Backoff;
-use nkudo_journal::{Journal, Options, SimulatedDisk};
-use nkudo_tracker::{Config, Input, Now, Record, Seq, Tracker, Work};
+use nkudo_journal::{FollowedBy, Journal, Options, SimulatedDisk};
+use nkudo_tracker::{Config, Input, Lost, Now, Record, Seq, Tracker, Work};
 
 use crate::bug::Bug;
 use crate::clocks::Clocks;
@@ -35,6 +35,16 @@ pub(crate) struct Edge {
     pub(crate) asleep_until_us: u64,
     /// After so many more effects the agent is killed.
     pub(crate) killed_after: Option<(u64, Part)>,
+    /// The same, counted from its next start.
+    pub(crate) killed_at_start: Option<(u64, Part)>,
+    /// What its journal had lost, until it is on record.
+    pub(crate) judged: Lost,
+    /// The boot in which its journal was read last.
+    read_in_boot: Option<u64>,
+    /// It is its host that goes down then.
+    pub(crate) dies_with_power: bool,
+    /// A bit of its disk has flipped since it opened its journal without a loss.
+    pub(crate) has_rotted: bool,
 }
 
 /// A run of an agent's program: everything that a `kill -9` takes.
@@ -47,6 +57,8 @@ pub(crate) struct Running {
     pub(crate) appended: Seq,
     /// The last record that really is durable.
     pub(crate) durable: Seq,
+    /// Once so much is durable, what was lost is on record.
+    pub(crate) loss_noted_at: Option<Seq>,
     pub(crate) sync_due: bool,
     pub(crate) syncs: u64,
     pub(crate) written: Written,
@@ -107,6 +119,11 @@ impl Edge {
             is_off: false,
             asleep_until_us: 0,
             killed_after: None,
+            killed_at_start: None,
+            dies_with_power: false,
+            judged: Lost::Nothing,
+            read_in_boot: None,
+            has_rotted: false,
         }
     }
 
@@ -139,11 +156,37 @@ impl World<'_> {
         let options = Options { segment_bytes: 16 << 10, ..Options::default() };
         let opened = Journal::open(edge.disk.clone(), Path::new(JOURNAL), options);
         let (journal, replay) = match opened {
-            Ok(opened) => opened,
+            Ok((mut journal, replay)) => {
+                if bug == Some(Bug::TellsOfALossOnce) {
+                    drop(journal.loss_is_on_record());
+                }
+                (journal, replay)
+            }
             Err(error) => {
                 self.tell(|| format!("agent {agent} cannot open its journal: {error}"));
                 return self.after(1_000_000, Event::EdgeStarts { agent });
             }
+        };
+        let records: Vec<Record> = replay
+            .records
+            .iter()
+            .map(|(_, bytes)| serde_json::from_slice(bytes).expect("the journal gives back what was written"))
+            .collect();
+        let has_stayed_up = edge.read_in_boot.replace(boot) == Some(boot);
+        let lost = replay.discarded.as_ref().map_or(Lost::Nothing, |discarded| {
+            let was_synced = discarded.followed_by == FollowedBy::Segments;
+            Lost::judge(discarded.is_cut_off(), was_synced, has_stayed_up)
+        });
+        // What was judged before holds until it is on record.
+        let lost = match &replay.discarded {
+            Some(discarded) if !discarded.is_news && edge.judged != Lost::Nothing => edge.judged,
+            _ => edge.judged.max(lost),
+        };
+        edge.judged = if bug == Some(Bug::TellsOfALossOnce) { Lost::Nothing } else { lost };
+        let known = lost == Lost::Ends;
+        let lost = match lost {
+            Lost::Ends if bug == Some(Bug::DoesWhatMayHaveEnded) => Lost::Unwritten,
+            lost => lost,
         };
         let config = Config {
             queue_max: 4,
@@ -151,16 +194,17 @@ impl World<'_> {
             providers: vec![PROVIDER],
             boot,
             outbox_id: format!("outbox-{agent}-{number}"),
-            records_lost: replay.discarded.is_some(),
+            lost,
             ..Config::default()
         };
         let found = edge.host.found(bug);
-        let records: Vec<Record> = replay
-            .records
-            .iter()
-            .map(|(_, bytes)| serde_json::from_slice(bytes).expect("the journal gives back what was written"))
-            .collect();
-        let (read, lost) = (records.len(), replay.discarded.is_some());
+        let read = records.len();
+        let has_rotted = std::mem::take(&mut edge.has_rotted) && lost != Lost::Nothing;
+        edge.has_rotted = has_rotted;
+        edge.killed_after = edge.killed_at_start.take();
+        if has_rotted {
+            self.judge.loses(agent, &records, known);
+        }
         for record in &records {
             if let Record::Ended { action_id, outcome, .. } = record {
                 self.judge.reads_end(agent, action_id, outcome.status());
@@ -173,6 +217,7 @@ impl World<'_> {
             journal,
             appended: 0,
             durable: 0,
+            loss_noted_at: None,
             sync_due: false,
             syncs: 0,
             written: Written::default(),
@@ -188,12 +233,13 @@ impl World<'_> {
         });
         self.restarts += u64::from(number > 1);
         self.tell(|| {
-            let tail = if lost { ", and a tail that cannot be read" } else { "" };
-            format!("agent {agent} starts, with {read} records{tail}")
+            let tail = replay.discarded.map(|discarded| format!(", and without {discarded}: {lost:?}"));
+            format!("agent {agent} starts, with {read} records{}", tail.unwrap_or_default())
         });
         self.step(agent, Input::Recovered { found });
         let Some(run) = self.running(agent) else { return };
         run.recovering = false;
+        run.loss_noted_at = Some(run.appended);
         self.step(agent, Input::ReportAs(Some(agent_id(agent))));
         self.after(PROBE_US, Event::Probe { agent, run: number });
         let wait_us = self.chance("dial").between(1_000, 200_000);

@@ -2,7 +2,7 @@
 
 use nkudo_domain::{ActionId, Outcome};
 use nkudo_journal::SimulatedDisk;
-use nkudo_tracker::{Effect, Input, Phase, Record, Seq, Tracker};
+use nkudo_tracker::{Effect, Input, Lost, Phase, Record, Seq, Tracker};
 
 use crate::bug::Bug;
 use crate::judge::EndState;
@@ -41,7 +41,8 @@ impl World<'_> {
         let Some(edge) = self.edges.get_mut(agent) else { return true };
         match edge.killed_after {
             Some((0, part)) => {
-                self.edge_dies(agent, part, false);
+                let with_power = std::mem::take(&mut edge.dies_with_power);
+                self.edge_dies(agent, part, with_power);
                 true
             }
             Some((left, part)) => {
@@ -121,7 +122,8 @@ impl World<'_> {
     /// Makes everything durable that was written.
     pub(crate) fn sync(&mut self, agent: usize) {
         let bug = self.bug;
-        let Some(run) = self.running(agent) else { return };
+        let Some(edge) = self.edges.get_mut(agent) else { return };
+        let Some(run) = edge.run.as_mut() else { return };
         run.sync_due = false;
         run.syncs += 1;
         let pretends = match bug {
@@ -137,6 +139,12 @@ impl World<'_> {
         match run.journal.sync() {
             Ok(_) => {
                 run.durable = appended;
+                // A failure of that is told at the next start.
+                if run.loss_noted_at.is_some_and(|seq| seq <= appended)
+                    && run.journal.loss_is_on_record().is_ok()
+                {
+                    edge.judged = Lost::Nothing;
+                }
                 self.step(agent, Input::Persisted(appended));
             }
             Err(error) => {

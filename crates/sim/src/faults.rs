@@ -39,13 +39,12 @@ impl World<'_> {
                 }
             }
             What::WallClockSet { agent, by_ms } => {
-                self.clock_set_at_us = Some(self.at_us);
                 if let Some(edge) = self.edges.get_mut(agent) {
                     edge.clocks.set(by_ms);
                 }
             }
             What::ControlClockSet { by_ms } => {
-                self.clock_set_at_us = Some(self.at_us);
+                self.control_clock_set_at_us = Some(self.at_us);
                 self.control.clocks.set(by_ms);
             }
             What::Suspended { agent, for_ms } => {
@@ -64,6 +63,17 @@ impl World<'_> {
                 if let Some(edge) = self.edges.get(agent) {
                     disk_fails(&edge.disk, after, operations);
                 }
+            }
+            What::DiskRots { agent, part, again_after, with_power } => {
+                let seed = self.chance("rot").next();
+                if let Some(edge) = self.edges.get_mut(agent) {
+                    let flipped = edge.disk.flip(seed);
+                    edge.has_rotted |= flipped.is_some();
+                    edge.dies_with_power = with_power && again_after.is_some();
+                    edge.killed_at_start = again_after.map(|effects| (effects, part));
+                    self.tell(|| format!("agent {agent} has lost {flipped:?}"));
+                }
+                self.edge_dies(agent, part, false);
             }
             What::VmDies { agent, vm } => {
                 if let Some(edge) = self.edges.get_mut(agent) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use nkudo_domain::{ActionId, ActionStatus, Deed, ExecutionStatus};
-use nkudo_tracker::Work;
+use nkudo_tracker::{Record, Work};
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,12 @@ pub(crate) struct Judge {
     clock_began: BTreeMap<OnHost, Option<u64>>,
     /// How an action ended in the books.
     booked: BTreeMap<ActionId, ActionStatus>,
+    /// What the control plane has heard to be taken in.
+    heard_of: BTreeSet<OnHost>,
+    /// What a host has lost a record of to a rotten disk.
+    lost: BTreeMap<OnHost, Lack>,
+    /// Hosts that have lost records.
+    lossy: BTreeSet<usize>,
 }
 
 impl Judge {
@@ -81,6 +87,52 @@ impl Judge {
         }
     }
 
+    /// The control plane hears that an action was taken in.
+    pub(crate) fn hears_of(&mut self, agent: usize, action_id: &ActionId) {
+        self.heard_of.insert((agent, action_id.clone()));
+    }
+
+    /// A host starts with these records after its disk has rotted. `knows` says that it knows what that may have cost.
+    pub(crate) fn loses(&mut self, agent: usize, records: &[Record], knows: bool) {
+        self.lossy.insert(agent);
+        let (mut accepted, mut ended) = (HashSet::new(), HashSet::new());
+        for record in records {
+            match record {
+                Record::Accepted { action, .. } => drop(accepted.insert(&action.action_id)),
+                Record::Ended { action_id, .. } => drop(ended.insert(action_id)),
+                Record::Started { .. }
+                | Record::Vm(_)
+                | Record::Outbox { .. }
+                | Record::Acknowledged { .. }
+                | Record::Aggregates(_) => {}
+            }
+        }
+        let of_it = |(of, _): &&OnHost| *of == agent;
+        // Also what was not told before the agent was killed.
+        let known = self.admitted.iter().chain(&self.began).chain(&self.heard_of);
+        let known = known.chain(self.ended.keys()).chain(self.clock_began.keys());
+        let gone: BTreeSet<OnHost> =
+            known.filter(of_it).filter(|(_, id)| !accepted.contains(id)).cloned().collect();
+        let ends = self.ended.keys().filter(of_it).filter(|(_, id)| !ended.contains(id));
+        let ends: Vec<OnHost> = ends.cloned().collect();
+        for on_host in gone {
+            self.clock_began.remove(&on_host);
+            let heard_of = self.heard_of.contains(&on_host);
+            self.lost.insert(on_host, Lack::Admission { heard_of });
+        }
+        for on_host in ends {
+            self.ended.remove(&on_host);
+            if accepted.contains(&on_host.1) {
+                self.lost.insert(on_host, Lack::End { known: knows });
+            }
+        }
+    }
+
+    /// Whether a host's records are not whole, so that it may hold a VM that was deleted.
+    pub(crate) fn has_lost(&self, agent: usize) -> bool {
+        self.lossy.contains(&agent)
+    }
+
     /// A deed is about to be done.
     pub(crate) fn performs(&mut self, agent: usize, action_id: &ActionId, work: &Work, state: DeedState) {
         let DeedState { intent_durable, taking_back, timeout_ms, at_us } = state;
@@ -92,6 +144,16 @@ impl Judge {
         if let Some(status) = self.ended.get(&on_host) {
             let what = format!("{deed:?} of {action_id} on agent {agent}, which ended as {status:?}");
             self.breaks("each action once", what);
+        }
+        let must_not = match self.lost.get(&on_host) {
+            // The control plane says so when it asks again.
+            Some(Lack::Admission { heard_of }) => *heard_of,
+            Some(Lack::End { known }) => *known,
+            None => false,
+        };
+        if must_not && !taking_back {
+            let what = format!("{deed:?} of {action_id} on agent {agent}, which had lost the record of it");
+            self.breaks("what was lost is not done again", what);
         }
         if self.asked.get(action_id).is_some_and(|asked| *asked != agent) {
             self.breaks("only who was asked", format!("{action_id} runs on agent {agent}"));
@@ -169,6 +231,7 @@ impl Judge {
         let on_host = (agent, action_id.clone());
         let told = self.ended.get(&on_host).copied();
         let right = match terminal {
+            _ if self.lost.contains_key(&on_host) => true,
             ActionStatus::Success => told == Some(ExecutionStatus::Success),
             // No ask of a plan is one that an agent may refuse.
             ActionStatus::Failure => told == Some(ExecutionStatus::Failure),
@@ -186,11 +249,21 @@ impl Judge {
     pub(crate) fn unrun_did_nothing(&mut self, action_id: &ActionId, agent: usize, status: ActionStatus) {
         let on_host = (agent, action_id.clone());
         let unrun = matches!(status, ActionStatus::Cancelled | ActionStatus::Expired);
+        let unrun = unrun && !self.lost.contains_key(&on_host);
         if unrun && self.began.contains(&on_host) && !self.ended.contains_key(&on_host) {
             let what = format!("{action_id} is {status} in the books and was begun by agent {agent}");
             self.breaks("the books say what the hosts did", what);
         }
     }
+}
+
+/// What of an action is not on record any more.
+#[derive(Debug, Clone, Copy)]
+enum Lack {
+    /// Whether the control plane had heard of it by then.
+    Admission { heard_of: bool },
+    /// Whether its host knows that it may have ended: after a loss of power a damage looks like a write that was cut off.
+    End { known: bool },
 }
 
 /// What is so when a deed begins.

@@ -1,8 +1,8 @@
 //! The agent's end of its link: dialling, deliveries in, results out.
 
 use nkudo_domain::{ActionId, ActionStatus, ExecutionStatus, VmId, VmState};
-use nkudo_fleet::{Skew, Telling};
-use nkudo_tracker::{Admission, Input, Known, Phase, Tracked};
+use nkudo_fleet::{Telling, TheirTime};
+use nkudo_tracker::{Admission, Input, Known, Now, Phase, Tracked};
 
 use crate::books::ToldResult;
 use crate::bug::Bug;
@@ -21,14 +21,22 @@ pub(crate) enum Link {
     /// The agent has said hello.
     Hello {
         stream: usize,
-        asked_wall_ms: i64,
+        asked: Now,
     },
     Open {
         stream: usize,
         telling: Telling,
         sent: u64,
-        skew: Skew,
+        theirs: TheirTime,
     },
+}
+
+/// What comes with a delivered action.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    expires_at_ms: i64,
+    cancel: bool,
+    taken_in: bool,
 }
 
 impl Link {
@@ -44,7 +52,7 @@ impl World<'_> {
     pub(crate) fn dial(&mut self, agent: usize) {
         let at_us = self.at_us;
         let blocked = self.network.blocked_until_us(agent) > at_us;
-        let asked_wall_ms = self.edges.get(agent).map_or(0, |edge| edge.clocks.now(at_us).wall_ms);
+        let asked = self.edges.get(agent).map(|edge| edge.clocks.now(at_us)).unwrap_or_default();
         let control_runs = self.control.run.is_some();
         let Some(run) = self.running(agent) else { return };
         if run.link.stream().is_some() {
@@ -56,7 +64,7 @@ impl World<'_> {
         let (number, outbox_id) = (run.number, run.tracker.outbox().id.clone());
         let stream = self.network.open(agent, number, self.control.run.unwrap_or(0));
         if let Some(run) = self.running(agent) {
-            run.link = Link::Hello { stream, asked_wall_ms };
+            run.link = Link::Hello { stream, asked };
         }
         self.say(agent, FromAgent::Hello { outbox_id });
         self.after(DEADLINE_US, Event::HelloDeadline { agent, run: number, stream });
@@ -130,8 +138,9 @@ impl World<'_> {
         }
         match message {
             ToAgent::Hello { wall_ms } => self.linked(agent, stream, wall_ms),
-            ToAgent::Deliver { action, expires_at_ms, cancel } => {
-                self.delivered(agent, stream, *action, expires_at_ms, cancel);
+            ToAgent::Deliver { action, expires_at_ms, cancel, taken_in } => {
+                let taken_in = taken_in && self.bug != Some(Bug::TakesInWhatItLost);
+                self.delivered(agent, stream, *action, Terms { expires_at_ms, cancel, taken_in });
             }
             ToAgent::Cancel { action_id } => {
                 let known = self.running(agent).and_then(|run| run.tracker.action(&action_id));
@@ -143,6 +152,11 @@ impl World<'_> {
             ToAgent::Acknowledge { seq } => {
                 let Some(run) = self.running(agent) else { return };
                 let Link::Open { telling, .. } = &mut run.link else { return };
+                if telling.is_ahead(seq) && seq > run.tracker.outbox().last {
+                    self.tell(|| format!("agent {agent} hears of a result that it does not know"));
+                    self.step(agent, Input::Acknowledged { seq });
+                    return self.link_lost(agent, stream);
+                }
                 if let Some(seq) = telling.acknowledged(seq) {
                     self.step(agent, Input::Acknowledged { seq });
                 }
@@ -152,13 +166,13 @@ impl World<'_> {
 
     fn linked(&mut self, agent: usize, stream: usize, theirs_ms: i64) {
         let at_us = self.at_us;
-        let ours_ms = self.edges.get(agent).map_or(0, |edge| edge.clocks.now(at_us).wall_ms);
+        let now = self.edges.get(agent).map(|edge| edge.clocks.now(at_us)).unwrap_or_default();
         let Some(run) = self.running(agent) else { return };
-        let Link::Hello { asked_wall_ms, .. } = run.link else { return };
-        let round_trip_ms = u64::try_from(ours_ms - asked_wall_ms).unwrap_or(0);
-        let skew = Skew::measure(asked_wall_ms, round_trip_ms, theirs_ms);
+        let Link::Hello { asked, .. } = run.link else { return };
+        let round_trip_ms = now.monotonic_ms - asked.monotonic_ms;
+        let theirs = TheirTime::measure(asked.boottime_ms, round_trip_ms, theirs_ms);
         let acknowledged = run.tracker.outbox().acknowledged;
-        run.link = Link::Open { stream, telling: Telling::after(acknowledged), sent: acknowledged, skew };
+        run.link = Link::Open { stream, telling: Telling::after(acknowledged), sent: acknowledged, theirs };
         let vms = run.tracker.vms().map(|(vm_id, vm)| (vm_id, vm.state)).collect();
         let started: Vec<ActionId> = run
             .tracker
@@ -175,23 +189,19 @@ impl World<'_> {
         self.after(wait_us, Event::Heartbeat { agent, run: number, stream });
     }
 
-    fn delivered(
-        &mut self,
-        agent: usize,
-        stream: usize,
-        action: nkudo_domain::Action,
-        expires_at_ms: i64,
-        cancel: bool,
-    ) {
+    fn delivered(&mut self, agent: usize, stream: usize, action: nkudo_domain::Action, terms: Terms) {
+        let Terms { expires_at_ms, cancel, taken_in } = terms;
         let (at_us, bug) = (self.at_us, self.bug);
-        let wall_ms = self.edges.get(agent).map_or(0, |edge| edge.clocks.now(at_us).wall_ms);
+        let now = self.edges.get(agent).map(|edge| edge.clocks.now(at_us)).unwrap_or_default();
         let Some(run) = self.running(agent) else { return };
-        let Link::Open { skew, .. } = &run.link else { return };
-        let theirs_ms = if bug == Some(Bug::ExpiresByOwnClock) { wall_ms } else { skew.theirs(wall_ms) };
+        let Link::Open { theirs, .. } = &run.link else { return };
+        let theirs_ms =
+            if bug == Some(Bug::ExpiresByOwnClock) { now.wall_ms } else { theirs.at(now.boottime_ms) };
         let action_id = action.action_id.clone();
-        if cancel || theirs_ms >= expires_at_ms {
+        if cancel || taken_in || theirs_ms >= expires_at_ms {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
             let answer = match run.tracker.knows(&action) {
+                Known::No if taken_in => Some(Answer::Refused),
                 Known::No if cancel => Some(Answer::Cancelled),
                 Known::No => Some(Answer::Expired),
                 Known::AsAnother => Some(Answer::Refused),
@@ -221,7 +231,7 @@ impl World<'_> {
         let is_here = run.link.stream() == Some(stream);
         let answer = match admission {
             Admission::New | Admission::Repeated => Answer::Accepted,
-            Admission::Conflict => Answer::Refused,
+            Admission::Conflict | Admission::AuditFull => Answer::Refused,
             _ if bug == Some(Bug::RefusesWhenBusy) => Answer::Refused,
             Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
                 Answer::Busy
@@ -260,10 +270,10 @@ impl World<'_> {
         let at_us = self.at_us;
         let blocked = self.network.blocked_until_us(agent) > at_us;
         let theirs_ms = self.control.clocks.now(at_us).wall_ms;
-        let ours_ms = self.edges.get(agent).map_or(0, |edge| edge.clocks.now(at_us).wall_ms);
+        let now = self.edges.get(agent).map(|edge| edge.clocks.now(at_us)).unwrap_or_default();
         let control_runs = self.control.run.is_some();
         let Some(run) = self.running(agent) else { return };
-        let Link::Open { stream: open, skew, .. } = &mut run.link else { return };
+        let Link::Open { stream: open, theirs, .. } = &mut run.link else { return };
         if *open != stream {
             return;
         }
@@ -271,7 +281,7 @@ impl World<'_> {
         if blocked || !control_runs {
             return self.after(DEADLINE_US, Event::LinkLost { agent, run: number, stream });
         }
-        *skew = Skew::measure(ours_ms, 0, theirs_ms);
+        *theirs = TheirTime::measure(now.boottime_ms, 0, theirs_ms);
         self.control.heard(agent, at_us);
         self.after(HEARTBEAT_MS * 1_000, Event::Heartbeat { agent, run: number, stream });
     }

@@ -39,7 +39,7 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone)]
 pub(crate) enum ToAgent {
     Hello { wall_ms: i64 },
-    Deliver { action: Box<Action>, expires_at_ms: i64, cancel: bool },
+    Deliver { action: Box<Action>, expires_at_ms: i64, cancel: bool, taken_in: bool },
     Cancel { action_id: ActionId },
     Acknowledge { seq: u64 },
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId, VmSpec,
+    Action, ActionId, AskedBy, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId,
+    VmSpec,
 };
 
 use crate::books::Cancelled;
@@ -75,6 +76,7 @@ fn action(ask: &Ask) -> Action {
         trace_id: None,
         parent_span_id: None,
         correlation_id: None,
+        asked_by: AskedBy::Unknown,
     }
 }
 

@@ -129,6 +129,13 @@ pub enum What {
         after: u64,
         operations: u64,
     },
+    /// A bit of a host's disk flips, and the agent is killed; its next run as well, after so many effects, or its host.
+    DiskRots {
+        agent: usize,
+        part: Part,
+        again_after: Option<u64>,
+        with_power: bool,
+    },
     /// A VM's process dies.
     VmDies {
         agent: usize,
@@ -214,7 +221,7 @@ fn fault(random: &mut Random, agents: usize) -> Fault {
         if random.permille(500) { far } else { -far }
     };
     let part = part(random);
-    let what = match random.below(34) {
+    let what = match random.below(37) {
         0..=2 => What::AgentKilled { agent, part },
         3..=7 => What::AgentKilledAfter { agent, effects: random.below(40), part },
         8 | 9 | 28 | 29 => What::HostLosesPower { agent, part },
@@ -226,6 +233,10 @@ fn fault(random: &mut Random, agents: usize) -> Fault {
         19 => What::ControlClockSet { by_ms },
         20 | 21 => What::Suspended { agent, for_ms: random.between(1_000, 120_000) },
         22 | 30 | 31 => What::DiskFails { agent, after: random.below(4), operations: random.between(1, 3) },
+        34..=36 => {
+            let again_after = random.permille(600).then(|| random.below(3));
+            What::DiskRots { agent, part, again_after, with_power: random.permille(300) }
+        }
         23 | 24 => What::VmDies { agent, vm },
         25 | 26 => What::VmHangs { agent, vm, for_ms: random.between(1_000, 60_000) },
         _ => What::PidsReused { agent },

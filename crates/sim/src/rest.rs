@@ -14,7 +14,7 @@ const HEALS_AFTER_US: u64 = 5_000_000;
 const QUIET_US: u64 = 40_000_000;
 /// Until then everything has to have come to rest: the longest wait between dials, restarts and retries many times over.
 const REST_US: u64 = 3_600_000_000;
-/// How long after a clock was set an agent may not know yet how far the clocks are apart.
+/// How long after its clock was set an agent may not know yet what the control plane's says.
 const CLOCK_UNKNOWN_US: u64 = 60_000_000;
 
 impl World<'_> {
@@ -143,7 +143,10 @@ impl World<'_> {
             }
         }
         for (vm_id, vm) in run.tracker.vms() {
-            if vm.provider == PROVIDER && edge.host.observe(vm_id, None) == Observation::Absent {
+            // A delete of which the record is lost: it says so, and can be asked again.
+            let told =
+                self.judge.has_lost(agent) && vm.reason.as_deref() == Some("its run directory is gone");
+            if !told && vm.provider == PROVIDER && edge.host.observe(vm_id, None) == Observation::Absent {
                 wrong.push(format!("{vm_id} is held as {} and is not there", vm.state));
             }
         }
@@ -154,7 +157,8 @@ impl World<'_> {
 
     /// An agent says that an action came too late.
     pub(crate) fn judge_expiry(&mut self, agent: usize, action_id: &ActionId, now_ms: i64) {
-        let clocks_known = self.clock_set_at_us.is_none_or(|at_us| self.at_us > at_us + CLOCK_UNKNOWN_US);
+        let clocks_known =
+            self.control_clock_set_at_us.is_none_or(|at_us| self.at_us > at_us + CLOCK_UNKNOWN_US);
         let Some(entry) = self.books.entries.get(action_id) else { return };
         let early_ms = entry.expires_at_ms - now_ms;
         // A round trip bounds what an agent can know of the other's clock.

@@ -114,7 +114,7 @@ pub(crate) struct World<'p> {
     pub(crate) healed_at_us: u64,
     pub(crate) quiet_since_us: Option<u64>,
     /// When somebody last set a clock.
-    pub(crate) clock_set_at_us: Option<u64>,
+    pub(crate) control_clock_set_at_us: Option<u64>,
     history: VecDeque<String>,
     chances: BTreeMap<String, Random>,
 }
@@ -148,7 +148,7 @@ impl<'p> World<'p> {
             healed: false,
             healed_at_us: 0,
             quiet_since_us: None,
-            clock_set_at_us: None,
+            control_clock_set_at_us: None,
             history: VecDeque::new(),
             chances: BTreeMap::new(),
         };

@@ -20,8 +20,9 @@ pub use error::StoreError;
 pub use page::{Listed, Page};
 pub use records::{
     ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
-    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, Origin,
-    Recorded, Refusal, Reported, ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, OUTAGES_MAX,
+    Origin, OutageFilter, Recorded, Refusal, Reported, ResultBatch, SiteDeleted, SiteRecord, TokenRecord,
+    VmFilter, VmRecord,
 };
 pub use sqlite::{SqliteStore, StoreObserver};
 pub use store::Store;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nkudo_audit::Head;
 use nkudo_domain::{
-    Action, ActionId, ActionStatus, ActionType, AgentId, EndStatus, ExecutionStatus, ProviderKind,
-    ResourceUsage, Role, SiteId, TenantId, TraceId, VmId, VmName, VmState,
+    Action, ActionId, ActionStatus, ActionType, AgentId, EndStatus, ExecutionStatus, OutageCause,
+    ProviderKind, ResourceUsage, Role, SiteId, TenantId, TraceId, VmId, VmName, VmState,
 };
 
 /// An API key, without its secret.
@@ -73,6 +74,8 @@ pub struct AgentStanding {
     pub last_seen_ms: Option<i64>,
     pub goodbye: Option<String>,
     pub certificate_expires_at_ms: i64,
+    /// The newest line of its audit log that was seen, as far as that was flushed.
+    pub audit_head: Option<Head>,
 }
 
 /// A certificate that was issued to an agent.
@@ -175,6 +178,8 @@ pub enum Cancelled {
     Done,
     /// Its agent has to be told.
     Asked(AgentId),
+    /// The same, for the second time or a later one.
+    AskedBefore(AgentId),
     AlreadyEnded,
     Unknown,
 }
@@ -295,6 +300,19 @@ pub struct ExecutionFilter {
     pub action_type: Option<ActionType>,
     pub vm_id: Option<VmId>,
     pub since_ms: Option<i64>,
+    pub until_ms: Option<i64>,
+}
+
+/// Outages of one agent that are kept.
+pub const OUTAGES_MAX: u32 = 1_000;
+
+/// Narrows a list of outages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutageFilter {
+    pub cause: Option<OutageCause>,
+    /// Only those that ended then or later.
+    pub since_ms: Option<i64>,
+    /// Only those that began then or earlier.
     pub until_ms: Option<i64>,
 }
 

@@ -8,6 +8,7 @@ mod executions;
 mod fault;
 mod keys;
 mod opening;
+mod outages;
 mod results;
 mod retention;
 mod row;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use nkudo_domain::{ActionId, AgentId, EndStatus, SiteId, TenantId, VmId};
+use nkudo_audit::Head;
+use nkudo_domain::{ActionId, AgentId, EndStatus, Outage, SiteId, TenantId, VmId};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use tracing::field::Empty;
@@ -30,8 +32,8 @@ use crate::error::StoreError;
 use crate::page::{Listed, Page};
 use crate::records::{
     ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
-    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, Recorded,
-    ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, OutageFilter,
+    Recorded, ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
 };
 use crate::store::Store;
 use deed::Deed;
@@ -271,6 +273,10 @@ impl Store for SqliteStore {
         perform!(self.read "seen_flushed_at", c => agents::seen_flushed_at(c))
     }
 
+    async fn record_audit_heads(&self, heads: &[(AgentId, Head)]) -> Result<(), StoreError> {
+        perform!(self.write "record_audit_heads", c => agents::record_audit_heads(c, heads))
+    }
+
     async fn record_goodbye(&self, agent_id: AgentId, reason: &str, now_ms: i64) -> Result<(), StoreError> {
         perform!(self.write "record_goodbye", c => agents::record_goodbye(c, agent_id, reason, now_ms))
     }
@@ -398,6 +404,26 @@ impl Store for SqliteStore {
         page: &Page,
     ) -> Result<Listed<ExecutionRecord>, StoreError> {
         perform!(self.read "executions", c => executions::list(c, tenant_id, filter, page))
+    }
+
+    async fn record_outages(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        ledger_id: &str,
+        outages: &[(u64, Outage)],
+    ) -> Result<(), StoreError> {
+        perform!(self.write "record_outages", c => outages::record(c, tenant_id, agent_id, ledger_id, outages))
+    }
+
+    async fn outages(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        filter: &OutageFilter,
+        page: &Page,
+    ) -> Result<Listed<Outage>, StoreError> {
+        perform!(self.read "outages", c => outages::list(c, tenant_id, agent_id, filter, page))
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

@@ -3,14 +3,15 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use nkudo_domain::{ActionId, AgentId, EndStatus, SiteId, TenantId, VmId};
+use nkudo_audit::Head;
+use nkudo_domain::{ActionId, AgentId, EndStatus, Outage, SiteId, TenantId, VmId};
 
 use crate::error::StoreError;
 use crate::page::{Listed, Page};
 use crate::records::{
     ActionFilter, ActionRecord, AgentFilter, AgentRecord, AgentStanding, Asked, Cancelled, CertificateRecord,
-    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, Recorded,
-    ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
+    Counts, Enrolled, Enrolment, ExecutionFilter, ExecutionRecord, Facts, Forgotten, KeyRecord, OutageFilter,
+    Recorded, ResultBatch, SiteDeleted, SiteRecord, TokenRecord, VmFilter, VmRecord,
 };
 
 /// The control plane's books. Every method is one transaction; when it answers Ok, what it wrote is on disk.
@@ -90,6 +91,8 @@ pub trait Store: Debug + Send + Sync {
     async fn record_seen(&self, seen: &[(AgentId, i64)], now_ms: i64) -> Result<(), StoreError>;
     /// The last time [`Store::record_seen`] was called: until then the control plane was alive.
     async fn seen_flushed_at(&self) -> Result<Option<i64>, StoreError>;
+    /// The newest lines of agents' audit logs that were seen, many at once.
+    async fn record_audit_heads(&self, heads: &[(AgentId, Head)]) -> Result<(), StoreError>;
     async fn record_goodbye(&self, agent_id: AgentId, reason: &str, now_ms: i64) -> Result<(), StoreError>;
 
     // VMs.
@@ -185,6 +188,26 @@ pub trait Store: Debug + Send + Sync {
         filter: &ExecutionFilter,
         page: &Page,
     ) -> Result<Listed<ExecutionRecord>, StoreError>;
+
+    // Outages.
+
+    /// Records why an agent was away, each once: by its ledger and its number there. Of each agent the
+    /// [`OUTAGES_MAX`](crate::OUTAGES_MAX) that ended last stay. An agent that is not in the tenant has none.
+    async fn record_outages(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        ledger_id: &str,
+        outages: &[(u64, Outage)],
+    ) -> Result<(), StoreError>;
+    /// The newest first (by their end, then ledger and number).
+    async fn outages(
+        &self,
+        tenant_id: &TenantId,
+        agent_id: AgentId,
+        filter: &OutageFilter,
+        page: &Page,
+    ) -> Result<Listed<Outage>, StoreError>;
 
     // For the control plane itself.
 

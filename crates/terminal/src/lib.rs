@@ -3,14 +3,17 @@
 //!
 //! The principal type is [`Failure`], what a command ends with when it does not end well. [`mod@print`] writes answers on
 //! standard output. [`host`] has the commands that `edge-agent` and `nkudo` both have, [`daemon`] asks the agent of
-//! this host, [`logs`] shows log lines wherever they come from, and [`perform`] has it perform actions, with or without its daemon.
+//! this host, [`logs`] and [`outages`] show lines and outages wherever they come from, [`mod@audit`] the audit log, and [`perform`] has
+//! it perform actions, with or without its daemon.
 //!
 //! **Invariant:** answers go to standard output and nothing else does; complaints and progress go to standard error.
 
+pub mod audit;
 pub mod daemon;
 mod failure;
 pub mod host;
 pub mod logs;
+pub mod outages;
 pub mod perform;
 pub mod print;
 pub mod traces;

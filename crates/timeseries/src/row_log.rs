@@ -24,7 +24,9 @@ pub(crate) struct RowLog {
 
 impl RowLog {
     pub(crate) fn open(dir: &Path, sync_ms: i64) -> Result<(Self, Replay), JournalError> {
-        let (journal, replay) = Journal::open(RealDisk, dir, OPTIONS)?;
+        let (mut journal, replay) = Journal::open(RealDisk, dir, OPTIONS)?;
+        // What is lost is counted by whoever opens, and nothing else depends on it.
+        journal.loss_is_on_record()?;
         Ok((Self { dir: Some(dir.to_owned()), journal: Some(journal), sync_ms, synced_at_ms: None }, replay))
     }
 

@@ -150,18 +150,23 @@ impl Tracker {
 
     /// Results older than the time they must be kept make room for new actions, the oldest first.
     fn forget_old_results(&mut self, now: Now) {
-        let keep_ms = i64::try_from(self.config.results_keep_ms).unwrap_or(i64::MAX);
         while let Some(oldest) = self.ended.front() {
-            let (at_ms, owed) = match self.actions.get(oldest).map(|tracked| (&tracked.phase, tracked)) {
-                Some((Phase::Ended { at_ms, .. }, tracked)) => (*at_ms, self.is_owed(tracked)),
-                Some(_) | None => (i64::MIN, false),
-            };
-            if owed || now.wall_ms.saturating_sub(at_ms) < keep_ms {
+            if self.actions.get(oldest).is_some_and(|tracked| self.must_be_kept(tracked, now)) {
                 break;
             }
             self.actions.remove(oldest);
             self.ended.pop_front();
         }
+    }
+
+    /// A wall clock that was set forward makes nothing older that was admitted since the host booted.
+    fn must_be_kept(&self, tracked: &Tracked, now: Now) -> bool {
+        let Phase::Ended { at_ms, .. } = tracked.phase else { return false };
+        let keep_ms = self.config.results_keep_ms;
+        let age_ms = u64::try_from(now.wall_ms.saturating_sub(at_ms)).unwrap_or(0);
+        let Stamp { boottime_ms, boot, .. } = tracked.admitted;
+        let is_young = boot == self.config.boot && now.boottime_ms.saturating_sub(boottime_ms) < keep_ms;
+        is_young || age_ms < keep_ms || self.is_owed(tracked)
     }
 
     /// Leaves at most so many results, as far as those of restarts by policy go: nobody asks for these again.

@@ -2,6 +2,8 @@
 
 use nkudo_domain::ProviderKind;
 
+use crate::lost::Lost;
+
 /// The time of a step, on three clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -37,8 +39,8 @@ pub struct Config {
     pub providers: Vec<ProviderKind>,
     /// Names the results of a journal that has no name for them yet: a new name each time the program starts.
     pub outbox_id: String,
-    /// Some of the journal could not be read.
-    pub records_lost: bool,
+    /// What could not be read of the journal.
+    pub lost: Lost,
 }
 
 impl Default for Config {
@@ -54,7 +56,7 @@ impl Default for Config {
             memory_bytes: u64::MAX,
             providers: Vec::new(),
             outbox_id: String::new(),
-            records_lost: false,
+            lost: Lost::Nothing,
         }
     }
 }

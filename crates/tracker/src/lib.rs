@@ -21,6 +21,7 @@
 //! **Invariant:** while results are reported elsewhere none is forgotten before it is acknowledged, and none gets the
 //! number of another.
 //! **Invariant:** an action id is admitted once; its repetition gets the recorded answer.
+//! **Invariant:** what may have ended by a record that was lost is not done again: its end is told as unknown.
 
 mod actions;
 mod admission;
@@ -31,6 +32,7 @@ mod config;
 mod deadlines;
 mod decide;
 mod history;
+mod lost;
 mod message;
 mod outbox;
 mod record;
@@ -43,6 +45,7 @@ mod vms;
 pub use actions::{Phase, Tracked};
 pub use config::{Config, Now};
 pub use history::Aggregate;
+pub use lost::Lost;
 pub use message::{
     Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Known, Seq, Ticket, Work,
 };

@@ -35,7 +35,8 @@ pub enum Input {
     VmObserved { vm_id: VmId, observation: Observation },
     /// The host was looked over, once, after the records were replayed.
     Recovered { found: Vec<Found> },
-    /// Every result up to this one is known where it was to be told.
+    /// Every result up to this one is known where it was to be told. One that was never told proves that records were lost:
+    /// the numbers begin anew under another name.
     Acknowledged { seq: u64 },
     /// As which agent the host tells of results, if it does; then none is forgotten before it is acknowledged. As
     /// another agent than before it tells nothing of what it had taken in by then.
@@ -141,6 +142,8 @@ pub enum Admission {
     ResultsFull,
     /// Too little space for records; the tracker's caller says so before it asks the tracker.
     DiskFull,
+    /// There is no room to put it on record; said as the one before.
+    AuditFull,
     /// The program is about to end.
     Stopping,
 }

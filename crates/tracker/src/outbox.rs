@@ -3,6 +3,7 @@
 use nkudo_domain::AgentId;
 
 use crate::actions::Tracked;
+use crate::lost::Lost;
 use crate::message::Effect;
 use crate::record::Record;
 use crate::tracker::Tracker;
@@ -50,18 +51,31 @@ impl Tracker {
         later.filter(|tracked| !tracked.foreign).map(move |tracked| (number(tracked), tracked))
     }
 
-    /// Begins a new series of numbers when there is none, or when some records were lost: their numbers must not be
-    /// given again. All results that are kept are told anew.
+    /// Begins a new series of numbers when there is none, or when some records were lost.
     pub(crate) fn open_outbox(&mut self) {
-        if self.outbox.id.is_empty() || self.config.records_lost {
-            self.outbox.id = self.config.outbox_id.clone();
-            self.outbox.acknowledged = 0;
-            self.write(self.outbox_record());
+        if self.outbox.id.is_empty() || self.config.lost != Lost::Nothing {
+            self.begin_series();
         }
     }
 
+    /// The numbers of lost records must not be given again: whoever has heard of them takes no other result under them.
+    /// All results that are kept are told anew.
+    fn begin_series(&mut self) {
+        let used = self.outbox.id.starts_with(&self.config.outbox_id);
+        self.outbox.id = match &self.config.outbox_id {
+            fresh if self.outbox.id.is_empty() || !used => fresh.clone(),
+            fresh => format!("{fresh}.{}", self.outbox.last + 1),
+        };
+        self.outbox.acknowledged = 0;
+        self.write(self.outbox_record());
+    }
+
+    /// What was acknowledged and never told was told by records that are lost.
     pub(crate) fn acknowledge(&mut self, seq: u64) {
-        if (self.outbox.acknowledged + 1..=self.outbox.last).contains(&seq) {
+        if seq > self.outbox.last {
+            self.outbox.last = seq;
+            self.begin_series();
+        } else if seq > self.outbox.acknowledged {
             self.outbox.acknowledged = seq;
             self.write(Record::Acknowledged { seq });
         }

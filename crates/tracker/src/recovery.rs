@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use nkudo_domain::{ActionId, Observation, Outcome, VmId};
 
-use crate::actions::Tracked;
+use crate::actions::{Phase, Tracked};
 use crate::admission::millis;
 use crate::config::Now;
 use crate::decide::{deed_again, done_already, take_back};
+use crate::lost::Lost;
 use crate::message::{Effect, Found};
 use crate::tracker::Tracker;
 use crate::vms::Vm;
@@ -20,13 +21,17 @@ impl Tracker {
         self.recovered = true;
         self.open_outbox();
         self.restore_deadlines(now);
+        self.restore_starts(now);
         let mut found = self.by_vm(found);
+        if self.config.lost == Lost::Ends {
+            self.give_up_on_lost(&found, now);
+        }
         let observed = |found: &mut BTreeMap<VmId, Found>, vm_id: VmId| {
             found.remove(&vm_id).map_or(Observation::Absent, |found| found.observation)
         };
         let in_doubt: Vec<(ActionId, VmId)> = self
             .live()
-            .filter(|tracked| tracked.has_begun())
+            .filter(|tracked| matches!(tracked.phase, Phase::Running { .. }))
             .map(|tracked| (tracked.action.action_id.clone(), tracked.action.request.vm_id()))
             .collect();
         let settled: Vec<VmId> = self
@@ -72,15 +77,20 @@ impl Tracker {
         }
     }
 
+    /// The monotonic clock of the program that began them is gone; what the wall clock says is the best there is.
+    fn restore_starts(&mut self, now: Now) {
+        for tracked in self.actions.values_mut().filter(|tracked| !tracked.has_ended()) {
+            let Some(execution) = &tracked.execution else { continue };
+            let past_ms = now.wall_ms.saturating_sub(execution.started_at_ms).max(0).unsigned_abs();
+            tracked.started_monotonic_ms = now.monotonic_ms.saturating_sub(past_ms);
+        }
+    }
+
     /// Goes on with an action whose deed was under way when the program ended.
     fn go_on(&mut self, action_id: &ActionId, found: &Observation, now: Now) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
         let deed = deed_again(&tracked.action.request, found);
         tracked.deed = Some(deed);
-        // The monotonic clock of the program that began it is gone; what the wall clock says is the best there is.
-        let started_ms = tracked.execution.as_ref().map_or(now.wall_ms, |execution| execution.started_at_ms);
-        let past_ms = now.wall_ms.saturating_sub(started_ms).max(0).unsigned_abs();
-        tracked.started_monotonic_ms = now.monotonic_ms.saturating_sub(past_ms);
         if done_already(&tracked.action.request, deed, found) {
             return self.settle(action_id, Outcome::Success { changed: true }, found, now);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nkudo_domain::{Action, ActionId, Exit, Observation, Request, TraceId, VmId, VmState};
+use nkudo_domain::{Action, ActionId, AskedBy, Exit, Observation, Request, TraceId, VmId, VmState};
 
 use crate::actions::Tracked;
 use crate::config::Now;
@@ -78,6 +78,7 @@ impl Tracker {
                 timeout: RESTART_TIMEOUT,
                 parent_span_id: None,
                 correlation_id: None,
+                asked_by: AskedBy::RestartPolicy,
             };
             self.admit(action, now);
         }

@@ -69,6 +69,7 @@ async fn timed(connection: Connection, due: Instant) -> Result<f64, String> {
         sent_at_ms: nkudo_host::clock::wall_ms(),
         health: "healthy".to_owned(),
         version: "load".to_owned(),
+        audit_head: None,
     };
     let answered = tokio::time::timeout(ANSWER_DEADLINE, connection.heartbeat(heartbeat)).await;
     let answer = answered.map_err(|_| "a heartbeat was not answered in time".to_owned())?;

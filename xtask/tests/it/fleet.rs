@@ -1,13 +1,16 @@
 //! The three programs together, over real sockets.
 
+mod audit;
 mod bad_input;
 mod collected;
+mod fire;
 mod identity;
 mod kills;
 mod load;
 mod logs;
 mod metrics;
 mod openapi;
+mod outages;
 mod rounds;
 mod tenants;
 mod traces;

@@ -67,11 +67,22 @@ fn version_hostfacts_completions_and_help_need_nothing() {
     let facts = host.run(&["hostfacts", "--output", "json"]).json();
     assert!(facts["memory_bytes"].as_u64().unwrap() > 0 && facts["cores"].as_u64().unwrap() > 0, "{facts}");
     assert!(host.run(&["completions", "bash"]).stdout().contains("edge-agent"));
-    for command in
-        ["run", "apply", "status", "check", "hostfacts", "executions", "health", "metrics", "version"]
-    {
-        let help = host.run(&[command, "--help"]);
-        assert!(help.stdout().contains("Example"), "{command}: {}", help.stdout());
+    let commands: [&[&str]; 11] = [
+        &["run"],
+        &["apply"],
+        &["status"],
+        &["check"],
+        &["doctor"],
+        &["explain", "vm"],
+        &["hostfacts"],
+        &["executions"],
+        &["health"],
+        &["metrics"],
+        &["version"],
+    ];
+    for command in commands {
+        let help = host.run(&[command, &["--help"]].concat());
+        assert!(help.stdout().contains("Example"), "{command:?}: {}", help.stdout());
     }
     assert!(!host.state_dir().exists());
 }

@@ -5,6 +5,8 @@
 mod adoption;
 mod bad_input;
 mod commands;
+mod doctor;
+mod explain;
 mod harness;
 mod history;
 mod lifecycle;

@@ -1,7 +1,7 @@
 //! `agents`.
 
 use clap::{Args, Subcommand};
-use nkudo_domain::{AgentId, SiteId};
+use nkudo_domain::{AgentId, OutageCause, SiteId};
 
 use super::Listing;
 
@@ -30,6 +30,20 @@ pub(crate) enum AgentCommand {
     Show {
         /// The agent's id
         agent_id: AgentId,
+    },
+    /// List why an agent was away and for how long, the last first
+    #[command(after_help = "Example:\n  nkudo agents outages AGENT_ID --since 24h")]
+    Outages {
+        /// The agent's id
+        agent_id: AgentId,
+        /// Only of this cause: link, control_plane, credentials, suspend, clock_step, crash, reboot or stopped
+        #[arg(long)]
+        cause: Option<OutageCause>,
+        /// Only those that ended after this time (RFC 3339), or after so long ago: 90s, 30m, 6h, 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Take an agent out of the fleet and revoke its certificate; its VMs stay as they are
     Unenroll {

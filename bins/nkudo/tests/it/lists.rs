@@ -28,8 +28,11 @@ fn one_of_each(asked: &Asked) -> Response {
     let created_at = "2026-01-02T03:04:05.678Z";
     let token = json!({"token_id": "t-1", "site_id": "lab", "uses": 3, "uses_left": 2, "created_at": created_at,
         "expires_at": "2026-01-02T04:04:05.678Z"});
+    let outage = json!({"cause": "control_plane", "evidence": "TCP: no connection", "began_at": created_at,
+        "ended_at": "2026-01-02T03:44:05.678Z", "duration_ms": 2_400_000, "by_wall_clock": false, "failures": 7});
     match path {
         "GET /v1/agents" => page(&[agent()], None),
+        path if path == format!("GET /v1/agents/{AGENT}/outages") => page(&[outage], None),
         "GET /v1/vms" => page(&[vm("web-1")], None),
         "GET /v1/actions" => page(&[action("a-1", "failure")], None),
         "GET /v1/executions" => page(&[execution], None),
@@ -62,6 +65,14 @@ fn every_list_is_a_table_with_headings() {
     let heading = "AGENT ID HOSTNAME SITE PRESENCE HEALTH LAST SEEN CERTIFICATE UNTIL VERSION";
     check(&["agents"], heading, &agents, "GET /v1/agents?limit=50");
     check(&["agents", "list", "--site", "lab"], heading, &agents, "GET /v1/agents?site_id=lab&limit=50");
+
+    let outage =
+        "control_plane 2026-01-02T03:04:05.678Z 2026-01-02T03:44:05.678Z 40 min 0 s TCP: no connection";
+    let request =
+        format!("GET /v1/agents/{AGENT}/outages?cause=link&since=2026-01-02T02%3A04%3A05.000Z&limit=50");
+    let filter = ["--cause", "link", "--since", "2026-01-02T03:04:05+01:00"];
+    let heading = "CAUSE FROM UNTIL DURATION EVIDENCE";
+    check(&[&["agents", "outages", AGENT], &filter[..]].concat(), heading, outage, &request);
 
     let vms = format!("{VM} web-1 {AGENT} running 2 64.0 MiB qemu 2026-01-02T03:04:05.678Z -");
     let heading = "VM ID NAME AGENT ID STATE VCPUS MEMORY PROVIDER SINCE REASON";

@@ -23,7 +23,17 @@ macro_rules! put {
 pub static SCHEMA: Schema<Settings> = Schema {
     prefix: "NKUDO_EDGE_",
     default_file: "/etc/nkudo/edge-agent.toml",
-    sections: &["log_components", "providers", "qemu", "commands", "check", "history", "logs", "traces"],
+    sections: &[
+        "log_components",
+        "providers",
+        "qemu",
+        "commands",
+        "check",
+        "history",
+        "logs",
+        "traces",
+        "audit",
+    ],
     keys: KEYS,
 };
 
@@ -36,6 +46,7 @@ const TRACES_DISK_MIN_BYTES: i64 = 1 << 20;
 /// What is a component in the lines of the log: the supervised parts, and our crates. Others are crates of others.
 pub(crate) const COMPONENTS: &[&str] = &[
     "agent",
+    "audit",
     "edge-agent",
     "executor",
     "exporter",
@@ -48,17 +59,23 @@ pub(crate) const COMPONENTS: &[&str] = &[
     "log",
     "logbook",
     "logging",
+    "outages",
     "pki",
     "providers",
     "recorder",
     "rpc",
     "sampler",
+    "scribe",
     "spans",
     "supervision",
     "timeseries",
     "traces",
     "tracker",
 ];
+/// With less there is no room for a few files and the reserve.
+const AUDIT_DISK_MIN_BYTES: i64 = 256 << 10;
+/// A century.
+const AUDIT_KEEP_DAYS_MAX: i64 = 36_500;
 /// The least and the most traces to keep: a search reads all that are on disk.
 const TRACES_MOST: (i64, i64) = (100, 100_000);
 
@@ -239,6 +256,20 @@ const KEYS: &[Key<Settings>] = &[
         "the most recent traces, whatever disk they take; each takes 128 bytes of memory",
         |s| s.traces_most.to_string(),
         put!(traces_most, given => usize::try_from(given.number(TRACES_MOST.0, TRACES_MOST.1)?).unwrap_or(usize::MAX)),
+    ),
+    Key::<Settings>::new(
+        "audit.disk_bytes",
+        "the most disk that the audit log takes; at it no new action is taken in",
+        |s| s.audit_disk_bytes.to_string(),
+        put!(audit_disk_bytes, given => given.number(AUDIT_DISK_MIN_BYTES, i64::MAX)?),
+    ),
+    Key::<Settings>::new(
+        "audit.keep_days",
+        "how many days lines stay in the audit log at the least",
+        |s| s.audit_keep_days.to_string(),
+        put!(audit_keep_days, given => {
+            u32::try_from(given.number(1, AUDIT_KEEP_DAYS_MAX)?).unwrap_or(u32::MAX)
+        }),
     ),
     Key::<Settings>::new(
         "logs.enabled",

@@ -12,8 +12,10 @@ use nkudo_logging::log_end;
 use nkudo_pki::{EnrolmentToken, PkiError, PrivateKey, agent_client, enrolling_client};
 use nkudo_rpc::message::{Enrol, Enrolled, Facts, Heartbeat, NewCertificate};
 use nkudo_rpc::{ConnectError, Connection, RpcError, RpcErrorKind, Target};
+use nkudo_scribe::ScribeError;
 
 use super::stored::{Identity, IdentityDir, Made, StoredError};
+use crate::audit::{Actor, record_identity};
 use crate::config::Settings;
 use crate::daemon::LOG_NAME;
 
@@ -45,6 +47,8 @@ pub enum IdentityError {
     Deadline,
     #[error("the certificate of this host expired; enrol it again with --force")]
     Expired,
+    #[error("it is done, but it is not in the audit log; look at edge-agent health")]
+    NotOnRecord(#[source] ScribeError),
 }
 
 /// Which step of a call failed, for people.
@@ -55,7 +59,9 @@ fn step(kind: RpcErrorKind) -> &'static str {
         RpcErrorKind::Invalid => "the request was refused",
         RpcErrorKind::Version => "version: the control plane and this agent do not fit each other",
         RpcErrorKind::Exhausted => "the control plane has too much to do",
-        RpcErrorKind::Unavailable | RpcErrorKind::Deadline => "the control plane does not answer",
+        RpcErrorKind::Unavailable | RpcErrorKind::Broken | RpcErrorKind::Deadline => {
+            "the control plane does not answer"
+        }
         RpcErrorKind::Internal => "the control plane failed",
     }
 }
@@ -112,6 +118,17 @@ pub async fn enroll(
     token: &str,
     force: bool,
 ) -> Result<Enrolment, IdentityError> {
+    let enrolled = Box::pin(try_enroll(settings, control_plane, token, force)).await;
+    let facts = |enrolment: &Enrolment| enrolment.identity.facts();
+    on_record(&settings.state_dir, "identity.enrol", Actor::CommandLine, enrolled, facts).await
+}
+
+async fn try_enroll(
+    settings: &Settings,
+    control_plane: &str,
+    token: &str,
+    force: bool,
+) -> Result<Enrolment, IdentityError> {
     let target: Target = control_plane.parse().map_err(IdentityError::Target)?;
     let parsed: EnrolmentToken = token.parse().map_err(IdentityError::Token)?;
     let dir = IdentityDir::of(&settings.state_dir);
@@ -148,7 +165,12 @@ pub async fn enroll(
 ///
 /// # Errors
 /// When the host is not enrolled, its certificate has expired, or the control plane refuses. What was there stays then.
-pub async fn renew(state_dir: &Path) -> Result<Identity, IdentityError> {
+pub async fn renew(state_dir: &Path, by: Actor) -> Result<Identity, IdentityError> {
+    let renewed = Box::pin(try_renew(state_dir)).await;
+    on_record(state_dir, "identity.renew", by, renewed, Identity::facts).await
+}
+
+async fn try_renew(state_dir: &Path) -> Result<Identity, IdentityError> {
     let dir = IdentityDir::of(state_dir);
     let lock = dir.lock()?;
     let identity = dir.load()?.ok_or(IdentityError::NotEnrolled)?;
@@ -200,7 +222,33 @@ pub enum Unenrolled {
 ///
 /// # Errors
 /// When the host is not enrolled, or the control plane was not told and `force` is not given.
-pub async fn unenroll(state_dir: &Path, force: bool) -> Result<Unenrolled, IdentityError> {
+pub async fn unenroll(state_dir: &Path, force: bool, by: Actor) -> Result<Unenrolled, IdentityError> {
+    let agent_id = IdentityDir::of(state_dir).load().ok().flatten().map(|identity| identity.agent_id);
+    let unenrolled = Box::pin(try_unenroll(state_dir, force)).await;
+    let facts = |how: &Unenrolled| {
+        let revoked = ("revoked", (*how == Unenrolled::Revoked).to_string());
+        agent_id.map(|id| ("agent_id", id.to_string())).into_iter().chain([revoked]).collect()
+    };
+    on_record(state_dir, "identity.unenrol", by, unenrolled, facts).await
+}
+
+/// Has what became of the identity be in the audit log before anybody is told.
+async fn on_record<T: Sync>(
+    state_dir: &Path,
+    operation: &'static str,
+    by: Actor,
+    ended: Result<T, IdentityError>,
+    facts: impl FnOnce(&T) -> Vec<(&'static str, String)>,
+) -> Result<T, IdentityError> {
+    let told = ended.as_ref().map(facts).map_err(|error| error as &(dyn std::error::Error + Sync));
+    let recorded = record_identity(state_dir, operation, by, told).await;
+    // What failed is told for itself.
+    let done = ended?;
+    recorded.map_err(IdentityError::NotOnRecord)?;
+    Ok(done)
+}
+
+async fn try_unenroll(state_dir: &Path, force: bool) -> Result<Unenrolled, IdentityError> {
     let dir = IdentityDir::of(state_dir);
     let _lock = dir.lock()?;
     let identity = match dir.load() {
@@ -248,8 +296,13 @@ pub async fn verify_heartbeat(state_dir: &Path) -> Result<Verified, IdentityErro
     let identity = IdentityDir::of(state_dir).load()?.ok_or(IdentityError::NotEnrolled)?;
     let connection = open(&identity).await?;
     let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
-    let heartbeat =
-        Heartbeat { sent_at_ms, health: "healthy".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let heartbeat = Heartbeat {
+        sent_at_ms,
+        health: "healthy".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // The daemon tells it.
+        audit_head: None,
+    };
     let answer = within(connection.heartbeat(heartbeat)).await?;
     let round_trip_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let skew = Skew::measure(sent_at_ms, round_trip_ms, answer.server_time_ms);

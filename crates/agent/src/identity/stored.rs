@@ -18,12 +18,14 @@ use serde::{Deserialize, Serialize};
 const DIR: &str = "identity";
 const CURRENT: &str = "current";
 /// The link's name until it takes the place of the one in force.
-const NEXT: &str = "current.new";
+pub(crate) const NEXT: &str = "current.new";
 const LOCK: &str = "lock";
 const KEY: &str = "agent.key";
 const CERTIFICATE: &str = "agent.pem";
 const CA: &str = "ca.pem";
 const NAMES: &str = "identity.json";
+/// What an identity is made of.
+pub(crate) const FILES: &[&str] = &[KEY, CERTIFICATE, CA, NAMES];
 
 /// Why the identity cannot be read or written. The sentence names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,19 @@ pub struct Identity {
     pub(crate) log_from: Option<Cursor>,
     /// Which of the identities on disk it is.
     generation: PathBuf,
+}
+
+impl Identity {
+    /// What tells it from others, for the audit log.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("agent_id", self.agent_id.to_string()),
+            ("tenant_id", self.tenant_id.to_string()),
+            ("site_id", self.site_id.to_string()),
+            ("control_plane", self.control_plane.to_string()),
+            ("serial", self.certificate.serial.clone()),
+        ]
+    }
 }
 
 /// `identity.json`.

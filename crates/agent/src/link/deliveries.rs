@@ -3,67 +3,79 @@
 use std::pin::Pin;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use nkudo_domain::ActionId;
+use nkudo_domain::{ActionId, AskedBy};
 use nkudo_executor::{Handle, NoAnswer};
-use nkudo_fleet::Skew;
+use nkudo_fleet::TheirTime;
 use nkudo_host::clock;
 use nkudo_rpc::message::{Answer, Delivery, FromAgent};
 use nkudo_tracker::{Admission, Known, Tracked, Tracker};
 use tracing::Instrument as _;
 
+use crate::audit::{Asked, Audit};
 use crate::offline::refusal;
 use crate::origin::take_in;
 
 /// Said of an action whose result is not told.
 const ANOTHER_ASKED: &str = "another action of that id was asked of this host before; take another id";
 
+/// Said of an action that this host has taken in once and does not know any more.
+const RECORD_LOST: &str = "interrupted, outcome unknown: this host had taken it in, and its journal has lost the record; look \
+                           at what is there before you ask again";
+
 type Answering = Pin<Box<dyn Future<Output = Result<FromAgent, NoAnswer>> + Send>>;
 
 /// What was handed to the executor and is not answered. As many as the control plane has on its way, which bounds it.
 pub(super) struct Deliveries {
     executor: Handle,
+    audit: Audit,
     answering: FuturesUnordered<Answering>,
 }
 
 impl Deliveries {
-    pub(super) fn new(executor: Handle) -> Self {
-        Self { executor, answering: FuturesUnordered::new() }
+    pub(super) fn new(executor: Handle, audit: Audit) -> Self {
+        Self { executor, audit, answering: FuturesUnordered::new() }
     }
 
-    /// Takes up a delivery, in the order in which they come. `skew` tells the control plane's clock, by which its
+    /// Takes up a delivery, in the order in which they come. `theirs` is the control plane's clock, by which its
     /// expiry is judged.
-    pub(super) async fn take(&mut self, delivery: Delivery, skew: Option<Skew>) -> Result<(), NoAnswer> {
-        let Delivery { action_id, action, expires_at_ms, cancel } = delivery;
+    pub(super) async fn take(&mut self, delivery: Delivery, theirs: TheirTime) -> Result<(), NoAnswer> {
+        let Delivery { action_id, action, expires_at_ms, cancel, taken_in } = delivery;
         let mut action = match action {
             Ok(action) => action,
             Err(sentence) => {
-                self.answer(received(action_id, Answer::Refused(sentence)));
+                let asked = Asked::unreadable(action_id.clone(), AskedBy::ControlPlane);
+                self.refuse(asked, sentence.clone(), received(action_id, Answer::Refused(sentence)));
                 return Ok(());
             }
         };
-        let now_ms = skew.map_or_else(clock::wall_ms, |skew| skew.theirs(clock::wall_ms()));
-        if cancel || now_ms >= expires_at_ms {
+        action.asked_by = AskedBy::ControlPlane;
+        let asked = Asked::of(&action);
+        let now_ms = theirs.at(clock::boottime_ms());
+        if cancel || taken_in || now_ms >= expires_at_ms {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
-            let asked = action.clone();
-            let answer = match self.executor.look(move |tracker| tracker.knows(&asked)).await? {
-                Known::No if cancel => Some(Answer::Cancelled),
-                Known::No => Some(Answer::Expired),
-                Known::AsAnother => Some(Answer::Refused(ANOTHER_ASKED.to_owned())),
+            let delivered = action.clone();
+            let answer = match self.executor.look(move |tracker| tracker.knows(&delivered)).await? {
+                Known::No if taken_in => Some((Answer::Refused(RECORD_LOST.to_owned()), RECORD_LOST)),
+                Known::No if cancel => Some((Answer::Cancelled, "it was cancelled before it came")),
+                Known::No => Some((Answer::Expired, "it came after its time")),
+                Known::AsAnother => Some((Answer::Refused(ANOTHER_ASKED.to_owned()), ANOTHER_ASKED)),
                 Known::Same if cancel => {
+                    self.audit.cancel_asked(&action_id, AskedBy::ControlPlane).await;
                     self.executor.cancel(action_id.clone()).await?;
-                    Some(Answer::Accepted)
+                    self.answer(received(action_id, Answer::Accepted));
+                    return Ok(());
                 }
                 Known::Same => None,
             };
-            if let Some(answer) = answer {
-                self.answer(received(action_id, answer));
+            if let Some((answer, why)) = answer {
+                self.refuse(asked, why.to_owned(), received(action_id, answer));
                 return Ok(());
             }
         }
         let span = take_in("consumer", &mut action);
         // The span is the executor's while the answer is awaited.
         let admitted = self.executor.submit_later(action).instrument(span).await?;
-        let (executor, wanted) = (self.executor.clone(), action_id.clone());
+        let (executor, wanted, audit) = (self.executor.clone(), action_id.clone(), self.audit.clone());
         self.answering.push(Box::pin(async move {
             let answer = match admitted.await? {
                 Admission::New => Answer::Accepted,
@@ -71,12 +83,17 @@ impl Deliveries {
                     let foreign = |tracked: &Tracked| tracked.foreign;
                     let look = move |tracker: &Tracker| tracker.action(&wanted).is_some_and(foreign);
                     if executor.look(look).await? {
+                        audit.refused(asked, ANOTHER_ASKED).await;
                         Answer::Refused(ANOTHER_ASKED.to_owned())
                     } else {
                         Answer::Accepted
                     }
                 }
-                refused @ Admission::Conflict => Answer::Refused(refusal(refused).to_owned()),
+                refused @ (Admission::Conflict | Admission::AuditFull) => {
+                    audit.refused(asked, refusal(refused)).await;
+                    Answer::Refused(refusal(refused).to_owned())
+                }
+                // Not for good: it is delivered again.
                 Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
                     Answer::Busy
                 }
@@ -84,6 +101,15 @@ impl Deliveries {
             Ok(received(action_id, answer))
         }));
         Ok(())
+    }
+
+    /// Answers once the refusal is on record.
+    fn refuse(&mut self, asked: Asked, why: String, message: FromAgent) {
+        let audit = self.audit.clone();
+        self.answering.push(Box::pin(async move {
+            audit.refused(asked, &why).await;
+            Ok(message)
+        }));
     }
 
     fn answer(&mut self, message: FromAgent) {

@@ -84,7 +84,7 @@ where
 mod tests {
     use std::cell::Cell;
 
-    use nkudo_domain::{EndStatus, Request};
+    use nkudo_domain::{AskedBy, EndStatus, Request};
 
     use super::*;
 
@@ -97,6 +97,7 @@ mod tests {
                 trace_id: None,
                 parent_span_id: None,
                 correlation_id: None,
+                asked_by: AskedBy::Unknown,
             };
             ActionResult {
                 seq,

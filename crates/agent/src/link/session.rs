@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use nkudo_api::view::ActionView;
-use nkudo_domain::ActionStatus;
+use nkudo_domain::{ActionStatus, AskedBy};
 use nkudo_executor::{Event, NoAnswer};
-use nkudo_fleet::{Schedule, Skew, Telling};
+use nkudo_fleet::outage::Failure;
+use nkudo_fleet::{Schedule, Telling, TheirTime};
 use nkudo_host::clock;
 use nkudo_rpc::message::{AgentHello, FromAgent, Heartbeat, HeartbeatAnswer, ToAgent};
 use nkudo_rpc::{Connection, LinkReceiver, LinkSender, RpcError, RpcErrorKind};
@@ -16,10 +17,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::deliveries::Deliveries;
+use super::failures::Broken;
 use super::logs::Questions;
 use super::results::Results;
 use super::standing::INTERVAL_DEFAULT;
-use super::{LOOK_INTERVAL, Link, random, reports, told};
+use super::{LOOK_INTERVAL, Link, failures, random, reports, told};
 use crate::identity::{self, Identity, IdentityDir};
 
 /// How long a heartbeat's answer may take.
@@ -46,6 +48,7 @@ pub(super) enum Ended {
     /// It broke, or never came about.
     Failed {
         error: String,
+        failure: Failure,
         /// The control plane does not take the certificate.
         refused: bool,
         /// It was open for long enough to be taken for one that works.
@@ -60,43 +63,6 @@ pub(super) struct Session<'l> {
     context: &'l Context,
     /// The fleet may be coming back at the same time.
     outage: bool,
-}
-
-/// Why an open session does not go on.
-enum Broken {
-    Rpc(RpcError),
-    Executor(NoAnswer),
-    /// The control plane closed the link without a word.
-    Closed,
-}
-
-impl Broken {
-    fn ended(&self, lived: bool) -> Ended {
-        let refused = matches!(self, Self::Rpc(error) if error.kind == RpcErrorKind::Unauthenticated);
-        Ended::Failed { error: self.to_string(), refused, lived }
-    }
-}
-
-impl From<RpcError> for Broken {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error)
-    }
-}
-
-impl From<NoAnswer> for Broken {
-    fn from(error: NoAnswer) -> Self {
-        Self::Executor(error)
-    }
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rpc(error) => error.fmt(f),
-            Self::Executor(error) => error.fmt(f),
-            Self::Closed => f.write_str("the control plane closed the link"),
-        }
-    }
 }
 
 impl<'l> Session<'l> {
@@ -118,7 +84,10 @@ impl<'l> Session<'l> {
         };
         let connection = match opened {
             Ok(connection) => connection,
-            Err(error) => return Ended::Failed { error: told(&error), refused: false, lived: false },
+            Err(error) => {
+                let failure = failures::of_opening(&error);
+                return Ended::Failed { error: told(&error), failure, refused: false, lived: false };
+            }
         };
         let hello = tokio::time::timeout(HELLO_DEADLINE, Box::pin(self.hello(&connection))).await;
         let mut open = match hello {
@@ -127,11 +96,12 @@ impl<'l> Session<'l> {
             Err(_) => {
                 let error =
                     format!("the control plane did not say hello within {} s", HELLO_DEADLINE.as_secs());
-                return Ended::Failed { error, refused: false, lived: false };
+                return Ended::Failed { error, failure: Failure::Mute, refused: false, lived: false };
             }
         };
         // A hello is answered by the control plane as a heartbeat is.
-        self.link.standing.answered(open.interval, open.skew);
+        self.link.standing.answered(open.interval, open.theirs);
+        self.link.outages.heard();
         tracing::info!(control_plane = %self.identity.control_plane, "linked to the control plane");
         self.context.health.set(Health::Healthy);
         let opened_at = Instant::now();
@@ -150,7 +120,7 @@ impl<'l> Session<'l> {
         let events = self.link.executor.events();
         let outbox = self.link.executor.look(|tracker: &Tracker| tracker.outbox().clone()).await?;
         let (sender, mut receiver) = connection.link().await?;
-        let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
+        let (sent_at_ms, asked_ms, started) = (clock::wall_ms(), clock::boottime_ms(), Instant::now());
         let hello = AgentHello { facts: identity::facts(), sent_at_ms, outbox_id: outbox.id.clone() };
         sender.room().await.ok_or(Broken::Closed)?.send(FromAgent::Hello(hello));
         let answer = match receiver.next().await? {
@@ -158,19 +128,20 @@ impl<'l> Session<'l> {
             Some(Err(error)) => return Err(Broken::Rpc(error.into())),
             Some(Ok(_)) | None => return Err(Broken::Closed),
         };
-        let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
+        let theirs = TheirTime::measure(asked_ms, elapsed_ms(started), answer.server_time_ms);
         Ok(Open {
             sender,
             receiver,
             events,
             outgoing: reports::everything(&self.link.executor).await?.into(),
-            deliveries: Deliveries::new(self.link.executor.clone()),
+            deliveries: Deliveries::new(self.link.executor.clone(), self.link.audit.clone()),
             questions: Questions::new(self.link.logs.clone(), self.identity.log_from),
             telling: Telling::after(outbox.acknowledged),
             results: Results::new(self.link.recorder.clone()),
             outbox_id: outbox.id,
+            outages_told: 0,
             results_due: true,
-            skew,
+            theirs,
             interval: answer.heartbeat_interval,
         })
     }
@@ -195,9 +166,11 @@ impl<'l> Session<'l> {
     }
 
     async fn heartbeat(&self, connection: &Connection) -> Result<HeartbeatAnswer, RpcError> {
-        let (sent_at_ms, started) = (clock::wall_ms(), Instant::now());
+        let (sent_at_ms, asked_ms, started) = (clock::wall_ms(), clock::boottime_ms(), Instant::now());
         let health = self.link.supervisor.health().overall.as_str().to_owned();
-        let heartbeat = Heartbeat { sent_at_ms, health, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let audit_head = self.link.audit.head_to_tell();
+        let heartbeat = Heartbeat { sent_at_ms, health, version, audit_head };
         let answered = tokio::time::timeout(HEARTBEAT_DEADLINE, connection.heartbeat(heartbeat)).await;
         let answered = answered.unwrap_or_else(|_| {
             let sentence = format!("a heartbeat was not answered within {} s", HEARTBEAT_DEADLINE.as_secs());
@@ -205,9 +178,11 @@ impl<'l> Session<'l> {
         });
         self.link.metrics.heartbeat(started.elapsed(), answered.is_ok());
         let answer = answered?;
-        let skew = Skew::measure(sent_at_ms, elapsed_ms(started), answer.server_time_ms);
+        self.link.audit.head_told(audit_head);
+        let theirs = TheirTime::measure(asked_ms, elapsed_ms(started), answer.server_time_ms);
         let interval = if answer.interval.is_zero() { INTERVAL_DEFAULT } else { answer.interval };
-        self.link.standing.answered(interval, skew);
+        self.link.standing.answered(interval, theirs);
+        self.link.outages.heard();
         Ok(HeartbeatAnswer { interval, ..answer })
     }
 }
@@ -223,9 +198,11 @@ struct Open {
     telling: Telling,
     results: Results,
     outbox_id: String,
+    /// Outages up to this number were sent.
+    outages_told: u64,
     /// There may be results that were not sent.
     results_due: bool,
-    skew: Skew,
+    theirs: TheirTime,
     interval: Duration,
 }
 
@@ -283,6 +260,9 @@ impl Open {
                     return Ok(Some(Ended::OtherIdentity));
                 }
                 self.results_due = true;
+                if has_room {
+                    self.tell_outages(session);
+                }
                 session.context.health.progress();
             }
         }
@@ -313,6 +293,7 @@ impl Open {
             | FromAgent::Result(_)
             | FromAgent::Vms(_)
             | FromAgent::Logs(_)
+            | FromAgent::Outages(_)
             | FromAgent::Goodbye { .. } => 0,
         });
         self.outgoing.len() < OUTGOING_MAX && bytes.sum::<usize>() < OUTGOING_STEPS_MAX_BYTES
@@ -328,11 +309,19 @@ impl Open {
         }
     }
 
+    /// Puts the next outages behind what waits already.
+    fn tell_outages(&mut self, session: &Session<'_>) {
+        if let Some(told) = session.link.outages.untold(session.identity.agent_id, self.outages_told) {
+            self.outages_told = told.last_seq;
+            self.outgoing.push_back(FromAgent::Outages(told));
+        }
+    }
+
     async fn hear(&mut self, session: &Session<'_>, message: ToAgent) -> Result<(), Broken> {
         match message {
             ToAgent::Deliver(delivery) => {
-                let skew = session.link.standing.skew().unwrap_or(self.skew);
-                self.deliveries.take(*delivery, Some(skew)).await?;
+                let theirs = session.link.standing.theirs().unwrap_or(self.theirs);
+                self.deliveries.take(*delivery, theirs).await?;
             }
             ToAgent::Cancel { action_id } => {
                 // What it does not know it has refused or answered before; a result tells how it ended.
@@ -340,16 +329,30 @@ impl Open {
                 let asked_here =
                     move |tracker: &Tracker| tracker.action(&wanted).is_some_and(|tracked| !tracked.foreign);
                 if executor.look(asked_here).await? {
+                    session.link.audit.cancel_asked(&action_id, AskedBy::ControlPlane).await;
                     executor.cancel(action_id).await?;
                 }
             }
             ToAgent::Acknowledge { seq } => {
+                let never_told = move |tracker: &Tracker| seq > tracker.outbox().last;
+                if self.telling.is_ahead(seq) && session.link.executor.look(never_told).await? {
+                    tracing::error!(
+                        seq,
+                        "the control plane has a result that the journal here does not know: records were lost"
+                    );
+                    session.link.executor.acknowledge(seq).await?;
+                    return Err(Broken::RecordsLost);
+                }
                 if let Some(seq) = self.telling.acknowledged(seq) {
                     session.link.executor.acknowledge(seq).await?;
                     self.results_due = true;
                 }
             }
             ToAgent::AskLogs(request) => self.questions.take(request),
+            ToAgent::OutagesAcknowledged { ledger_id, seq } => {
+                session.link.outages.acknowledged(&ledger_id, seq);
+                self.tell_outages(session);
+            }
             ToAgent::Hello(_) | ToAgent::Closing { .. } => {}
         }
         Ok(())
@@ -368,7 +371,7 @@ impl Open {
                 executor.report_as(Some(session.identity.agent_id)).await?;
                 let outbox_id = executor.look(|tracker: &Tracker| tracker.outbox().id.clone()).await?;
                 if outbox_id != self.outbox_id {
-                    return Err(Broken::Closed);
+                    return Err(Broken::RecordsLost);
                 }
                 self.outgoing.extend(reports::everything(executor).await?);
                 self.results_due = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{ConnectionState, ConnectionView};
-use nkudo_fleet::Skew;
+use nkudo_fleet::TheirTime;
 use nkudo_host::clock;
 
 use crate::identity::Identity;
@@ -33,7 +33,7 @@ struct Inner {
     identity: Option<Identity>,
     last_heartbeat: Option<Moment>,
     interval: Option<Duration>,
-    skew: Option<Skew>,
+    theirs: Option<TheirTime>,
     error: Option<String>,
     /// The control plane last said that it does not take the certificate.
     refused: bool,
@@ -53,11 +53,11 @@ impl Standing {
     }
 
     /// A heartbeat was answered just now.
-    pub(crate) fn answered(&self, interval: Duration, skew: Skew) {
+    pub(crate) fn answered(&self, interval: Duration, theirs: TheirTime) {
         let mut inner = self.inner();
         inner.last_heartbeat = Some(Moment { wall_ms: clock::wall_ms(), boottime_ms: clock::boottime_ms() });
         inner.interval = Some(interval);
-        inner.skew = Some(skew);
+        inner.theirs = Some(theirs);
         inner.error = None;
         inner.refused = false;
     }
@@ -73,8 +73,9 @@ impl Standing {
         self.inner().refused
     }
 
-    pub(crate) fn skew(&self) -> Option<Skew> {
-        self.inner().skew
+    /// The control plane's clock.
+    pub(crate) fn theirs(&self) -> Option<TheirTime> {
+        self.inner().theirs
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use nkudo_api::Problem;
 use nkudo_api::action::{Origin, parse};
 use nkudo_api::view::{Accepted, ActionView, List};
-use nkudo_domain::{ActionId, ActionStatus, ActionType, SpanId, TraceId, VmId};
+use nkudo_domain::{ActionId, ActionStatus, ActionType, AskedBy, SpanId, TraceId, VmId};
 use nkudo_executor::projection::action_view;
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tracing::Instrument as _;
@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use super::Served;
 use super::answer::{self, Refused};
 use super::paging::ListQuery;
+use crate::audit::Asked;
 use crate::offline::refusal;
 use crate::origin::{new_origin, take_in};
 
@@ -33,7 +34,8 @@ pub(crate) async fn submit(
     let value: serde_json::Value = answer::json(&bytes)?;
     let mut action =
         parse(&value, "", origin(&headers)).map_err(|errors| Refused(Problem::invalid(errors)))?;
-    let action_id = action.action_id.clone();
+    action.asked_by = AskedBy::LocalSocket;
+    let (action_id, asked) = (action.action_id.clone(), Asked::of(&action));
     let span = take_in("server", &mut action);
     // The span is the executor's while the answer is awaited.
     let answered = local.executor.submit_later(action).instrument(span).await?;
@@ -44,9 +46,10 @@ pub(crate) async fn submit(
         }
         Admission::Conflict => StatusCode::CONFLICT,
         Admission::QueueFull | Admission::ResultsFull => StatusCode::TOO_MANY_REQUESTS,
-        Admission::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        Admission::DiskFull | Admission::AuditFull => StatusCode::INSUFFICIENT_STORAGE,
         Admission::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
+    local.audit.refused(asked, refusal(admission)).await;
     Err(Refused::new(status, refusal(admission)))
 }
 
@@ -103,7 +106,10 @@ pub(crate) async fn cancel(
 ) -> Result<(StatusCode, Json<Accepted>), Refused> {
     let action_id = known_form(&action_id)?;
     match local.executor.cancel(action_id.clone()).await? {
-        CancelAnswer::Cancelling => Ok((StatusCode::ACCEPTED, Json(Accepted { action_id }))),
+        CancelAnswer::Cancelling => {
+            local.audit.cancel_asked(&action_id, AskedBy::LocalSocket).await;
+            Ok((StatusCode::ACCEPTED, Json(Accepted { action_id })))
+        }
         CancelAnswer::AlreadyEnded => Err(Refused::new(
             StatusCode::CONFLICT,
             format!("action {action_id} has ended; there is nothing to cancel"),

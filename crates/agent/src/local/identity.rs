@@ -10,11 +10,14 @@ use nkudo_api::view::fleet::{RenewedView, UnenrolledView};
 
 use super::Served;
 use super::answer::Refused;
+use crate::audit::Actor;
 use crate::identity::{self, IdentityDir, IdentityError, Unenrolled};
 use crate::link::told;
 
 pub(crate) async fn renew(State(local): State<Arc<Served>>) -> Result<Json<RenewedView>, Refused> {
-    let identity = Box::pin(identity::renew(&local.state_dir)).await.map_err(|error| refused(&error))?;
+    let identity = Box::pin(identity::renew(&local.state_dir, Actor::LocalSocket))
+        .await
+        .map_err(|error| refused(&error))?;
     tracing::info!(serial = identity.certificate.serial, "certificate renewed on request");
     Ok(Json(RenewedView {
         expires_at: WallTime(identity.certificate.not_after_ms),
@@ -27,7 +30,10 @@ pub(crate) async fn renew(State(local): State<Arc<Served>>) -> Result<Json<Renew
 pub(crate) async fn unenroll(State(local): State<Arc<Served>>) -> Result<Json<UnenrolledView>, Refused> {
     let enrolled = IdentityDir::of(&local.state_dir).load().map_err(|error| refused(&error.into()))?;
     let agent_id = enrolled.ok_or_else(|| refused(&IdentityError::NotEnrolled))?.agent_id;
-    match Box::pin(identity::unenroll(&local.state_dir, false)).await.map_err(|error| refused(&error))? {
+    match Box::pin(identity::unenroll(&local.state_dir, false, Actor::LocalSocket))
+        .await
+        .map_err(|error| refused(&error))?
+    {
         Unenrolled::Revoked | Unenrolled::LocallyOnly => {}
     }
     tracing::info!(%agent_id, "unenrolled on request");
@@ -42,7 +48,8 @@ fn refused(error: &IdentityError) -> Refused {
         IdentityError::Connect(_) | IdentityError::Deadline | IdentityError::Refused { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        IdentityError::Stored(_)
+        IdentityError::NotOnRecord(_)
+        | IdentityError::Stored(_)
         | IdentityError::Target(_)
         | IdentityError::Token(_)
         | IdentityError::Credentials(_) => StatusCode::INTERNAL_SERVER_ERROR,

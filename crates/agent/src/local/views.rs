@@ -10,10 +10,11 @@ use axum::http::StatusCode;
 use nkudo_api::Problem;
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{
-    ComponentView, ExecutionView, HealthChangeView, HealthView, List, LogLevelView, StatusView, VmView,
+    ComponentView, ExecutionView, HealthChangeView, HostHealthView, List, LogLevelView, StatusView, VmView,
 };
 use nkudo_domain::{ActionType, ExecutionStatus, VmId, VmState};
 use nkudo_executor::projection::{vm_view, vms_by_state};
+use nkudo_host::clock;
 use nkudo_logging::{InvalidLevel, LogLevel};
 use nkudo_supervision::Health;
 use nkudo_tracker::Tracker;
@@ -21,6 +22,7 @@ use nkudo_tracker::Tracker;
 use super::Served;
 use super::answer::{self, Refused};
 use super::paging::ListQuery;
+use crate::outages;
 use crate::status::status as status_of;
 
 pub(crate) async fn vms(
@@ -87,15 +89,23 @@ pub(crate) async fn executions(
 pub(crate) async fn status(State(local): State<Arc<Served>>) -> Result<Json<StatusView>, Refused> {
     let look = |tracker: &Tracker| (vms_by_state(tracker), tracker.queue_depth() as u64);
     let (vms, queue_depth) = local.executor.look(look).await?;
-    let now_ms = nkudo_host::clock::wall_ms();
+    let now_ms = clock::wall_ms();
     let (identity, connection) = (local.standing.identity(), local.standing.connection());
-    let mut status = status_of(identity.as_ref(), Some(connection), vms, queue_depth, now_ms);
+    let last_outage = local.outages.last();
+    let mut status = status_of(identity.as_ref(), Some(connection), vms, queue_depth, last_outage, now_ms);
     // A certificate that was revoked looks good to its owner; only the control plane knows.
     status.certificate.valid &= !local.standing.is_refused();
     Ok(Json(status))
 }
 
-pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView> {
+/// Health now, and the outages since a time, or of the last day.
+pub(crate) async fn health(
+    State(local): State<Arc<Served>>,
+    query: Query<BTreeMap<String, String>>,
+) -> Result<Json<HostHealthView>, Refused> {
+    let query = ListQuery::read(query, &["since"])?;
+    let since_ms =
+        query.time("since")?.map_or_else(|| outages::since_default(clock::wall_ms()), |since| since.0);
     let report = local.supervisor.health();
     let components = report
         .components
@@ -108,7 +118,12 @@ pub(crate) async fn health(State(local): State<Arc<Served>>) -> Json<HealthView>
             restarts: component.restarts,
         })
         .collect();
-    Json(HealthView { health: report.overall.as_str().to_owned(), components })
+    Ok(Json(HostHealthView {
+        health: report.overall.as_str().to_owned(),
+        daemon_running: true,
+        components,
+        outages: query.page(local.outages.since(since_ms)).items,
+    }))
 }
 
 pub(crate) async fn health_history(
@@ -150,5 +165,6 @@ pub(crate) async fn set_log_level(
         wanted.parse().map_err(|error: InvalidLevel| Refused::invalid("level", error.to_string()))?;
     local.log.set_level(level);
     tracing::info!(level = level.as_str(), "log level changed");
+    local.audit.log_level_set(level.as_str()).await;
     Ok(Json(LogLevelView { level: level.as_str().to_owned() }))
 }

@@ -27,6 +27,8 @@ pub struct AgentView {
     pub clock_skew_ms: Option<i64>,
     /// Its own verdict: healthy, degraded or unhealthy; null until it said.
     pub health: Option<String>,
+    /// The newest line of its audit log that was seen, `SEQ:HASH`; null until it said.
+    pub audit_head: Option<String>,
 }
 
 /// A site of the tenant.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use nkudo_journal::{Deed, Disk};
 
 use crate::error::{AuditError, failed};
+use crate::line::timestamp_of;
+use crate::lines::{Lines, Piece};
 use crate::log::{AuditLog, path};
 
 /// What was removed.
@@ -31,6 +33,28 @@ impl<D: Disk> AuditLog<D> {
             self.sync()?;
         }
         self.remove_pruned()
+    }
+
+    /// As [`AuditLog::prune`], of files whose lines were all written before this time: those after which another begins no
+    /// later. A clock that was set back keeps files for longer.
+    ///
+    /// # Errors
+    /// As [`AuditLog::prune`], and when a file cannot be read.
+    pub fn prune_older(&mut self, than: Timestamp, now: Timestamp) -> Result<Pruned, AuditError> {
+        self.check_usable()?;
+        let mut first = 0;
+        for file in self.files.iter().skip(1) {
+            let mut lines = Lines::new(&self.disk, path(&self.dir, file));
+            let begins_at = match lines.next()? {
+                Some(Piece::Line(line)) => timestamp_of(line),
+                Some(Piece::TooLong | Piece::Cut) | None => None,
+            };
+            if begins_at.is_none_or(|begins_at| begins_at > than) {
+                break;
+            }
+            first = file.first;
+        }
+        self.prune(first, now)
     }
 
     /// Removes the files before the line with which the log begins, as the newest durable checkpoint says.

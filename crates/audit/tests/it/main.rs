@@ -8,6 +8,7 @@ mod logs;
 mod metrics;
 mod model;
 mod pruning;
+mod reading;
 mod real;
 mod tampering;
 mod window;

@@ -62,6 +62,7 @@ async fn what_the_agent_registers_is_what_the_catalogue_lists() {
         nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
     log.register(&registry, PREFIX);
     let dir = register_traces(&registry);
+    drop(nkudo_scribe::register(&registry, PREFIX));
     let listed: Vec<_> = agent().into_iter().map(|entry| entry.desc).collect();
     assert_eq!(registry.descs(), listed);
     drop(dir);
@@ -77,6 +78,7 @@ async fn what_the_control_plane_registers_is_what_the_catalogue_lists() {
         nkudo_logging::subscriber(&nkudo_logging::LogConfig::default(), nkudo_logging::Lines::default());
     log.register(&registry, PREFIX);
     let dir = register_traces(&registry);
+    drop(nkudo_scribe::register(&registry, PREFIX));
     let listed: Vec<_> = control().into_iter().map(|entry| entry.desc).collect();
     assert_eq!(registry.descs(), listed);
     drop(dir);

@@ -1,5 +1,7 @@
 //! Enrolment and renewal: from a certificate request to a certificate.
 
+use std::net::SocketAddr;
+
 use nkudo_domain::AgentId;
 use nkudo_pki::{AgentIdentity, EnrolmentToken, Peer, PkiError, digest, same};
 use nkudo_rpc::message::{Enrol, Enrolled, Facts, NewCertificate};
@@ -15,7 +17,7 @@ const FACT_MAX_BYTES: usize = 255;
 const LABELS_MAX: usize = 64;
 
 /// Lets an agent in.
-pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, RpcError> {
+pub(super) async fn enrol(control: &Control, enrol: Enrol, remote: SocketAddr) -> Result<Enrolled, RpcError> {
     let refused = |sentence: &str| RpcError::new(RpcErrorKind::Unauthenticated, sentence);
     let token: EnrolmentToken = enrol.token.parse().map_err(|error: PkiError| refused(&error.to_string()))?;
     if token.ca != control.authority.fingerprint() {
@@ -33,6 +35,7 @@ pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, R
     if known.uses_left == 0 {
         return Err(refused(refusal(Refusal::Used)));
     }
+    control.audit.room()?;
     // A stranger hears of the token only.
     let facts = checked(enrol.facts)?;
     let identity = AgentIdentity {
@@ -56,6 +59,8 @@ pub(super) async fn enrol(control: &Control, enrol: Enrol) -> Result<Enrolled, R
         store::Enrolled::Done => {}
     }
     span_is_of(&identity);
+    let (token_id, hostname) = (&enrolment.token_id, &enrolment.facts.hostname);
+    control.audit.enrolled(&identity, token_id, hostname, remote.to_string()).await;
     let AgentIdentity { tenant_id, site_id, agent_id } = identity;
     control.roster.enrolled(agent_id, tenant_id.clone(), site_id.clone(), issued.expires_at_ms);
     control.metrics.certificates_issued.inc();
@@ -132,6 +137,7 @@ pub(crate) async fn renew(
     control.roster.certificate_renewed(peer.identity.agent_id, issued.expires_at_ms);
     control.metrics.certificates_issued.inc();
     tracing::info!(agent_id = %peer.identity.agent_id, serial = record.serial, "certificate renewed");
+    control.audit.renewed(&peer.identity, &record.serial).await;
     Ok(NewCertificate {
         certificate_pem: issued.certificate_pem,
         ca_pem: control.authority.certificate_pem().to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{ReadyChunks, unfold};
-use nkudo_domain::ActionId;
+use nkudo_domain::{ActionId, ActionStatus};
 use nkudo_fleet::{Dispatch, Fetch};
 use nkudo_pki::Peer;
 use nkudo_rpc::message::{AgentHello, Delivery, FromAgent, ServerHello, ToAgent};
@@ -270,6 +270,7 @@ impl Session {
                 action: Ok(record.action),
                 expires_at_ms: record.expires_at_ms,
                 cancel: record.cancel_asked,
+                taken_in: matches!(record.status, ActionStatus::Delivered | ActionStatus::Running),
             })));
         }
         Ok(true)

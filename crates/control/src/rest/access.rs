@@ -35,9 +35,11 @@ pub(super) async fn create_token(call: Call) -> Answered {
     let body = answer::parsed(&call.body)?;
     let request = TokenRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let principal = call.principal()?;
+    call.control.audit.room()?;
     let (store, ca) = (call.control.store.as_ref(), call.control.authority.fingerprint());
     let created = admin::create_token(store, ca, &principal.tenant_id, &request).await?;
     tracing::info!(token_id = created.token_id, site_id = %request.site_id, by = %principal, "enrolment token made");
+    on_record(&call, "token.create", ("token_id", created.token_id.clone())).await?;
     answer::json(StatusCode::CREATED, &created)
 }
 
@@ -48,7 +50,19 @@ pub(super) async fn delete_token(call: Call) -> Answered {
         return Err(Refused::not_found(format!("there is no enrolment token {token_id}")));
     }
     tracing::info!(token_id, by = %principal, "enrolment token deleted");
+    on_record(&call, "token.delete", ("token_id", token_id)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What the caller did is on record before they are told.
+async fn on_record(
+    call: &Call,
+    operation: &'static str,
+    what: (&'static str, String),
+) -> Result<(), Refused> {
+    let principal = call.principal()?;
+    call.control.audit.done_by_key(operation, &principal.key_id, &principal.tenant_id, what).await;
+    Ok(())
 }
 
 pub(super) async fn keys(call: Call) -> Answered {
@@ -65,8 +79,10 @@ pub(super) async fn create_key(call: Call) -> Answered {
     let body = answer::parsed(&call.body)?;
     let KeyRequest { role } = KeyRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let principal = call.principal()?;
+    call.control.audit.room()?;
     let created = admin::create_key(call.control.store.as_ref(), &principal.tenant_id, role).await?;
     tracing::info!(key_id = created.key_id, role = role.as_str(), by = %principal, "API key made");
+    on_record(&call, "key.create", ("key_id", created.key_id.clone())).await?;
     answer::json(StatusCode::CREATED, &created)
 }
 
@@ -77,6 +93,7 @@ pub(super) async fn delete_key(call: Call) -> Answered {
         return Err(Refused::not_found(format!("there is no API key {key_id}")));
     }
     tracing::info!(key_id, by = %principal, "API key deleted");
+    on_record(&call, "key.delete", ("key_id", key_id)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -95,9 +112,11 @@ pub(super) async fn create_site(call: Call) -> Answered {
     let SiteRequest { site_id } =
         SiteRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let tenant_id = &call.principal()?.tenant_id;
+    call.control.audit.room()?;
     let now_ms = nkudo_host::clock::wall_ms();
     let SiteRecord { site_id, created_at_ms } =
         call.control.store.create_site(tenant_id, &site_id, now_ms).await?;
+    on_record(&call, "site.create", ("site_id", site_id.to_string())).await?;
     answer::json(StatusCode::CREATED, &SiteView { site_id, created_at: WallTime(created_at_ms) })
 }
 
@@ -105,7 +124,10 @@ pub(super) async fn delete_site(call: Call) -> Answered {
     let site_id: SiteId = call.params.require("site_id")?;
     let tenant_id = &call.principal()?.tenant_id;
     match call.control.store.delete_site(tenant_id, &site_id, nkudo_host::clock::wall_ms()).await? {
-        SiteDeleted::Done => Ok(StatusCode::NO_CONTENT.into_response()),
+        SiteDeleted::Done => {
+            on_record(&call, "site.delete", ("site_id", site_id.to_string())).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
         SiteDeleted::Absent => Err(Refused::not_found(format!("there is no site {site_id}"))),
         SiteDeleted::InUse => {
             let detail = format!("site {site_id} has agents or tokens; unenrol and delete those first");

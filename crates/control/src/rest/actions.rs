@@ -6,12 +6,13 @@ use nkudo_api::action::{Origin as Asking, parse};
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{Accepted, ActionView, List};
 use nkudo_domain::{ActionId, ActionStatus, AgentId, SpanId, TraceId};
-use nkudo_store::{ActionFilter, ActionRecord, Asked, Cancelled, Origin};
+use nkudo_store::{ActionFilter, ActionRecord, Asked as AskedOfBooks, Cancelled, Origin};
 use tracing::field::display;
 
 use super::answer::{self, Answered, Refused};
 use super::routes::Call;
 use super::service::request_id;
+use crate::audit::Asked;
 
 pub(super) async fn submit(call: Call) -> Answered {
     let agent_id: AgentId = call.params.require("agent_id")?;
@@ -42,38 +43,47 @@ pub(super) async fn submit(call: Call) -> Answered {
         error: None,
         retries: 0,
     };
-    let refused = |status, detail: String| Err(Refused::new(status, detail));
-    match control.store.ask(&record, control.limits.open_actions_max).await? {
-        Asked::New => {
+    let asked = Asked::of(&record.action, agent_id, &principal.tenant_id, &principal.key_id);
+    // What was taken in before is answered as it was then.
+    if !control.audit.has_room_for(action_type)
+        && control.store.action(&principal.tenant_id, &action_id).await?.is_none()
+    {
+        return Err(control.audit.no_room().into());
+    }
+    let refused = match control.store.ask(&record, control.limits.open_actions_max).await? {
+        AskedOfBooks::New => {
             control.metrics.tasks_queued.inc();
             tracing::info!(
                 action_type = action_type.as_str(), %agent_id, by = %principal, "action taken in"
             );
             control.roster.wake(agent_id);
             control.changed(&principal.tenant_id, &action_id);
+            control.audit.action_accepted(asked).await;
+            return answer::json(StatusCode::ACCEPTED, &Accepted { action_id });
         }
-        Asked::Repeated(_) => {}
-        Asked::Conflict => {
+        AskedOfBooks::Repeated(_) => return answer::json(StatusCode::ACCEPTED, &Accepted { action_id }),
+        AskedOfBooks::Conflict => {
             let detail = format!(
                 "action {action_id} was asked for with another body, or of another agent; take another action_id"
             );
-            return refused(StatusCode::CONFLICT, detail);
+            Refused::new(StatusCode::CONFLICT, detail)
         }
-        Asked::NoAgent => return Err(no_agent(agent_id)),
-        Asked::VmElsewhere(other) => {
+        AskedOfBooks::NoAgent => no_agent(agent_id),
+        AskedOfBooks::VmElsewhere(other) => {
             let detail = format!(
                 "agent {other} has a vm of that vm_id, or is to make it; delete it there first (if that host is no more, \
                  unenrol the agent), or take another vm_id"
             );
-            return refused(StatusCode::CONFLICT, detail);
+            Refused::new(StatusCode::CONFLICT, detail)
         }
-        Asked::QueueFull => {
+        AskedOfBooks::QueueFull => {
             let max = control.limits.open_actions_max;
             let detail = format!("{max} actions of the agent have not ended; wait for some, or cancel them");
-            return refused(StatusCode::TOO_MANY_REQUESTS, detail);
+            Refused::new(StatusCode::TOO_MANY_REQUESTS, detail)
         }
-    }
-    answer::json(StatusCode::ACCEPTED, &Accepted { action_id })
+    };
+    control.audit.action_refused(asked, &refused.0.detail).await;
+    Err(refused)
 }
 
 pub(super) fn no_agent(agent_id: AgentId) -> Refused {
@@ -128,6 +138,11 @@ pub(super) async fn cancel(call: Call) -> Answered {
             }
         }
         Cancelled::Asked(agent_id) => control.roster.cancel(agent_id, action_id.clone()),
+        // That it was asked for is on record.
+        Cancelled::AskedBefore(agent_id) => {
+            control.roster.cancel(agent_id, action_id.clone());
+            return answer::json(StatusCode::ACCEPTED, &Accepted { action_id });
+        }
         Cancelled::AlreadyEnded => {
             let detail = format!("action {action_id} has ended; there is nothing to cancel");
             return Err(Refused::new(StatusCode::CONFLICT, detail));
@@ -135,6 +150,7 @@ pub(super) async fn cancel(call: Call) -> Answered {
         Cancelled::Unknown => return Err(unknown(&action_id)),
     }
     tracing::info!(%action_id, by = %principal, "action cancelled");
+    control.audit.cancel_asked(&action_id, tenant_id, &principal.key_id).await;
     answer::json(StatusCode::ACCEPTED, &Accepted { action_id })
 }
 
@@ -163,3 +179,6 @@ pub(super) fn view(record: &ActionRecord) -> ActionView {
         vm_id: action.request.vm_id(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,10 @@ pub(super) async fn show(call: Call) -> Answered {
 fn view(control: &Control, record: AgentRecord) -> AgentView {
     let standing = control.roster.standing(record.agent_id);
     let now = standing.as_ref();
+    // One that was begun anew has no line yet.
+    let audit_head = control.roster.audit_head_of(record.agent_id).filter(|head| head.seq > 0);
     AgentView {
+        audit_head: audit_head.map(|head| head.to_string()),
         agent_id: record.agent_id,
         tenant_id: record.tenant_id,
         site_id: record.site_id,

@@ -24,6 +24,20 @@ impl fmt::Display for Principal {
     }
 }
 
+/// Somebody who is not let in.
+#[derive(Debug)]
+pub(super) struct Denied {
+    pub(super) refused: Refused,
+    /// Who it is, when their key is known.
+    pub(super) principal: Option<Principal>,
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Self {
+        Self { refused, principal: None }
+    }
+}
+
 /// The principal of a request.
 pub(super) async fn authenticate(control: &Control, headers: &HeaderMap) -> Result<Principal, Refused> {
     let refused = |detail: &str| Refused::new(StatusCode::UNAUTHORIZED, detail);
@@ -47,12 +61,24 @@ pub(super) async fn authenticate(control: &Control, headers: &HeaderMap) -> Resu
     Ok(Principal { tenant_id: known.tenant_id, role: known.role, key_id: known.key_id })
 }
 
+/// The id of the key that a request shows, whether that is known here or not.
+pub(super) fn shown_key_id(headers: &HeaderMap) -> Option<String> {
+    let (_, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let key: ApiKey = key.trim().parse().ok()?;
+    Some(key.key_id)
+}
+
 /// Says on the request's span whose it is: nobody else may see it.
 pub(super) fn mark_span(tenant_id: &TenantId) {
     tracing::Span::current().record(TENANT, tracing::field::display(tenant_id));
 }
 
 impl Principal {
+    /// It is known who asks, and this is not for them.
+    pub(super) fn denied(self, refused: Refused) -> Denied {
+        Denied { refused, principal: Some(self) }
+    }
+
     /// Refuses who may not do what needs this role.
     pub(super) fn may(&self, role: Role) -> Result<(), Refused> {
         if self.role >= role {

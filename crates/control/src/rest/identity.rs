@@ -36,18 +36,18 @@ pub(super) async fn unenroll(call: Call) -> Answered {
     let body = answer::parsed(&call.body)?;
     let request = UnenrolRequest::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let agent_id = request.agent_id;
-    let tenant_id = match &call.principal {
-        Some(principal) => principal.tenant_id.clone(),
+    let (tenant_id, by) = match &call.principal {
+        Some(principal) => (principal.tenant_id.clone(), principal.key_id.clone()),
         None => {
             let identity = peer(&call).await?.identity;
             if identity.agent_id != agent_id {
                 let detail = "an agent takes only itself out of the fleet";
                 return Err(Refused::new(StatusCode::FORBIDDEN, detail));
             }
-            identity.tenant_id
+            (identity.tenant_id, identity.agent_id.to_string())
         }
     };
-    if !call.control.unenrol(&tenant_id, agent_id).await? {
+    if !call.control.unenrol(&tenant_id, agent_id, &by).await? {
         return Err(no_agent(agent_id));
     }
     answer::json(StatusCode::OK, &UnenrolledView { agent_id })

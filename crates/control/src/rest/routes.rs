@@ -13,7 +13,7 @@ use super::answer::{Answered, Refused};
 use super::auth::Principal;
 use super::query::{Param, Params};
 use super::service::Port;
-use super::{access, actions, agents, events, executions, health, identity, logs, traces, vms};
+use super::{access, actions, agents, events, executions, health, identity, logs, outages, traces, vms};
 use crate::control::Control;
 
 /// One operation of the REST API.
@@ -138,6 +138,18 @@ pub(super) fn routes() -> Vec<Route> {
                 handler!(actions::submit),
             )
         },
+        list(
+            "/v1/agents/{agent_id}/outages",
+            "Why the agent was away and for how long, as it told it when it was back, the last first.",
+            "OutageList",
+            vec![
+                AGENT,
+                param("cause", "OutageCause", "Only of this cause."),
+                param("since", "Time", "Only those that ended then or later."),
+                param("until", "Time", "Only those that began then or earlier."),
+            ],
+            handler!(outages::list),
+        ),
         list(
             "/v1/vms",
             "The microVMs as their agents reported them, by id.",

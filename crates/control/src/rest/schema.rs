@@ -6,8 +6,8 @@ use nkudo_api::request::{TOKEN_LIFETIME_SECONDS_MAX, TOKEN_USES_MAX};
 use nkudo_api::trace_format::TraceFormat;
 use nkudo_api::view::trace::TraceStatus;
 use nkudo_domain::{
-    ActionStatus, ActionType, Console, DiskFormat, ExecutionStatus, Machine, Presence, ProviderKind,
-    RestartPolicy, Role, VmState,
+    ActionStatus, ActionType, Console, DiskFormat, ExecutionStatus, Machine, OutageCause, Presence,
+    ProviderKind, RestartPolicy, Role, VmState,
 };
 use nkudo_logging::LogLevel;
 use serde_json::{Value, json};
@@ -58,6 +58,7 @@ pub(super) fn all() -> BTreeMap<&'static str, Value> {
         ("TenantList", "Tenant"),
         ("TraceList", "Trace"),
         ("LogLineList", "LogLine"),
+        ("OutageList", "Outage"),
     ] {
         all.insert(name, list(item));
     }
@@ -78,6 +79,7 @@ fn scalars() -> BTreeMap<&'static str, Value> {
         ("ActionStatus", words(ActionStatus::ALL.map(ActionStatus::as_str))),
         ("ExecutionStatus", words(ExecutionStatus::ALL.map(ExecutionStatus::as_str))),
         ("VmState", words(VmState::ALL.map(VmState::as_str))),
+        ("OutageCause", words(OutageCause::ALL.map(OutageCause::as_str))),
         ("Presence", words(Presence::ALL.map(Presence::as_str))),
         ("LogLevel", words(LogLevel::ALL.map(LogLevel::as_str))),
         ("Flag", json!({"type": "boolean"})),
@@ -168,6 +170,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("goodbye", maybe_text()),
         ("clock_skew_ms", nullable(&json!({"type": "integer"}))),
         ("health", maybe_text()),
+        ("audit_head", maybe_text()),
     ]);
     let vm = object(&[
         ("vm_id", reference("VmId")),
@@ -227,6 +230,15 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("vm_id", reference("VmId")),
         ("trace_id", nullable(&reference("TraceId"))),
     ]);
+    let outage = object(&[
+        ("cause", reference("OutageCause")),
+        ("evidence", text()),
+        ("began_at", time()),
+        ("ended_at", maybe_time()),
+        ("duration_ms", reference("Count")),
+        ("by_wall_clock", reference("Flag")),
+        ("failures", reference("Count")),
+    ]);
     let token = object(&[
         ("token_id", text()),
         ("site_id", reference("Name")),
@@ -257,6 +269,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("Action", action),
         ("Execution", execution),
         ("LogLine", log_line),
+        ("Outage", outage),
         ("Token", token),
         ("TokenCreated", object(&[("token_id", text()), ("token", text()), ("expires_at", time())])),
         ("Key", object(&[("key_id", text()), ("role", reference("Role")), ("created_at", time())])),

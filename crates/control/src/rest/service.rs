@@ -19,7 +19,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::answer::{self, Answered, Refused};
-use super::auth::{self, Principal};
+use super::auth::{self, Denied, Principal};
 use super::openapi;
 use super::query::Params;
 use super::routes::{Access, Call, Route, routes};
@@ -86,7 +86,7 @@ pub(crate) fn router(control: &Arc<Control>, registry: &Registry, port: Port) ->
         let service = service.clone();
         let handler = move |request: Request| {
             let service = service.clone();
-            async move { service.measured(path, request, |request| service.plain(request)).await }
+            async move { service.measured(path, request, |request| service.plain(request, path)).await }
         };
         router = router.route(path, axum::routing::any(handler));
     }
@@ -166,7 +166,11 @@ impl Service {
     ) -> Answered {
         let (head, body) = request.into_parts();
         let caller = head.extensions.get::<Caller>().cloned();
-        let principal = self.admit(route.access, &head.headers, caller.as_ref()).await?;
+        let principal = match self.admit(route.access, &head.headers, caller.as_ref()).await {
+            Ok(principal) => principal,
+            Err(denied) => return Err(self.on_record(denied, &head.headers, route.path).await),
+        };
+        let known = principal.clone();
         // Somebody without a key is told that first.
         let values = values.map_err(|error| Refused::invalid("", error.body_text()))?;
         let values = values.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -175,7 +179,7 @@ impl Service {
         let params = Params::read(values, &head.uri, &query, route.paged)?;
         let body = answer::body(body).await?;
         let control = Arc::clone(&self.control);
-        (route.handler)(Call {
+        let answered = (route.handler)(Call {
             control,
             principal,
             caller,
@@ -183,8 +187,21 @@ impl Service {
             params,
             headers: head.headers,
             body,
-        })
-        .await
+        });
+        // What only reads ends with its caller.
+        let answered = if route.method == Method::GET {
+            answered.await
+        } else {
+            self.control.deeds.finish(answered).await
+        };
+        match (answered, known) {
+            // Some see only from what was asked for that it is not for this key.
+            (Err(refused), Some(principal)) if refused.0.status == StatusCode::FORBIDDEN => {
+                self.forbidden(&refused, &principal, route.path).await;
+                Err(refused)
+            }
+            (answered, _) => answered,
+        }
     }
 
     /// Whether the caller may ask at all; whoever shows a key is known from here on.
@@ -193,7 +210,7 @@ impl Service {
         access: Access,
         headers: &HeaderMap,
         caller: Option<&Caller>,
-    ) -> Result<Option<Principal>, Refused> {
+    ) -> Result<Option<Principal>, Denied> {
         let certified = caller.is_some_and(|caller| caller.peer.is_some());
         let role = match access {
             Access::Role(role) => role,
@@ -205,40 +222,72 @@ impl Service {
             Access::AgentOr(role) => role,
             Access::Agent => {
                 // Who shows a key is told that it does not help here.
-                auth::authenticate(&self.control, headers).await?;
+                let principal = auth::authenticate(&self.control, headers).await?;
                 let detail = "this is for an agent, by its own certificate on the TLS port; \
                      run edge-agent renew on its host";
-                return Err(Refused::new(StatusCode::FORBIDDEN, detail));
+                return Err(principal.denied(Refused::new(StatusCode::FORBIDDEN, detail)));
             }
         };
         let principal = auth::authenticate(&self.control, headers).await?;
-        principal.may(role)?;
-        Ok(Some(principal))
+        match principal.may(role) {
+            Ok(()) => Ok(Some(principal)),
+            Err(refused) => Err(principal.denied(refused)),
+        }
+    }
+
+    /// Who was let in nowhere is on record before they are told.
+    async fn on_record(&self, denied: Denied, headers: &HeaderMap, route: &'static str) -> Refused {
+        let Denied { refused, principal } = denied;
+        match principal {
+            Some(principal) => self.forbidden(&refused, &principal, route).await,
+            None if refused.0.status == StatusCode::UNAUTHORIZED => {
+                let (key_id, why) = (auth::shown_key_id(headers), refused.0.detail.clone());
+                self.control.audit.access_unauthorized(key_id, route, why).await;
+            }
+            // The books did not answer, for example.
+            None => {}
+        }
+        refused
+    }
+
+    async fn forbidden(&self, refused: &Refused, principal: &Principal, route: &'static str) {
+        let (Principal { key_id, tenant_id, .. }, why) = (principal, refused.0.detail.clone());
+        self.control.audit.access_forbidden(key_id, tenant_id, route, why).await;
     }
 
     /// The paths that need no key on the local port.
-    async fn plain(&self, request: Request) -> Answered {
+    async fn plain(&self, request: Request, route: &'static str) -> Answered {
         let (head, _) = request.into_parts();
         let path = head.uri.path();
         if path == "/openapi.json" {
             return answer::json(StatusCode::OK, &openapi::document());
         }
-        if path == "/metrics" && self.port == Port::Tls {
-            let principal = auth::authenticate(&self.control, &head.headers).await?;
-            if principal.tenant_id != TenantId::default() {
-                let detail = "the metrics are of all tenants; they need a key of the tenant `default`";
-                return Err(Refused::new(StatusCode::FORBIDDEN, detail));
-            }
+        if path == "/metrics"
+            && self.port == Port::Tls
+            && let Err(denied) = self.may_see_metrics(&head.headers).await
+        {
+            return Err(self.on_record(denied, &head.headers, route).await);
         }
         let answer = self.answers.answer(&head.method, path, &head.headers).await;
         Ok(answer.map(Body::new))
     }
 
+    async fn may_see_metrics(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let principal = auth::authenticate(&self.control, headers).await?;
+        if principal.tenant_id == TenantId::default() {
+            return Ok(());
+        }
+        let detail = "the metrics are of all tenants; they need a key of the tenant `default`";
+        Err(principal.denied(Refused::new(StatusCode::FORBIDDEN, detail)))
+    }
+
     /// A path that is no route. Under /v1 nobody learns that without a key.
     async fn unknown(&self, request: Request) -> Answered {
         let uri: Uri = request.uri().clone();
-        if uri.path().starts_with("/v1/") {
-            auth::authenticate(&self.control, request.headers()).await?;
+        if uri.path().starts_with("/v1/")
+            && let Err(refused) = auth::authenticate(&self.control, request.headers()).await
+        {
+            return Err(self.on_record(refused.into(), request.headers(), NO_ROUTE).await);
         }
         let path: String = uri.path().chars().take(256).collect();
         Err(Refused::not_found(format!("there is no {path}; /openapi.json lists what there is")))
@@ -299,3 +348,6 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     (!id.is_empty() && id.len() <= REQUEST_ID_MAX_BYTES).then_some(id)
 }
+
+#[cfg(test)]
+mod tests;

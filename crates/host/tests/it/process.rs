@@ -15,6 +15,9 @@ fn a_process_is_its_pid_and_start_time() {
     assert_eq!(process::cpu_time(reused), None);
     assert_eq!(process::identity(u32::MAX), None);
     assert_eq!(process::cpu_time(Identity { pid: u32::MAX, start_ticks: 0 }), None);
+    let since_boot = process::age_ms(Identity { start_ticks: 0, ..own });
+    assert!(process::age_ms(own) < 3_600_000 && since_boot > process::age_ms(own), "{since_boot}");
+    assert_eq!(process::age_ms(Identity { start_ticks: u64::MAX, ..own }), 0);
 }
 
 #[tokio::test]
@@ -81,4 +84,27 @@ async fn holders_of_a_file_are_found_by_what_it_is() {
     std::fs::hard_link(&path, &linked).expect("a link");
     assert_eq!(process::holders(&linked), [child.identity().pid], "not {}", other.identity().pid);
     assert_eq!(process::holders(&directory.path().join("absent")), [] as [u32; 0]);
+}
+
+#[tokio::test]
+async fn who_works_or_reads_below_a_directory_is_found_also_when_it_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let top = directory.path().canonicalize().expect("its own name");
+    let (inner, lock) = (top.join("vm"), top.join("vm/lock"));
+    std::fs::create_dir(&inner).expect("a directory below");
+    let args = ["600".into()];
+    let mut what = program("/bin/sleep", &args);
+    what.cwd = &inner;
+    what.stdin = File::create(&lock).expect("a file");
+    let child = start(what);
+    let mut beside = program("/bin/sleep", &args);
+    beside.cwd = &top;
+    let beside = start(beside);
+    let pid = child.identity().pid;
+    let expected = process::Place { pid, cwd: inner.clone(), stdin: Some(lock.clone()) };
+    assert_eq!(process::below(&top), std::slice::from_ref(&expected), "not {}", beside.identity().pid);
+    assert_eq!((process::reads(pid, &lock), process::reads(beside.identity().pid, &lock)), (true, false));
+    std::fs::remove_dir_all(&inner).expect("removed");
+    assert_eq!(process::below(&top), [expected]);
+    assert!(!process::reads(pid, &lock));
 }

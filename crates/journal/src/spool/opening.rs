@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskFile as _};
 use crate::error::{Deed, JournalError};
 use crate::format::{HEADER_BYTES, Header, HeaderFault, Seq};
 use crate::reading::{Found, Records};
-use crate::replay::{Discarded, Reason};
+use crate::replay::{Discarded, FollowedBy, Reason};
 
 impl<D: Disk> Spool<D> {
     /// Opens the spool in a directory, which is made when there is none. What it holds is durable then; what cannot be
@@ -89,9 +89,10 @@ fn lane<D: Disk>(
         let path = join(dir, class, first);
         let length = disk.length(&path).map_err(Deed::Read.failed(&path))?;
         let (segment, damage) = scan(disk, dir, class, first, after, length)?;
-        if let Some(reason) = damage.filter(|_| length > 0) {
+        if let Some((reason, followed_by)) = damage.filter(|_| length > 0) {
             let (segment, offset) = (segment_name(class, first), segment.bytes);
-            discarded.push(Discarded { segment, offset, bytes: length - offset, reason, kept: Vec::new() });
+            let (bytes, kept) = (length - offset, Vec::new());
+            discarded.push(Discarded { segment, offset, bytes, reason, followed_by, is_news: true, kept });
         }
         if segment.bytes == 0 {
             disk.remove(&path).map_err(Deed::Remove.failed(&path))?;
@@ -122,16 +123,18 @@ fn scan<D: Disk>(
     first: Seq,
     after: Seq,
     length: u64,
-) -> Result<(Segment, Option<Reason>), JournalError> {
+) -> Result<(Segment, Option<(Reason, FollowedBy)>), JournalError> {
     let path = join(dir, class, first);
     let mut segment = Segment { first, last: first.previous(), bytes: 0 };
+    let mut records = Records::of(disk, path.clone(), length);
     let header = disk.read_at(&path, 0, HEADER_BYTES as u64).map_err(Deed::Read.failed(&path))?;
     match Header::decode(&header) {
         Ok(header) if header == (Header { kind: kind(class), first }) => {}
         Err(HeaderFault::Newer(found)) => return Err(JournalError::NewerFormat { segment: path, found }),
-        Ok(_) | Err(HeaderFault::Damaged) => return Ok((segment, Some(Reason::DamagedHeader))),
+        Ok(_) | Err(HeaderFault::Damaged) => {
+            return Ok((segment, Some((Reason::DamagedHeader, records.followed_by(first)?))));
+        }
     }
-    let mut records = Records::of(disk, path, length);
     let mut expected = first.max(after.next())..=Seq::MAX;
     let damage = loop {
         match records.next(&expected)? {
@@ -142,6 +145,10 @@ fn scan<D: Disk>(
             Found::End => break None,
             Found::Damage(reason) => break Some(reason),
         }
+    };
+    let damage = match damage {
+        Some(reason) => Some((reason, records.followed_by(*expected.start())?)),
+        None => None,
     };
     segment.bytes = records.offset();
     Ok((segment, damage))

@@ -1,9 +1,9 @@
-use nkudo_journal::{Discarded, Disk as _, Reason, Replay, SimulatedDisk, replay_read_only};
+use nkudo_journal::{Discarded, Disk as _, FollowedBy, Reason, Replay, SimulatedDisk, replay_read_only};
 
 use crate::journals::{dir, disk_of, files, open, path, payloads, several_segments, try_open};
 
 /// Opens a damaged journal: what comes back is a beginning of `records`, the loss is told, and every byte of it is
-/// kept; a view says the same; and the second time all is well.
+/// kept; a view says the same; it is told again until it is on record; and then all is well.
 pub(crate) fn check(damaged: &[(String, Vec<u8>)], records: &[Vec<u8>], what: &str) -> Replay {
     let disk = disk_of(damaged);
     let view = replay_read_only(&disk, dir()).expect("a view");
@@ -25,8 +25,14 @@ pub(crate) fn check(damaged: &[(String, Vec<u8>)], records: &[Vec<u8>], what: &s
         assert!(files(&disk).iter().all(|(name, _)| !name.contains("corrupt")), "{what}");
     }
 
+    let (_, untold) = open(&disk.crash());
+    let again = replay.discarded.clone().map(|told| Discarded { is_news: false, ..told });
+    assert_eq!(untold.discarded, again, "{what}: whoever did not hear of it is told again");
+    let view = replay_read_only(&disk.crash(), dir()).expect("a view");
+    assert_eq!(view.discarded, again, "{what}: and a view is");
     journal.append(b"after").expect("appended");
     journal.sync().expect("durable");
+    journal.loss_is_on_record().expect("noted");
     let (_, again) = open(&disk.crash());
     assert_eq!(again.discarded, None, "{what}");
     let mut expected = given;
@@ -50,9 +56,26 @@ fn each_bit_flipped_in_turn() {
                 assert!(replay.records.len() < records.len(), "{what}");
                 assert_eq!(told.segment, whole[segment].0, "{what}");
                 assert!(told.offset <= offset as u64, "{what}");
+                let expected = match whole.len() - 1 - segment {
+                    0 if told.offset == whole_up_to_last(&whole[segment].1) => FollowedBy::Nothing,
+                    0 => FollowedBy::Records,
+                    _ => FollowedBy::Segments,
+                };
+                assert_eq!(told.followed_by, expected, "{what}");
             }
         }
     }
+}
+
+/// Where the last record of a segment begins.
+fn whole_up_to_last(segment: &[u8]) -> u64 {
+    let (mut at, mut last) = (24, 24);
+    while at < segment.len() {
+        let payload = u32::from_le_bytes(segment[at..at + 4].try_into().expect("four bytes"));
+        last = at;
+        at += 16 + payload as usize;
+    }
+    last as u64
 }
 
 #[test]
@@ -118,8 +141,40 @@ fn damage_twice_is_kept_twice() {
         let mut file = disk.open_append(&path(&last)).expect("opened");
         nkudo_journal::DiskFile::append(&mut file, b"noise").expect("written");
         let told = open(&disk).1.discarded.expect("damage");
-        assert_eq!(told.kept, [path(&format!("{last}.corrupt-{number}"))]);
-        assert_eq!(disk.read_at(&told.kept[0], 0, u64::MAX).expect("kept"), b"noise");
+        // Nobody had the ones before on record, so they are told with it.
+        let aside = |number| path(&format!("{last}.corrupt-{number}"));
+        assert_eq!(told.kept, (1..=number).map(aside).collect::<Vec<_>>());
+        // A repair that was cut off finds one damage twice, so one place counts once.
+        assert_eq!(told.bytes, 5);
+        assert_eq!(disk.read_at(&aside(number), 0, u64::MAX).expect("kept"), b"noise");
+    }
+    open(&disk).0.loss_is_on_record().expect("noted");
+    assert_eq!(open(&disk).1.discarded, None);
+}
+
+/// That something was lost stays known, whatever becomes of the note.
+#[test]
+fn a_damaged_note_of_a_loss_is_a_loss() {
+    let (disk, _) = several_segments();
+    let mut damaged = files(&disk);
+    damaged[1].1[30] ^= 1;
+    let disk = disk_of(&damaged);
+    let told = open(&disk).1.discarded.expect("damage");
+    let whole = files(&disk);
+    let note = whole.iter().position(|(name, _)| name == "loss").expect("a note");
+    for (offset, cut) in (0..whole[note].1.len()).flat_map(|offset| [(offset, false), (offset, true)]) {
+        let mut damaged = whole.clone();
+        if cut {
+            damaged[note].1.truncate(offset);
+        } else {
+            damaged[note].1[offset] ^= 0x10;
+        }
+        let disk = disk_of(&damaged);
+        let (mut journal, replay) = open(&disk);
+        let found = replay.discarded.expect("it is told");
+        assert_eq!(found.reason, Reason::Unknown, "byte {offset}, cut: {cut}: {found} in place of {told}");
+        journal.loss_is_on_record().expect("noted");
+        assert_eq!(open(&disk).1.discarded, None);
     }
 }
 
@@ -158,6 +213,12 @@ fn a_repair_cut_off_at_each_step() {
         for (what, after) in [("power lost", disk.crash()), ("killed", disk.kill())] {
             let replay = open(&after).1;
             assert_eq!(replay.records, expected.records, "{what} at step {step}");
+            let told = replay.discarded.expect("nobody has it on record");
+            assert_eq!(
+                told.bytes,
+                expected.discarded.as_ref().expect("damage").bytes,
+                "{what} at step {step}"
+            );
             let everything = kept_after(&after);
             for lost in [tail.to_vec(), damaged[2].1.clone()] {
                 assert!(everything.contains(&lost), "{what} at step {step}: everything is kept");

@@ -185,7 +185,11 @@ fn a_repair_on_a_full_disk_fails_until_there_is_room() {
         assert!(refused.is_storage_full(), "{refused}");
         assert_eq!((disk.used_bytes(), files(&disk)), (used, damaged.clone()));
     }
-    disk.set_capacity(used + 100);
+    // Also where there is room for the copy alone.
+    disk.set_capacity(used + 40);
+    assert!(try_open(&disk).expect_err("no room").is_storage_full());
+    assert_eq!((disk.used_bytes(), files(&disk)), (used, damaged));
+    disk.set_capacity(used + 400);
     let replay = open(&disk).1;
     assert_eq!(payloads(&replay), records[..records.len() - 1]);
     assert_eq!(replay.discarded.expect("told").kept.len(), 1);

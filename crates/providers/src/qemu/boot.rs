@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use nkudo_domain::{Exit, VmId, VmSpec};
+use nkudo_domain::{VmId, VmSpec};
 use nkudo_host::lock::LockedFile;
 use nkudo_host::process::Identity;
 use nkudo_host::{clock, fifo, process, spawn};
@@ -174,11 +174,7 @@ impl Qemu {
     }
 
     fn ended_at_once(&self, directory: &RunDirectory) -> ProviderError {
-        let detail = match self.exit_of(directory) {
-            Exit::GuestPoweredOff => "the guest powered off".to_owned(),
-            Exit::HostRebooted => "the host rebooted".to_owned(),
-            Exit::Died(why) => why,
-        };
+        let detail = self.exit_of(directory).to_string();
         ProviderError::EndedAtOnce { vm_id: directory.vm_id, detail }
     }
 }

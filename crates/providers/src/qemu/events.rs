@@ -13,6 +13,7 @@ use nkudo_host::spawn;
 use serde::{Deserialize, Serialize};
 
 use super::run_directory::{self, RunDirectory};
+use crate::evidence::{EVENTS_MAX, VmEvent};
 
 /// How much of the end of the file is searched for the reason of the end, in bytes.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -60,6 +61,12 @@ struct Data {
     reason: String,
 }
 
+impl Event {
+    fn at_ms(&self) -> i64 {
+        self.timestamp.seconds.saturating_mul(1000).saturating_add(self.timestamp.microseconds / 1000)
+    }
+}
+
 impl Reboots {
     /// As they were when the file was last cut, or from its beginning.
     pub(super) fn resume(directory: &RunDirectory) -> Self {
@@ -86,7 +93,7 @@ impl Reboots {
 
     fn count_all(&mut self, bytes: &[u8]) {
         for event in events(bytes).filter(|event| event.event == "RESET") {
-            let at_ms = event.timestamp.seconds * 1000 + event.timestamp.microseconds / 1000;
+            let at_ms = event.at_ms();
             let settled = self.last_reset_ms.is_none_or(|last| at_ms - last >= REBOOT_SETTLES_MS);
             if settled && event.data.guest && event.data.reason == "guest-reset" {
                 self.count += 1;
@@ -125,6 +132,20 @@ pub(super) fn are_told(directory: &RunDirectory) -> bool {
 pub(super) fn exit(directory: &RunDirectory, process: Option<spawn::Exit>) -> Exit {
     let written = run_directory::tail(&directory.events_out(), TAIL_BYTES).unwrap_or_default();
     explain(&written, process, &directory.log_tail())
+}
+
+/// The last events that QEMU wrote, the newest at the end.
+pub(super) fn last(directory: &RunDirectory) -> Vec<VmEvent> {
+    let written = run_directory::tail(&directory.events_out(), TAIL_BYTES).unwrap_or_default();
+    let mut told: Vec<VmEvent> = events(&written)
+        .map(|event| VmEvent {
+            at_ms: event.at_ms(),
+            reason: Some(event.data.reason).filter(|reason| !reason.is_empty()),
+            event: event.event,
+        })
+        .collect();
+    told.drain(..told.len().saturating_sub(EVENTS_MAX));
+    told
 }
 
 fn explain(written: &[u8], process: Option<spawn::Exit>, log: &str) -> Exit {

@@ -15,11 +15,11 @@ use super::{COMMAND_DEADLINE, Qemu, events};
 use crate::error::ProviderError;
 
 /// How long QEMU may take to say how the guest is.
-const STATUS_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 /// How often evidence that disagrees is gathered anew: a process that is starting or ending passes through that.
-const GATHERINGS_MAX: u32 = 20;
+pub(super) const GATHERINGS_MAX: u32 = 20;
 /// How soon it is gathered again.
-const GATHER_AGAIN: Duration = Duration::from_millis(5);
+pub(super) const GATHER_AGAIN: Duration = Duration::from_millis(5);
 
 /// The guest's state as QEMU tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl State {
             Some("prelaunch" | "inmigrate") => Self::Starting,
             Some("internal-error" | "guest-panicked" | "shutdown" | "watchdog") => Self::Broken,
             Some(_) | None => Self::Unknown,
+        }
+    }
+
+    /// What it says of a VM that was started.
+    pub(super) fn monitor(self) -> Monitor {
+        match self {
+            Self::Running => Monitor::Running,
+            Self::Paused => Monitor::Paused,
+            Self::Starting | Self::Broken | Self::Unknown => Monitor::Silent,
         }
     }
 }
@@ -130,11 +139,7 @@ async fn ask(directory: &RunDirectory) -> Monitor {
         tracing::debug!(vm_id = %directory.vm_id, %error, "qemu cannot be asked for its events");
     }
     match qmp::execute(&directory.qmp_socket(), &["query-status"], STATUS_DEADLINE).await {
-        Ok(answer) => match State::of(&answer) {
-            State::Running => Monitor::Running,
-            State::Paused => Monitor::Paused,
-            State::Starting | State::Broken | State::Unknown => Monitor::Silent,
-        },
+        Ok(answer) => State::of(&answer).monitor(),
         Err(failure) => {
             tracing::debug!(vm_id = %directory.vm_id, ?failure, "qemu does not say how the guest is");
             Monitor::Silent

@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nkudo_domain::{VmId, VmSpec};
-use nkudo_host::clock;
 use nkudo_host::process::Identity;
+use nkudo_host::{clock, file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProviderError;
 
 /// Begins the name of a run directory that is being made.
-const NEW: &str = ".new-";
+pub(super) const NEW: &str = ".new-";
 /// Begins the name of a run directory that is being removed.
-const GONE: &str = ".gone-";
+pub(super) const GONE: &str = ".gone-";
 /// An unfinished directory that was not touched for so long is nobody's any more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+/// The most that is read of a file of ours, in bytes.
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// How much of the end of QEMU's standard error is shown, in bytes.
 const LOG_TAIL_BYTES: u64 = 2048;
 
@@ -47,6 +49,12 @@ pub(super) struct VmmRecord {
 impl RunDirectory {
     pub(super) fn of(vms_dir: &Path, vm_id: VmId) -> Self {
         Self { vm_id, path: vms_dir.join(vm_id.to_string()), vms_dir: vms_dir.to_owned() }
+    }
+
+    /// As the kernel names it, by no link, also when it is gone.
+    pub(super) fn resolved(&self) -> PathBuf {
+        let vms_dir = self.vms_dir.canonicalize().unwrap_or_else(|_| self.vms_dir.clone());
+        vms_dir.join(self.vm_id.to_string())
     }
 
     pub(super) fn lock(&self) -> PathBuf {
@@ -82,7 +90,7 @@ impl RunDirectory {
         self.path.join("spec.json")
     }
 
-    fn vmm_file(&self) -> PathBuf {
+    pub(super) fn vmm_file(&self) -> PathBuf {
         self.path.join("vmm.json")
     }
 
@@ -229,7 +237,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 pub(super) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&file::read_plain(path, FILE_BYTES_MAX).ok()?).ok()
 }
 
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {

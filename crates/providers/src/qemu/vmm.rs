@@ -67,17 +67,22 @@ impl Qemu {
 }
 
 /// Finds the process of a VM whose run directory was taken away: it still works in it.
-fn orphan(directory: &RunDirectory) -> Option<Identity> {
+pub(super) fn orphan(directory: &RunDirectory) -> Option<Identity> {
     let names = |pid: &u32| process::command_line(*pid).is_some_and(|line| names_vm(&line, directory.vm_id));
-    process::working_in(&directory.path).into_iter().find(names).and_then(process::identity)
+    process::working_in(&directory.resolved()).into_iter().find(names).and_then(process::identity)
+}
+
+/// Finds the process by the lock that it holds, with its command line.
+pub(super) fn holder(directory: &RunDirectory) -> Option<(Identity, Vec<String>)> {
+    process::holders(&directory.lock()).into_iter().find_map(|pid| {
+        let args = process::command_line(pid).filter(|line| names_vm(line, directory.vm_id))?;
+        Some((process::identity(pid)?, args))
+    })
 }
 
 /// Finds the process by the lock that it holds, and records it.
 fn adopt(directory: &RunDirectory) -> Option<Identity> {
-    let (identity, args) = process::holders(&directory.lock()).into_iter().find_map(|pid| {
-        let args = process::command_line(pid).filter(|line| names_vm(line, directory.vm_id))?;
-        Some((process::identity(pid)?, args))
-    })?;
+    let (identity, args) = holder(directory)?;
     let accel = args.windows(2).find(|pair| pair[0] == "-accel").map_or("unknown", |pair| pair[1].as_str());
     let accel = accel.split(',').next().unwrap_or(accel).to_owned();
     let record = VmmRecord {

@@ -91,7 +91,20 @@ impl Ledger {
     /// nothing and is told.
     pub(super) fn open(path: PathBuf) -> Result<Self, ProviderError> {
         let (file, text) = open(&path).map_err(|source| failed("cannot open", &path, source))?;
-        let mut ledger = Self { vms: BTreeMap::new(), file: Some((path, file)) };
+        Ok(Self { file: Some((path, file)), ..Self::folded(&text) })
+    }
+
+    /// The lines of a file that is left as it is.
+    pub(super) fn read(path: &Path) -> Result<Self, ProviderError> {
+        match std::fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::in_memory()),
+            Err(source) => Err(failed("cannot read", path, source)),
+            Ok(bytes) => Ok(Self::folded(&String::from_utf8_lossy(&bytes))),
+        }
+    }
+
+    fn folded(text: &str) -> Self {
+        let mut ledger = Self::in_memory();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             match serde_json::from_str::<Line>(line) {
                 Ok(line) => ledger.fold(line),
@@ -100,7 +113,7 @@ impl Ledger {
                 }
             }
         }
-        Ok(ledger)
+        ledger
     }
 
     pub(super) fn vm(&self, vm_id: VmId) -> Option<&Vm> {

@@ -338,6 +338,9 @@ pub(super) async fn cancel(
         .await?;
         return Ok(Cancelled::Done);
     }
+    if known.cancel_asked {
+        return Ok(Cancelled::AskedBefore(known.agent_id));
+    }
     query("UPDATE actions SET cancel_asked = TRUE WHERE tenant_id = $1 AND action_id = $2")
         .bind(tenant_id.as_str())
         .bind(action_id.as_str())

@@ -1,12 +1,13 @@
 //! Agents and their certificates.
 
+use nkudo_audit::Head;
 use nkudo_domain::{AgentId, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, SqliteConnection, query};
 
 use super::cursor::{after, cut, fetch};
 use super::fault::Fault;
-use super::row::{json, labels_json, parsed};
+use super::row::{json, labels_json, maybe_parsed, parsed};
 use super::{actions, tokens};
 use crate::page::{Listed, Page};
 use crate::records::{
@@ -189,6 +190,7 @@ pub(super) async fn standings(connection: &mut SqliteConnection) -> Result<Vec<A
                 last_seen_ms: row.try_get("last_seen_ms")?,
                 goodbye: row.try_get("goodbye")?,
                 certificate_expires_at_ms: row.try_get("certificate_expires_at_ms")?,
+                audit_head: maybe_parsed(row, "audit_head")?,
             })
         })
         .collect()
@@ -240,6 +242,20 @@ pub(super) async fn seen_flushed_at(connection: &mut SqliteConnection) -> Result
         .fetch_optional(connection)
         .await?;
     Ok(row.map(|row| row.try_get("value")).transpose()?)
+}
+
+pub(super) async fn record_audit_heads(
+    connection: &mut SqliteConnection,
+    heads: &[(AgentId, Head)],
+) -> Result<(), Fault> {
+    for (agent_id, head) in heads {
+        query("UPDATE agents SET audit_head = $1 WHERE agent_id = $2")
+            .bind(head.to_string())
+            .bind(agent_id.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn record_goodbye(

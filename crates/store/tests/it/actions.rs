@@ -93,6 +93,7 @@ async fn cancelling_depends_on_whether_it_was_sent() {
         assert_eq!(store.mark_sent(one, &[id("early"), id("late")], 30).await.unwrap(), [id("late")]);
         assert_eq!(store.cancel(&tenant("b"), &id("late"), 40).await.unwrap(), Cancelled::Unknown);
         assert_eq!(store.cancel(&a, &id("late"), 40).await.unwrap(), Cancelled::Asked(one));
+        assert_eq!(store.cancel(&a, &id("late"), 50).await.unwrap(), Cancelled::AskedBefore(one));
         let open = store.open_actions(one, 0, 9).await.unwrap();
         assert_eq!(open.len(), 1);
         assert!(open[0].1.cancel_asked && open[0].1.status == ActionStatus::Queued, "only the agent knows");

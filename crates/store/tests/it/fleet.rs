@@ -1,5 +1,6 @@
 //! Agents, certificates, VMs.
 
+use nkudo_audit::Head;
 use nkudo_domain::{ProviderKind, VmState};
 use nkudo_store::{AgentFilter, CertificateRecord, Facts, Page, Store, StoreError, VmFilter, VmRecord};
 
@@ -42,6 +43,12 @@ async fn an_agent_is_found_in_its_tenant_with_what_is_known_of_it() {
         store.record_seen(&[], 60).await.unwrap();
         assert_eq!(store.seen_flushed_at().await.unwrap(), Some(60));
         assert_eq!(store.standings().await.unwrap()[0].last_seen_ms, Some(40));
+        assert_eq!(store.standings().await.unwrap()[0].audit_head, None);
+        let head = |seq| Head { seq, ..Head::START };
+        for seq in [7, 5] {
+            store.record_audit_heads(&[(id, head(seq))]).await.unwrap();
+            assert_eq!(store.standings().await.unwrap()[0].audit_head, Some(head(seq)));
+        }
     }
 }
 

@@ -6,12 +6,15 @@ mod access;
 mod actions;
 mod database;
 mod fleet;
+mod outages;
 mod results;
 mod spans;
 
 use std::path::Path;
 
-use nkudo_domain::{Action, ActionStatus, AgentId, Request, SiteId, SpanId, TenantId, TraceId, VmId};
+use nkudo_domain::{
+    Action, ActionStatus, AgentId, AskedBy, Request, SiteId, SpanId, TenantId, TraceId, VmId,
+};
 use nkudo_store::{ActionRecord, Enrolled, Enrolment, Facts, Origin, SqliteStore, Store, TokenRecord};
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -87,6 +90,7 @@ pub(crate) fn pause(action_id: &str, vm: u128) -> Action {
         trace_id: TraceId::from_bytes([1; 16]),
         parent_span_id: SpanId::from_bytes([2; 8]),
         correlation_id: Some("c".to_owned()),
+        asked_by: AskedBy::Unknown,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `renew`.
 
+use nkudo_agent::audit::Actor;
 use nkudo_agent::config::Settings;
 use nkudo_agent::identity;
 use nkudo_api::time::WallTime;
@@ -13,7 +14,8 @@ use crate::{Output, print};
 /// # Errors
 /// When the host is not enrolled, or the control plane does not renew.
 pub async fn renew(settings: &Settings, output: Output) -> Result<(), Failure> {
-    let identity = Box::pin(identity::renew(&settings.state_dir)).await.map_err(Failure::failed)?;
+    let identity =
+        Box::pin(identity::renew(&settings.state_dir, Actor::CommandLine)).await.map_err(Failure::failed)?;
     let expires_at = WallTime(identity.certificate.not_after_ms);
     match output {
         Output::Json => print::json(&json!({

@@ -2,10 +2,12 @@
 
 use nkudo_agent::config::Settings;
 use nkudo_api::view::StatusView;
+use nkudo_api::view::outage::OutageView;
 
 use crate::Output;
 use crate::daemon::view;
 use crate::failure::Failure;
+use crate::outages;
 use crate::print::{self, escaped, or_dash};
 
 /// `status`.
@@ -19,6 +21,12 @@ pub async fn status(settings: &Settings, output: Output) -> Result<(), Failure> 
         Output::Text => print::line(&text(&status))?,
     }
     if status.enrolled && status.certificate.valid { Ok(()) } else { Err(Failure::NotFine) }
+}
+
+fn last(outage: &OutageView) -> String {
+    let OutageView { cause, evidence, began_at, ended_at, .. } = outage;
+    let until = ended_at.map_or_else(|| "still".to_owned(), |ended_at| format!("until {ended_at}"));
+    format!("{cause} for {}, from {began_at} {until}: {}", outages::duration(outage), escaped(evidence))
 }
 
 fn text(status: &StatusView) -> String {
@@ -46,6 +54,7 @@ fn text(status: &StatusView) -> String {
         format!("  Status:         {}", connection.state.as_str()),
     ];
     lines.extend(connection.error.as_ref().map(|error| format!("  Error:          {}", escaped(error))));
+    lines.extend(status.last_outage.as_ref().map(|outage| format!("Last Outage:      {}", last(outage))));
     lines.push("VMs:".to_owned());
     lines.extend(status.vms.iter().map(|(state, count)| format!("  {:<15} {count}", format!("{state}:"))));
     lines.push(format!("Queue Depth:      {}", status.queue_depth));

@@ -1,10 +1,11 @@
 //! `unenroll`.
 
+use nkudo_agent::audit::Actor;
 use nkudo_agent::config::Settings;
 use nkudo_agent::identity::{self, IdentityError, Unenrolled};
 use nkudo_agent::origin::new_origin;
 use nkudo_api::view::{List, OutcomeLine, VmView};
-use nkudo_domain::{Action, DeleteVm, Request};
+use nkudo_domain::{Action, AskedBy, DeleteVm, Request};
 use serde_json::json;
 
 use crate::daemon::view;
@@ -27,7 +28,7 @@ pub struct Unenroll {
 /// When the host is not enrolled, a VM was not deleted, or the control plane was not told and need be.
 pub async fn unenroll(settings: &Settings, how: Unenroll, output: Output) -> Result<(), Failure> {
     let deleted = if how.delete_vms { delete_vms(settings).await? } else { 0 };
-    let unenrolled = Box::pin(identity::unenroll(&settings.state_dir, how.force));
+    let unenrolled = Box::pin(identity::unenroll(&settings.state_dir, how.force, Actor::CommandLine));
     let unenrolled = unenrolled.await.map_err(|error| match error {
         IdentityError::NotEnrolled => Failure::failed(error),
         error if how.force => Failure::failed(error),
@@ -79,5 +80,6 @@ fn delete(vm: &VmView) -> Action {
         trace_id: origin.trace_id,
         parent_span_id: origin.parent_span_id,
         correlation_id: None,
+        asked_by: AskedBy::Unknown,
     }
 }

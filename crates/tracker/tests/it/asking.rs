@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId, VmSpec,
+    Action, AskedBy, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId, VmSpec,
 };
 
 /// The id of the n-th VM.
@@ -73,5 +73,6 @@ pub(crate) fn action(id: &str, request: Request) -> Action {
         trace_id: None,
         parent_span_id: None,
         correlation_id: None,
+        asked_by: AskedBy::Unknown,
     }
 }

@@ -103,6 +103,18 @@ fn a_snapshot_keeps_executions_whose_results_are_forgotten() {
     assert_eq!(observable(&compacted), observable(&world.tracker));
 }
 
+#[test]
+fn a_wall_clock_that_is_set_forward_forgets_no_result() {
+    let mut world = World::with(nkudo_tracker::Config { results_keep_ms: 1_000, ..Default::default() });
+    world.ask("a", create(1));
+    world.now.wall_ms += 1_000_000_000;
+    world.ask("b", pause(1));
+    assert_eq!(world.tracker.actions().count(), 2, "it ended a moment ago");
+    world.advance(1_000);
+    world.ask("c", pause(9));
+    assert_eq!(world.tracker.actions().count(), 1, "both have become old by now");
+}
+
 /// A snapshot is taken while actions may wait, when the program is about to end.
 #[test]
 fn a_snapshot_keeps_the_order_of_what_waits() {

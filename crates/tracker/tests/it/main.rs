@@ -9,6 +9,7 @@ mod deadlines;
 mod dedupe;
 mod durability;
 mod lanes;
+mod lost;
 mod outbox;
 mod provider;
 mod random;

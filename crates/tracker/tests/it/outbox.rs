@@ -1,7 +1,7 @@
 //! Results that are told elsewhere: numbered in the order of their end, kept until they are acknowledged.
 
-use nkudo_domain::{Action, AgentId, Request};
-use nkudo_tracker::{Config, Input, Known, Record, Tracker};
+use nkudo_domain::{Action, AgentId, AskedBy, Request};
+use nkudo_tracker::{Config, Input, Known, Lost, Record, Tracker};
 
 use crate::asking::{create, pause, resume};
 use crate::provider::Part;
@@ -111,7 +111,7 @@ fn a_journal_that_lost_records_tells_everything_that_it_has_under_a_new_name() {
     world.step(Input::Acknowledged { seq: 3 });
     world.run();
     world.crash(false, Part::Nothing);
-    world.config.records_lost = true;
+    world.config.lost = Lost::Unwritten;
     world.config.outbox_id = "second".to_owned();
     world.recover();
     let outbox = world.tracker.outbox();
@@ -120,7 +120,7 @@ fn a_journal_that_lost_records_tells_everything_that_it_has_under_a_new_name() {
     // The next start lost nothing: the name stays.
     world.run();
     world.crash(false, Part::Nothing);
-    world.config.records_lost = false;
+    world.config.lost = Lost::Nothing;
     world.config.outbox_id = "third".to_owned();
     world.recover();
     assert_eq!(world.tracker.outbox().id, "second");
@@ -201,6 +201,7 @@ fn what_another_agent_had_asked_is_not_known_as_the_same() {
         trace_id: None,
         parent_span_id: None,
         correlation_id: None,
+        asked_by: AskedBy::Unknown,
     };
     assert_eq!(world.tracker.knows(&action(create(1))), Known::Same, "defaults are filled in");
     assert_eq!(world.tracker.knows(&action(pause(1))), Known::AsAnother);

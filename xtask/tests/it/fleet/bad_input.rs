@@ -176,7 +176,7 @@ pub(super) async fn connect(identity: &Identity) -> Connection {
 }
 
 fn heartbeat(sent_at_ms: i64, health: String) -> Heartbeat {
-    Heartbeat { sent_at_ms, health, version: "test".to_owned() }
+    Heartbeat { sent_at_ms, health, version: "test".to_owned(), audit_head: None }
 }
 
 pub(super) fn now_ms() -> i64 {

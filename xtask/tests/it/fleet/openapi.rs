@@ -103,7 +103,9 @@ impl Seeded {
         items
             .map(|mut item| {
                 if let Some(item) = item.as_object_mut() {
-                    item.retain(|name, _| !["last_seen", "clock_skew_ms", "health"].contains(&name.as_str()));
+                    item.retain(|name, _| {
+                        !["last_seen", "clock_skew_ms", "health", "audit_head"].contains(&name.as_str())
+                    });
                 }
                 item
             })

@@ -1,40 +1,18 @@
 //! A flow of actions while programs are killed, and what has to hold afterwards.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::agent::{Host, until};
-use xtask::fleet::{ControlPlane, Programs, build, request};
+use xtask::agent::Host;
+pub(crate) use xtask::chaos::chance::Chance;
+use xtask::chaos::fire;
+use xtask::chaos::fire::Operator;
+pub(crate) use xtask::chaos::fire::pause;
+use xtask::fleet::{ControlPlane, Programs, build};
 
 /// How long a whole round may take to settle after the last kill.
 const SETTLE: Duration = Duration::from_secs(120);
-
-/// Who is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Victim {
-    ControlPlane,
-    Agent,
-    Both,
-}
-
-/// Numbers that look random and are the same for the same seed (Marsaglia's xorshift).
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// From 0 to `bound`, excluded.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
 
 /// A control plane with one enrolled host.
 pub(crate) struct Fleet {
@@ -64,20 +42,14 @@ impl Fleet {
         actions: &[Value],
         kills: impl FnOnce(&mut ControlPlane, &mut Host),
     ) -> BTreeMap<String, Value> {
-        let (address, key) = (self.control.http_addr().to_owned(), self.control.key().unwrap());
-        let path = format!("/v1/agents/{}/actions", self.agent_id);
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                for action in actions {
-                    ask(&address, &path, &key, action);
-                }
-                over.store(true, Ordering::Release);
-            });
-            kills(&mut self.control, &mut self.host);
-            asking.join().unwrap();
-        });
-        assert!(over.load(Ordering::Acquire));
+        let operator = Operator::of(&self.control, &self.host, &self.agent_id).unwrap();
+        let ask = || actions.iter().try_for_each(|action| operator.ask(action));
+        let (control, host) = (&mut self.control, &mut self.host);
+        fire::under(&operator, ask, || {
+            kills(control, host);
+            Ok(())
+        })
+        .unwrap();
         self.ended(actions)
     }
 
@@ -94,9 +66,7 @@ impl Fleet {
             let open: Vec<&Value> = actions
                 .iter()
                 .map(|action| known.get(action["action_id"].as_str().unwrap()).expect("an action is lost"))
-                .filter(|action| {
-                    ["queued", "delivered", "running"].map(Value::from).contains(&action["status"])
-                })
+                .filter(|action| fire::is_open(action))
                 .collect();
             if open.is_empty() {
                 return known;
@@ -115,51 +85,9 @@ impl Fleet {
     }
 }
 
-/// Asks for an action until somebody takes it in: while nobody is there, and again when the answer was lost.
-fn ask(address: &str, path: &str, key: &str, action: &Value) {
-    until("the action to be taken in", || {
-        let (status, body) = request(address, "POST", path, Some(key), Some(action))?;
-        assert!(matches!(status, 202 | 429 | 503), "{status} {body}");
-        (status == 202).then_some(())
-    })
-    .unwrap();
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the moment of a kill is drawn, and other programs are looked at"
-)]
-pub(crate) fn pause(duration: Duration) {
-    std::thread::sleep(duration);
-}
-
-/// Kills so often, at drawn moments, and starts again what was killed. Everything runs at the end.
-pub(crate) fn kill(control: &mut ControlPlane, host: &mut Host, chance: &mut Chance, kills: u32) {
-    for _ in 0..kills {
-        pause(Duration::from_micros(chance.below(400_000)));
-        let victim = [Victim::ControlPlane, Victim::Agent, Victim::Both]
-            [usize::try_from(chance.below(3)).unwrap_or_default()];
-        if victim != Victim::Agent {
-            control.kill_9().unwrap();
-        }
-        if victim != Victim::ControlPlane {
-            host.kill_9().unwrap();
-        }
-        pause(Duration::from_micros(chance.below(100_000)));
-        if victim != Victim::Agent {
-            control.spawn().unwrap();
-        }
-        if victim != Victim::ControlPlane {
-            host.spawn().unwrap();
-        }
-        // Sometimes the next kill comes while they are still starting.
-        if chance.below(3) > 0 {
-            control.wait_ready().unwrap();
-            host.wait_ready().unwrap();
-        }
-    }
-    control.wait_ready().unwrap();
-    host.wait_ready().unwrap();
+/// Strikes so often, at drawn moments, and starts again what was killed. Everything runs at the end.
+pub(crate) fn kill(control: &mut ControlPlane, host: &mut Host, chance: &mut Chance, strikes: u32) {
+    fire::kill(control, host, chance, strikes, u64::MAX, || false).unwrap();
 }
 
 /// The actions of one VM in their order: created, paused and resumed `times` times, stopped. A

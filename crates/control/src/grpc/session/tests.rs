@@ -2,101 +2,18 @@
 
 use std::fmt::Write as _;
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
-use nkudo_catalogue::ControlMetrics;
-use nkudo_domain::{Action, AgentId, EndStatus, Role, SiteId, SpanId, TenantId};
-use nkudo_metrics_core::Registry;
-use nkudo_pki::{AgentIdentity, Authority};
-use nkudo_rpc::message::{ActionResult, Answer, Facts};
+use axum::http::StatusCode;
+use nkudo_domain::{Action, EndStatus, Outage, OutageCause, SiteId, SpanId, TenantId};
+use nkudo_pki::AgentIdentity;
+use nkudo_rpc::message::{ActionResult, Answer, Facts, Outages};
 use nkudo_spans::{FinishedSpan, SpansOptions, spans};
-use nkudo_store::{Enrolment, SqliteStore, Store, TokenRecord};
-use nkudo_supervision::Supervisor;
 use tokio::sync::mpsc;
-use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use super::*;
-use crate::admin::create_key;
-use crate::control::Limits;
-use crate::rest::{self, Port};
-use crate::roster::Roster;
-
-const HOUR: Duration = Duration::from_secs(3_600);
-
-/// A control plane on books in memory with one agent.
-struct World {
-    control: Arc<Control>,
-    registry: Registry,
-    agent_id: AgentId,
-    key: String,
-}
+use crate::world::World;
 
 impl World {
-    async fn new() -> Self {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open("sqlite::memory:").await.unwrap());
-        let now = Now::read();
-        let (tenant_id, site_id) = (TenantId::default(), SiteId::default());
-        let expires_at_ms = now.wall_ms + 3_600_000;
-        store.create_tenant(&tenant_id, 0).await.unwrap();
-        store.create_site(&tenant_id, &site_id, 0).await.unwrap();
-        let token = TokenRecord {
-            token_id: "token".to_owned(),
-            tenant_id: tenant_id.clone(),
-            site_id,
-            secret_digest: [7; 32],
-            uses: 1,
-            uses_left: 1,
-            created_at_ms: 0,
-            expires_at_ms,
-        };
-        store.insert_token(&token).await.unwrap();
-        let agent_id: AgentId = "00000001-0000-7000-8000-000000000000".parse().unwrap();
-        let facts =
-            nkudo_store::Facts { hostname: "h".to_owned(), version: "1".to_owned(), labels: [].into() };
-        let enrolment = Enrolment {
-            token_id: token.token_id,
-            agent_id,
-            facts,
-            serial: "serial".to_owned(),
-            expires_at_ms,
-        };
-        store.enrol(&enrolment, now.wall_ms).await.unwrap();
-        let key = create_key(store.as_ref(), &tenant_id, Role::Admin).await.unwrap().key;
-        let registry = Registry::new();
-        let metrics = ControlMetrics::register(&registry);
-        let supervisor = Supervisor::new(&registry, "test_", nkudo_host::clock::wall_ms);
-        let roster = Roster::from_books(store.standings().await.unwrap(), None, HOUR, now);
-        let limits = Limits {
-            certificate_lifetime: HOUR,
-            action_lifetime: HOUR,
-            open_actions_max: 8,
-            retention: HOUR,
-        };
-        let (authority, _) = Authority::create(now.wall_ms).unwrap();
-        let control =
-            Arc::new(Control::new(store, authority, roster, metrics, limits, "1", supervisor, None));
-        Self { control, registry, agent_id, key }
-    }
-
-    async fn ask(&self, path: &str, body: &'static str) -> StatusCode {
-        self.send(Request::post(path), body).await
-    }
-
-    async fn get(&self, path: &str) -> StatusCode {
-        self.send(Request::get(path), "").await
-    }
-
-    async fn send(&self, request: http::request::Builder, body: &'static str) -> StatusCode {
-        let request = request
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
-            .header("x-request-id", "call-7")
-            .body(Body::from(body))
-            .unwrap();
-        let router = rest::router(&self.control, &self.registry, Port::Plain);
-        router.oneshot(request).await.unwrap().status()
-    }
-
     /// The agent's link, after both have said hello.
     async fn link(&self) -> (mpsc::Sender<FromAgent>, ToAgentStream) {
         let (say, said) = mpsc::channel(8);
@@ -208,6 +125,49 @@ http_request otel.kind=server route=/v1/agents/{agent_id}/actions tenant_id=defa
         store record_results otel.kind=client
 "
     );
+}
+
+#[tokio::test]
+async fn outages_are_acknowledged_each_time_and_recorded_once() {
+    let world = World::new().await;
+    let outage = |began_at_ms| Outage {
+        cause: OutageCause::Link,
+        evidence: "DNS: no such name".to_owned(),
+        began_at_ms,
+        ended_at_ms: began_at_ms + 5,
+        duration_ms: 5,
+        by_wall_clock: false,
+        failures: 1,
+    };
+    let told = |not_understood| {
+        let outages = vec![(3, outage(10)), (4, outage(20))];
+        let last_seq = 4 + u64::from(not_understood);
+        FromAgent::Outages(Outages { ledger_id: "ledger".to_owned(), outages, last_seq, not_understood })
+    };
+    // The acknowledgement of the first link is lost; the second has one of a later version with it.
+    for not_understood in [0, 1] {
+        let (say, mut link) = world.link().await;
+        say.send(told(not_understood)).await.unwrap();
+        let Some(Ok(ToAgent::OutagesAcknowledged { ledger_id, seq })) = link.next().await else {
+            panic!("they are acknowledged")
+        };
+        assert_eq!((ledger_id.as_str(), seq), ("ledger", 4 + u64::from(not_understood)));
+    }
+    let store = &world.control.store;
+    let page = nkudo_store::Page::first(10);
+    let filter = nkudo_store::OutageFilter::default();
+    let listed = store.outages(&TenantId::default(), world.agent_id, &filter, &page).await.unwrap();
+    assert_eq!(listed.items, [outage(20), outage(10)]);
+    let agents = format!("/v1/agents/{}/outages", world.agent_id);
+    for (path, status) in [
+        (agents.clone(), StatusCode::OK),
+        (format!("{agents}?cause=link&since=2026-01-02T03:04:05Z&limit=1"), StatusCode::OK),
+        (format!("{agents}?cause=meteorite"), StatusCode::UNPROCESSABLE_ENTITY),
+        (format!("{agents}?since=yesterday"), StatusCode::UNPROCESSABLE_ENTITY),
+        ("/v1/agents/00000009-0000-7000-8000-000000000000/outages".to_owned(), StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(world.get(&path).await, status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nkudo_domain::{ActionId, EndStatus};
-use nkudo_rpc::message::{ActionResult, Answer, FromAgent, ToAgent, VmReport, VmStanding};
+use nkudo_rpc::message::{ActionResult, Answer, FromAgent, Outages, ToAgent, VmReport, VmStanding};
 use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
 use tracing::{Instrument as _, Span};
@@ -36,6 +36,7 @@ struct Batch {
     results: Vec<ActionResult>,
     reports: Vec<VmReport>,
     spans: Vec<Vec<u8>>,
+    outages: Vec<Outages>,
     goodbye: Option<String>,
 }
 
@@ -69,6 +70,7 @@ impl Session {
         if !batch.results.is_empty() {
             self.record_results(batch.results).await?;
         }
+        self.record_outages(batch.outages).await?;
         if let Some(reason) = batch.goodbye {
             let now_ms = nkudo_host::clock::wall_ms();
             control.store.record_goodbye(agent_id, &reason, now_ms).await.map_err(failed)?;
@@ -107,6 +109,7 @@ impl Session {
                 Ok(FromAgent::Vms(report)) => batch.reports.push(report),
                 Ok(FromAgent::Spans { otlp_json }) => batch.spans.push(otlp_json),
                 Ok(FromAgent::Logs(answer)) => open.signal.answered(answer),
+                Ok(FromAgent::Outages(outages)) => batch.outages.push(outages),
                 Ok(FromAgent::Goodbye { mut reason }) => {
                     reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
                     batch.goodbye = Some(reason);
@@ -138,6 +141,22 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What is not understood is acknowledged too: it would only come again.
+    async fn record_outages(&mut self, told: Vec<Outages>) -> Result<(), RpcError> {
+        let (tenant_id, agent_id) = (&self.peer.identity.tenant_id, self.peer.identity.agent_id);
+        for Outages { ledger_id, outages, last_seq, not_understood } in told {
+            if not_understood > 0 {
+                self.control.metrics.messages_not_understood.inc_by(not_understood.into());
+                tracing::warn!(%agent_id, outages = not_understood, "some outages were not understood");
+            }
+            let recorded = self.control.store.record_outages(tenant_id, agent_id, &ledger_id, &outages).await;
+            recorded.map_err(|error| store_failed(&error))?;
+            tracing::info!(%agent_id, outages = outages.len(), "agent told why it was away");
+            self.outgoing.push_back(ToAgent::OutagesAcknowledged { ledger_id, seq: last_seq });
+        }
+        Ok(())
     }
 
     async fn record_results(&mut self, results: Vec<ActionResult>) -> Result<(), RpcError> {

@@ -9,7 +9,7 @@ use nkudo_host::pidfd::Signal;
 use nkudo_host::process::Identity;
 use nkudo_providers::conformance::{Finding, Fixture, run};
 use nkudo_providers::qemu::Qemu;
-use nkudo_providers::{Counters, Probe, Provider, ProviderError};
+use nkudo_providers::{Counters, Findings, Probe, Provider, ProviderError};
 
 use crate::world::{World, press_power_button, signal};
 
@@ -93,6 +93,9 @@ impl Provider for Liar {
     async fn observe(&self, vm_id: VmId) -> Result<Observation, ProviderError> {
         let lie = self.says_paused.lock().unwrap().contains(&vm_id);
         if lie { Ok(Observation::Paused) } else { self.honest.observe(vm_id).await }
+    }
+    async fn evidence(&self, vm_id: VmId) -> Result<Findings, ProviderError> {
+        self.honest.evidence(vm_id).await
     }
     async fn list(&self) -> Result<Vec<VmId>, ProviderError> {
         self.honest.list().await

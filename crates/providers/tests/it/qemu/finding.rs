@@ -6,7 +6,7 @@ use std::process::Stdio;
 use nkudo_domain::{Machine, Observation, VmSpec};
 use nkudo_host::pidfd::Signal;
 use nkudo_host::process;
-use nkudo_providers::qemu::Qemu;
+use nkudo_providers::qemu::{Accel, Qemu, QemuConfig};
 use nkudo_providers::{Provider, ProviderError};
 
 use crate::world::{World, processes, signal, until};
@@ -69,6 +69,21 @@ async fn somebody_elses_process_is_left_alone() {
     later.delete(spec.vm_id).await.unwrap();
     assert!(process::is_alive(identity));
     bystander.kill().await.unwrap();
+}
+
+/// The kernel tells where a process works by no link, and a state directory may be reached by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_its_directory_is_found_whatever_the_state_directory_is_called() {
+    let world = World::new();
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(world.path(), &link).unwrap();
+    let config = || QemuConfig { accel: Accel::Tcg, ..QemuConfig::in_state_dir(&link) };
+    let spec = running(&world, &Qemu::new(config())).await;
+    fs::remove_dir_all(world.run_directory(spec.vm_id)).unwrap();
+    let later = Qemu::new(config());
+    assert_eq!(later.identity(spec.vm_id), Some(processes(spec.vm_id)[0]));
+    later.delete(spec.vm_id).await.unwrap();
+    until("its end", || processes(spec.vm_id).is_empty()).await;
 }
 
 /// Nothing is started, killed or removed over a lock whose holder is not known to be the VM.

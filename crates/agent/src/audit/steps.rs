@@ -1,0 +1,160 @@
+//! Steps of actions as lines.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use nkudo_domain::Outcome;
+use nkudo_executor::{OnRecord, Room, Step, Witness, Witnessed};
+use nkudo_journal::RealDisk;
+use nkudo_scribe::{Entry, Kept, Scribe};
+
+use super::{at, with_known};
+
+/// Lines that are read back at a start to find out what a crash took. More than the steps of all actions whose results
+/// are kept on a host that is not very busy; older steps are taken to be on record.
+const READ_BACK_MAX: usize = 50_000;
+/// A reason is cut after so many bytes, so that the reserve lasts for what is under way.
+const REASON_MAX_BYTES: usize = 2_048;
+
+/// Puts steps of actions on record.
+#[derive(Debug)]
+pub(super) struct Steps {
+    scribe: Scribe,
+    /// The steps of before this run of the program were looked at. An executor that starts again within it has lost
+    /// nothing: the scribe has it all.
+    compared: AtomicBool,
+}
+
+/// What tells a step from all others: an action takes each of them once.
+type Key = (String, &'static str);
+
+/// The steps that the newest lines tell.
+#[derive(Debug, Default)]
+struct OnRecordAlready {
+    steps: HashSet<Key>,
+    /// When the oldest line that was read was written, where there are older ones, or were: steps of before are taken to
+    /// be on record.
+    from: Option<Timestamp>,
+}
+
+/// The first line of a log is a checkpoint, and the second its first entry: nothing comes before that.
+const FIRST_ENTRY_SEQ: u64 = 2;
+
+impl Steps {
+    pub(super) fn new(scribe: Scribe) -> Self {
+        Self { scribe, compared: AtomicBool::new(false) }
+    }
+
+    fn read_back(&self) -> OnRecordAlready {
+        let (mut already, mut lines, mut oldest) = (OnRecordAlready::default(), 0, None);
+        let read = nkudo_audit::newest_first(&RealDisk, &self.scribe.place().log, |record| {
+            lines += 1;
+            oldest = Some((record.seq, record.timestamp));
+            let action_id = record.fields.get("action_id").and_then(serde_json::Value::as_str);
+            let operation = OPERATIONS.into_iter().find(|operation| *operation == record.operation);
+            // What was refused under an id is not what was taken in under it later.
+            if let (Some(action_id), Some(operation), true) =
+                (action_id, operation, record.outcome != "refused")
+            {
+                already.steps.insert((action_id.to_owned(), operation));
+            }
+            if lines < READ_BACK_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        // Older ones may have been passed over, pruned, or in a file that cannot be read.
+        let older = oldest.filter(|(seq, _)| read.is_err() || *seq > FIRST_ENTRY_SEQ);
+        already.from = older.map(|(_, timestamp)| timestamp);
+        if let Err(error) = read {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the audit log cannot be read back");
+        }
+        already
+    }
+}
+
+impl Witness for Steps {
+    fn room(&self) -> Room {
+        match self.scribe.room() {
+            nkudo_scribe::Room::Free => Room::Free,
+            nkudo_scribe::Room::Reserve => Room::ForDeletes,
+            nkudo_scribe::Room::None => Room::None,
+        }
+    }
+
+    fn witness(&self, steps: Vec<Witnessed>) -> OnRecord {
+        let written = self.scribe.hand_over_blocking(steps.into_iter().map(entry).collect());
+        Box::new(move || match written.kept_blocking() {
+            // What waits in memory is told in health, and nothing new is taken in.
+            Kept::OnDisk | Kept::Not => {}
+        })
+    }
+
+    fn missing(&self, steps: &mut dyn Iterator<Item = Witnessed>) -> Vec<Witnessed> {
+        if self.compared.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let already = self.read_back();
+        let mut missing: Vec<Witnessed> = steps
+            .filter(|step| already.from.is_none_or(|from| at(step.at_ms) >= from))
+            .filter(|step| !already.steps.contains(&(step.action_id.to_string(), operation(&step.step))))
+            .collect();
+        missing.sort_by_key(|step| step.at_ms);
+        if !missing.is_empty() {
+            let steps = missing.len();
+            tracing::warn!(
+                steps,
+                "steps of actions are in the journal and not in the audit log: they are written now"
+            );
+        }
+        missing
+    }
+}
+
+const OPERATIONS: [&str; 3] = ["action.accept", "action.start", "action.end"];
+
+const fn operation(step: &Step) -> &'static str {
+    match step {
+        Step::Accepted => OPERATIONS[0],
+        Step::Started => OPERATIONS[1],
+        Step::Ended { .. } => OPERATIONS[2],
+    }
+}
+
+fn entry(step: Witnessed) -> Entry<'static> {
+    let operation = operation(&step.step);
+    let Witnessed { step, at_ms, action_id, action_type, vm_id, vm_name, asked_by, trace_id, correlation_id } =
+        step;
+    let outcome = match &step {
+        Step::Accepted => "accepted",
+        Step::Started => "started",
+        Step::Ended { outcome: Outcome::Success { .. }, .. } => "success",
+        Step::Ended { outcome: Outcome::Failure { .. }, .. } => "failure",
+        Step::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
+    };
+    let entry = Entry::new(at(at_ms), "executor", operation, asked_by.as_str(), outcome)
+        .field("action_id", action_id.to_string())
+        .field("action_type", action_type.as_str())
+        .field("vm_id", vm_id.to_string());
+    let optional = [
+        ("vm_name", vm_name.map(|name| name.to_string())),
+        ("trace_id", trace_id.map(|id| id.to_string())),
+        ("correlation_id", correlation_id),
+    ];
+    let entry = with_known(entry, optional);
+    let Step::Ended { outcome, duration_ms } = step else { return entry };
+    let entry = match duration_ms {
+        Some(duration_ms) => entry.field("duration_ms", duration_ms),
+        None => entry,
+    };
+    match outcome {
+        Outcome::Success { changed } => entry.field("changed", changed),
+        Outcome::Failure { mut error } => {
+            error.truncate(error.floor_char_boundary(REASON_MAX_BYTES));
+            entry.field("reason", error)
+        }
+        Outcome::Cancelled => entry,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! What is written again after a start, of logs that do not reach back to their first line.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nkudo_audit::{AuditLog, HostKey};
+use nkudo_domain::{ActionId, ActionType, AskedBy, VmId};
+use nkudo_scribe::{Options, Place, ScribeMetrics};
+
+use super::*;
+
+/// When the first step was taken, in milliseconds since the Unix epoch.
+const BEGAN_MS: i64 = 1_769_853_600_000;
+const STEPS: i64 = 60;
+
+/// Each was taken a second after the one before.
+fn step(number: i64) -> Witnessed {
+    Witnessed {
+        step: Step::Accepted,
+        at_ms: BEGAN_MS + number * 1000,
+        action_id: format!("action-{number}").parse::<ActionId>().expect("an id"),
+        action_type: ActionType::Start,
+        vm_id: "0198e0c5-7c00-7000-8000-000000000001".parse::<VmId>().expect("an id"),
+        vm_name: None,
+        asked_by: AskedBy::ControlPlane,
+        trace_id: None,
+        correlation_id: None,
+    }
+}
+
+/// A log of several files with these steps.
+fn write(dir: &Path, steps: impl Iterator<Item = i64>) -> AuditLog<RealDisk> {
+    let place = Place::within(dir);
+    let key = HostKey::load_or_create(&RealDisk, &place.key).expect("a key");
+    let options = nkudo_audit::Options { file_bytes: 4096, ..nkudo_audit::Options::default() };
+    let (mut log, _) = AuditLog::open(RealDisk, &place.log, options, key).expect("a log");
+    for number in steps {
+        log.append(&entry(step(number))).expect("written");
+    }
+    log.sync().expect("durable");
+    log
+}
+
+/// The steps that a start finds missing of all that the journal tells.
+fn missing(dir: &Path) -> Vec<i64> {
+    let options = Options { keep: Duration::MAX, ..Options::default() };
+    let scribe = Scribe::start(Place::within(dir), options, ScribeMetrics::default(), || BEGAN_MS);
+    let steps = Steps::new(scribe.expect("a thread"));
+    let missing = steps.missing(&mut (0..STEPS).map(step));
+    missing.iter().map(|step| (step.at_ms - BEGAN_MS) / 1000).collect()
+}
+
+#[test]
+fn steps_whose_lines_were_pruned_are_not_written_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = write(dir.path(), 0..STEPS - 2);
+    let pruned = log.prune(40, at(BEGAN_MS)).expect("pruned");
+    assert!(pruned.files > 0 && log.first_seq() > FIRST_ENTRY_SEQ, "{pruned:?}");
+    drop(log);
+    assert_eq!(missing(dir.path()), [STEPS - 2, STEPS - 1], "what a crash took is");
+}
+
+#[test]
+fn steps_in_an_old_file_that_cannot_be_read_are_not_written_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(write(dir.path(), 0..STEPS - 1));
+    let first = Place::within(dir.path()).log.join("00000000000000000001.jsonl");
+    fs::remove_file(&first).expect("it is there");
+    fs::create_dir(&first).expect("a directory in its place");
+    assert_eq!(missing(dir.path()), [STEPS - 1]);
+}
+
+#[test]
+fn of_a_log_with_its_first_line_every_missing_step_is_written_however_old() {
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(write(dir.path(), 5..STEPS));
+    assert_eq!(missing(dir.path()), [0, 1, 2, 3, 4]);
+}
