@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::process::{self, Identity};
 
 /// Where systemd mounts them; a host that does it otherwise tells nothing here.
-const MOUNTED_AT: &str = "/sys/fs/cgroup";
+pub(crate) const MOUNTED_AT: &str = "/sys/fs/cgroup";
 
 /// How much a limit on CPU time held processes back, since their group was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,23 @@ fn cpu_group(text: &str) -> Option<(Version, PathBuf)> {
         }
     }
     unified
+}
+
+/// Where the hierarchy of version 2 is mounted: by itself, or beside those of version 1.
+pub(crate) fn unified_mount() -> Option<PathBuf> {
+    let mounts = [PathBuf::from(MOUNTED_AT), Path::new(MOUNTED_AT).join("unified")];
+    mounts.into_iter().find(|mount| mount.join("cgroup.controllers").exists())
+}
+
+/// The group of a process in the hierarchy of this controller of version 1, or in that of version 2 when it is "", by its
+/// `/proc/<pid>/cgroup`. None where there is none, or it lies outside of what this process can see.
+pub(crate) fn group_of(text: &str, controller: &str) -> Option<PathBuf> {
+    let path = text.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        controllers.split(',').any(|one| one == controller).then_some(path)
+    });
+    inside(path?)
 }
 
 /// A path below the mount. What is in a namespace above ours begins with `/..`.
@@ -143,6 +160,22 @@ mod tests {
         check("0::/../../elsewhere\n", None);
         check("", None);
         check("nonsense\n", None);
+    }
+
+    #[test]
+    fn each_hierarchy_has_its_group() {
+        let check = |text: &str, controller: &str, expected: Option<&str>| {
+            assert_eq!(group_of(text, controller), expected.map(PathBuf::from), "{controller:?} of {text}");
+        };
+        let both = "9:name=systemd:/s\n6:freezer:/a\n2:cpu,cpuacct:/c/d:e\n0::/f\n";
+        check(both, "", Some("f"));
+        check(both, "freezer", Some("a"));
+        check(both, "cpuacct", Some("c/d:e"));
+        check(both, "acct", None);
+        check("0::/\n", "", Some(""));
+        check("0::/\n", "freezer", None);
+        check("0::/../elsewhere\n", "", None);
+        check("nonsense\n", "", None);
     }
 
     #[test]

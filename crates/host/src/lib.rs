@@ -2,8 +2,9 @@
 //!
 //! The principal type is [`process::Identity`], a pid together with the start time of the process, because a pid
 //! alone is used again. [`spawn::detached`] starts a process that outlives its parent, [`pidfd::PidFd`] waits for
-//! the end of any process, and [`lock::LockedFile`] is a lock that a child inherits, so that it is held exactly as
-//! long as somebody lives who was given it.
+//! the end of any process, [`contained::start`] runs a program to its end with all that it starts, and
+//! [`lock::LockedFile`] is a lock that a child inherits, so that it is held exactly as long as somebody lives who was
+//! given it.
 //!
 //! ```
 //! use std::fs::File;
@@ -41,6 +42,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod contained;
 pub mod cpu;
 pub mod disk;
 pub mod facts;

@@ -58,7 +58,8 @@ impl PidFd {
         if process::is_alive(identity) { Ok(handle) } else { Err(PidFdError::Gone(identity)) }
     }
 
-    /// For a child of ours that was not reaped: its pid cannot have been used again, even when it is a zombie.
+    /// For a child of ours that was not reaped: its pid cannot have been used again, even when it is a zombie. Anybody else
+    /// looks at the process again afterwards.
     pub(crate) fn open_unchecked(identity: Identity) -> Result<PidFd, PidFdError> {
         let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
         let pid = pid.ok_or(PidFdError::Gone(identity))?;
@@ -79,6 +80,13 @@ impl PidFd {
         let mut watched = [PollFd::new(&self.fd, PollFlags::IN)];
         // A failed look is not an end; nobody who asks again later is misled for good.
         poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Blocks until the process has ended or this time is over.
+    pub(crate) fn wait(&self, at_most: Duration) {
+        let timeout = Timespec::try_from(at_most).ok();
+        // Whoever waits looks again: an interrupted wait is a short one.
+        poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], timeout.as_ref()).ok();
     }
 
     /// Returns when the process has ended; at once when it has already. Cancel safe, and any number may wait.

@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
+mod kin;
 mod places;
 mod stat;
 
+pub(crate) use kin::{Kin, environment_value, every};
 pub use places::{Place, below, reads};
 use stat::{Memory, Stat};
 

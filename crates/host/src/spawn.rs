@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::pidfd::{PidFd, PidFdError};
@@ -38,6 +39,12 @@ pub enum SpawnError {
     NotExecutable(PathBuf),
     #[error("{} is no directory to start {} in", cwd.display(), program.display())]
     Directory { program: PathBuf, cwd: PathBuf },
+    #[error("{} is no absolute path; give the program's whole path", .0.display())]
+    Relative(PathBuf),
+    #[error("{0:?} cannot be the name of what is started; give 1 to 128 of A-Z a-z 0-9 . _ : -")]
+    Name(String),
+    #[error("{0:?} is still running; end it first or give another name")]
+    Taken(String),
     #[error("cannot start {}", program.display())]
     Failed {
         program: PathBuf,
@@ -78,6 +85,20 @@ pub struct Child {
 /// # Errors
 /// Each names the program; nothing runs then.
 pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
+    started(what, Within::default())
+}
+
+/// What a child enters before its program begins, beside a session of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Within {
+    /// `cgroup.procs` of control groups, open for writing.
+    pub(crate) groups: Vec<File>,
+    /// It and all that it starts can gain no right by running a program (setuid, file capabilities).
+    pub(crate) no_new_privileges: bool,
+}
+
+/// Starts a process that enters `within` first.
+pub(crate) fn started(what: Detached<'_>, within: Within) -> Result<Child, SpawnError> {
     let Detached { program, args, stdin, stdout, stderr, cwd, env } = what;
     if !cwd.is_dir() {
         return Err(SpawnError::Directory { program: program.to_owned(), cwd: cwd.to_owned() });
@@ -91,7 +112,7 @@ pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
-    in_a_session_of_its_own(&mut command);
+    in_a_session_of_its_own(&mut command, within);
     let mut process = command.spawn().map_err(|source| spawn_error(program, source))?;
     match watch(process.id()) {
         Ok(pidfd) => Ok(Child { process, pidfd, exit: None }),
@@ -108,13 +129,26 @@ pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
 }
 
 /// A process group whose last parent outside of it ends is sent SIGHUP when one of its members is stopped. A group of
-/// its own is not enough against that; a session of its own is.
-#[expect(unsafe_code, reason = "std has no safe way into a new session; see docs/adr/0004")]
-fn in_a_session_of_its_own(command: &mut Command) {
-    // SAFETY: between fork and exec only setsid is called, which is async-signal-safe and allocates nothing; making an
-    // `io::Error` of an errno does not allocate either.
+/// its own is not enough against that; a session of its own is. The child itself enters its control groups, so that
+/// nothing that it starts can be outside of them.
+#[expect(
+    unsafe_code,
+    reason = "std has no safe way into a new session or a control group; see docs/adr/0004"
+)]
+fn in_a_session_of_its_own(command: &mut Command, within: Within) {
+    let enter = move || -> Result<(), Errno> {
+        for group in &within.groups {
+            // 0 is the writer.
+            nix::unistd::write(group, b"0")?;
+        }
+        nix::unistd::setsid()?;
+        if within.no_new_privileges { nix::sys::prctl::set_no_new_privs() } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec only write, setsid and prctl are called, on descriptors that were opened before.
+    // The first two are async-signal-safe; the third is a bare system call. None allocates or takes a lock, nor does the
+    // walk over a list that is there, or making an `io::Error` of an errno.
     unsafe {
-        command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from));
+        command.pre_exec(move || enter().map_err(io::Error::from));
     }
 }
 
@@ -126,14 +160,10 @@ fn watch(pid: u32) -> Result<PidFd, PidFdError> {
 
 fn spawn_error(program: &Path, source: io::Error) -> SpawnError {
     let bare = program.components().count() == 1 && !program.is_absolute();
-    match source.raw_os_error().map(nix::errno::Errno::from_raw) {
+    match source.raw_os_error().map(Errno::from_raw) {
         // A script whose interpreter is missing says ENOENT too.
-        Some(nix::errno::Errno::ENOENT) if bare || !program.exists() => {
-            SpawnError::Missing(program.to_owned())
-        }
-        Some(nix::errno::Errno::EACCES | nix::errno::Errno::ENOEXEC) => {
-            SpawnError::NotExecutable(program.to_owned())
-        }
+        Some(Errno::ENOENT) if bare || !program.exists() => SpawnError::Missing(program.to_owned()),
+        Some(Errno::EACCES | Errno::ENOEXEC) => SpawnError::NotExecutable(program.to_owned()),
         _ => SpawnError::Failed { program: program.to_owned(), source },
     }
 }

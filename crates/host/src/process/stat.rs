@@ -11,6 +11,10 @@ const READ_BYTES: usize = 4096;
 pub(super) struct Stat {
     /// Neither a zombie nor dead.
     pub(super) alive: bool,
+    pub(super) parent: u32,
+    pub(super) session: u32,
+    /// In user and kernel mode, of itself and of the children that it waited for.
+    pub(super) cpu_ticks: u64,
     pub(super) threads: u64,
     pub(super) start_ticks: u64,
     pub(super) virtual_bytes: u64,
@@ -36,12 +40,21 @@ impl Stat {
         let mut fields = std::str::from_utf8(line.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
         let state = fields.next()?;
         // `nth` counts from the field after the one read last: numbers are those of the manual.
-        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(6 - 5)?.parse().ok()?;
+        let mut cpu_ticks = fields.nth(14 - 7)?.parse::<u64>().ok()?;
+        for _ in 15..=17 {
+            cpu_ticks = cpu_ticks.saturating_add(fields.next()?.parse().ok()?);
+        }
+        let threads = fields.nth(20 - 18)?.parse().ok()?;
         let start_ticks = fields.nth(22 - 21)?.parse().ok()?;
         let virtual_bytes = fields.next()?.parse().ok()?;
         let resident_pages = fields.next()?.parse().ok()?;
         Some(Stat {
             alive: !matches!(state, "Z" | "X" | "x"),
+            parent,
+            session,
+            cpu_ticks,
             threads,
             start_ticks,
             virtual_bytes,
@@ -89,7 +102,7 @@ mod tests {
     use super::*;
 
     const TAIL: &str =
-        "1 2 3 0 -1 4194560 101 0 0 0 10 20 0 0 20 0 7 0 4242 1048576 321 18446744073709551615 1 1";
+        "1 2 3 0 -1 4194560 101 0 0 0 10 20 30 40 20 0 7 0 4242 1048576 321 18446744073709551615 1 1";
 
     #[test]
     fn stat_is_read_after_the_last_bracket() {
@@ -100,6 +113,7 @@ mod tests {
             if let Some(stat) = stat {
                 let numbers = (stat.threads, stat.start_ticks, stat.virtual_bytes, stat.resident_pages);
                 assert_eq!(numbers, (7, 4242, 1_048_576, 321), "{line}");
+                assert_eq!((stat.parent, stat.session, stat.cpu_ticks), (1, 3, 10 + 20 + 30 + 40), "{line}");
             }
         };
         check("sh", "S", Some(true));

@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod children;
+mod contained;
 mod files;
 mod host;
 mod lock;

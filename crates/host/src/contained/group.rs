@@ -1,0 +1,236 @@
+//! The control groups of one that is contained.
+//!
+//! Sources: the kernel's "Control Group v2" (`cgroup.kill`, `cgroup.freeze`, `cpu.stat`), "Cgroup Freezer" and "CPU
+//! Accounting Controller" of version 1.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{Timespec, poll};
+
+use super::owner::{Groups, Owner};
+use crate::cgroup;
+use crate::pidfd::{PidFd, Signal};
+use crate::process::Kin;
+
+/// How often a freezer is asked whether all have stopped. Asking drives it on; what it did not stop yet is ended all the
+/// same, and looked for again.
+const FREEZE_LOOKS: usize = 100;
+
+/// A group can be busy for a moment after its last process has ended.
+const REMOVE_TRIES: usize = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(2);
+
+/// How many groups somebody may have made inside of one of ours before the rest of them stay.
+const INNER_MAX: usize = 1000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Version 2: ends and accounts.
+    Unified,
+    /// Version 1: stops all, so that none forks while they are ended one by one.
+    Freezer,
+    /// Version 1: CPU time.
+    Accounting,
+}
+
+/// What one that is contained has of each hierarchy; nothing, when no group could be made.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    parts: Vec<(Kind, PathBuf)>,
+}
+
+impl Group {
+    /// Makes it anew. What cannot be made is not in it.
+    pub(super) fn make(owner: &Owner, name: &str) -> Group {
+        const UNIFIED: &[Kind] = &[Kind::Unified];
+        const LEGACY: &[Kind] = &[Kind::Freezer, Kind::Accounting];
+        let tries: &[&[Kind]] = match owner.groups() {
+            Groups::Any => &[UNIFIED, LEGACY],
+            Groups::Unified => &[UNIFIED],
+            Groups::Legacy => &[LEGACY],
+            Groups::None => &[],
+        };
+        let made = |kinds: &&[Kind]| {
+            let parts = kinds.iter().filter_map(|kind| make(*kind, &owner.directory(name)));
+            Group { parts: parts.collect() }
+        };
+        tries.iter().map(made).find(|group| !group.is_none()).unwrap_or_default()
+    }
+
+    /// Those that an earlier life of this owner left, each with its name.
+    pub(super) fn left_by(owner: &Owner) -> Vec<(String, Group)> {
+        let parts = [Kind::Unified, Kind::Freezer, Kind::Accounting].into_iter().flat_map(|kind| {
+            let entries = ours(kind).and_then(|ours| fs::read_dir(ours).ok()).into_iter().flatten().flatten();
+            entries.filter_map(move |entry| {
+                let directory = entry.file_name().into_string().ok()?;
+                Some((owner.name_in_directory(&directory)?.to_owned(), (kind, entry.path())))
+            })
+        });
+        parts.map(|(name, part)| (name, Group { parts: vec![part] })).collect()
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// What a child writes itself to.
+    pub(super) fn doors(&self) -> io::Result<Vec<File>> {
+        self.parts
+            .iter()
+            .map(|(_, path)| File::options().write(true).open(path.join("cgroup.procs")))
+            .collect()
+    }
+
+    /// Its living processes.
+    pub(super) fn members(&self) -> Vec<Kin> {
+        let mut pids: Vec<u32> = self.parts.iter().flat_map(|(_, path)| pids(path)).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids.into_iter().filter_map(Kin::of).filter(|kin| kin.alive).collect()
+    }
+
+    /// Sends SIGKILL to all of them.
+    pub(super) fn kill(&self) {
+        for (kind, path) in &self.parts {
+            match kind {
+                Kind::Unified if write(path, "cgroup.kill", "1") => {}
+                // Before Linux 5.14. A frozen process of version 2 can be ended.
+                Kind::Unified => {
+                    write(path, "cgroup.freeze", "1");
+                    kill_each(path);
+                }
+                Kind::Freezer => {
+                    write(path, "freezer.state", "FROZEN");
+                    let frozen = || {
+                        fs::read_to_string(path.join("freezer.state")).is_ok_and(|state| state == "FROZEN\n")
+                    };
+                    (0..FREEZE_LOOKS).find(|_| frozen());
+                    kill_each(path);
+                    write(path, "freezer.state", "THAWED");
+                }
+                Kind::Accounting => kill_each(path),
+            }
+        }
+    }
+
+    /// The CPU time of all that were ever in it.
+    pub(super) fn cpu(&self) -> Option<Duration> {
+        self.parts.iter().find_map(|(kind, path)| match kind {
+            Kind::Unified => usage(&fs::read_to_string(path.join("cpu.stat")).ok()?),
+            Kind::Freezer => None,
+            Kind::Accounting => {
+                let nanos = fs::read_to_string(path.join("cpuacct.usage")).ok()?.trim().parse().ok()?;
+                Some(Duration::from_nanos(nanos))
+            }
+        })
+    }
+
+    /// Removes it when it is empty; tells whether it is gone.
+    pub(super) fn remove(&mut self) -> bool {
+        self.parts.retain(|(_, path)| {
+            // The inner ones first. One that is busy says so at the outer one.
+            tree(path).iter().rev().for_each(|group| drop(fs::remove_dir(group)));
+            path.exists()
+        });
+        self.parts.is_empty()
+    }
+
+    /// Removes it, once it is empty; tells whether it is gone. Blocks for a fifth of a second at most.
+    pub(super) fn remove_blocking(&mut self) -> bool {
+        for _ in 0..REMOVE_TRIES {
+            if self.remove() {
+                return true;
+            }
+            let pause = Timespec::try_from(REMOVE_PAUSE).ok();
+            // Of nothing: only the time ends it.
+            poll(&mut [], pause.as_ref()).ok();
+        }
+        false
+    }
+
+    /// As [`Group::remove_blocking`]. Cancel safe.
+    pub(super) async fn removed(&mut self) {
+        for _ in 0..REMOVE_TRIES {
+            if self.remove() {
+                return;
+            }
+            tokio::time::sleep(REMOVE_PAUSE).await;
+        }
+    }
+}
+
+fn make(kind: Kind, directory: &str) -> Option<(Kind, PathBuf)> {
+    let path = ours(kind)?.join(directory);
+    match fs::create_dir(&path) {
+        // Left empty by an earlier life, as nobody has this name now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.ok()?,
+    }
+    // No such file where that is no control group, or the right to enter is missing.
+    let enters = File::options().write(true).open(path.join("cgroup.procs")).is_ok();
+    if !enters {
+        drop(fs::remove_dir(&path));
+    }
+    enters.then_some((kind, path))
+}
+
+/// The directory of the group that we are in, below which ours are made.
+fn ours(kind: Kind) -> Option<PathBuf> {
+    let (mount, controller) = match kind {
+        Kind::Unified => (cgroup::unified_mount()?, ""),
+        Kind::Freezer => (Path::new(cgroup::MOUNTED_AT).join("freezer"), "freezer"),
+        Kind::Accounting => (Path::new(cgroup::MOUNTED_AT).join("cpuacct"), "cpuacct"),
+    };
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    cgroup::group_of(&text, controller).map(|group| mount.join(group))
+}
+
+/// A group and all inside of it, the outer ones first.
+fn tree(path: &Path) -> Vec<PathBuf> {
+    let mut groups = vec![path.to_owned()];
+    let mut next = 0;
+    while let Some(group) = groups.get(next)
+        && groups.len() < INNER_MAX
+    {
+        let entries = fs::read_dir(group).into_iter().flatten().flatten();
+        let inner = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let inner: Vec<PathBuf> = inner.map(|entry| entry.path()).collect();
+        groups.extend(inner);
+        next += 1;
+    }
+    groups
+}
+
+fn pids(path: &Path) -> Vec<u32> {
+    let of = |group: PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    tree(path)
+        .into_iter()
+        .map(of)
+        .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Those that were in it before a handle was had and are in it after, so that no pid can have changed its meaning.
+fn kill_each(path: &Path) {
+    let kins = pids(path).into_iter().filter_map(Kin::of);
+    let handles: Vec<PidFd> = kins.filter_map(|kin| kin.handle()).collect();
+    let still = pids(path);
+    for handle in handles.iter().filter(|handle| still.contains(&handle.identity().pid)) {
+        // One that has ended meanwhile needs no signal; one that cannot be signalled is seen to live.
+        drop(handle.signal(Signal::Kill));
+    }
+}
+
+fn write(path: &Path, file: &str, text: &str) -> bool {
+    let file = File::options().write(true).open(path.join(file));
+    file.is_ok_and(|mut file| io::Write::write_all(&mut file, text.as_bytes()).is_ok())
+}
+
+/// Of a `cpu.stat` of version 2.
+fn usage(text: &str) -> Option<Duration> {
+    let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    micros.trim().parse().ok().map(Duration::from_micros)
+}

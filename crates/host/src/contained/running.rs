@@ -1,0 +1,193 @@
+//! One that runs, from its start to its end.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use super::group::Group;
+use super::killing::Reach;
+use super::members;
+use super::output::{Captured, Stream};
+use super::owner::{MARK, Owner, is_name};
+use super::peak::Peak;
+use crate::process::Identity;
+use crate::spawn::{Child, Detached, Exit, SpawnError, Within, started};
+
+/// How long output is still read when all processes have ended: somebody else was given the pipe, and keeps it.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// What to run. It reads `/dev/null`, and gets exactly this environment and [`MARK`]. Nothing that this process opened
+/// goes on to it; only what the process was itself started with open (beyond the standard three, without close-on-exec).
+#[derive(Debug, Clone, Copy)]
+pub struct Contained<'a> {
+    /// An absolute path.
+    pub program: &'a Path,
+    pub args: &'a [OsString],
+    pub cwd: &'a Path,
+    pub env: &'a [(OsString, OsString)],
+    /// Names it among all that this owner starts: `[A-Za-z0-9._:-]{1,128}`.
+    pub name: &'a str,
+    pub owner: &'a Owner,
+    /// Bytes kept of each stream.
+    pub output_max: usize,
+}
+
+/// One that runs. Dropping it ends all its processes, and blocks until they are gone, for ten seconds at most.
+#[must_use = "dropping it ends the program"]
+pub struct Running {
+    child: Child,
+    reach: Reach,
+    stdout: Stream,
+    stderr: Stream,
+    peak: Peak,
+    left: Vec<Identity>,
+    ended: Option<Ended>,
+}
+
+/// How it ended, what it said and what it used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Of the program itself.
+    pub exit: Exit,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    /// CPU time in user and kernel mode, of all its processes; the module says how well it is known.
+    pub cpu: Duration,
+    /// The most resident memory that was seen; the module says of whom.
+    pub peak_memory_bytes: u64,
+    /// Processes of it that SIGKILL did not end within ten seconds, as they wait in the kernel. None in all but broken
+    /// hosts.
+    pub left: Vec<Identity>,
+}
+
+/// Runs a program.
+///
+/// # Errors
+/// Each names the program or what is wrong with the question; nothing runs then.
+///
+/// # Panics
+/// Outside of a tokio runtime with its I/O and time drivers.
+pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
+    let Contained { program, args, cwd, env, name, owner, output_max } = what;
+    if !program.is_absolute() {
+        return Err(SpawnError::Relative(program.to_owned()));
+    }
+    if !is_name(name) {
+        return Err(SpawnError::Name(name.to_owned()));
+    }
+    if members::of_owner(owner).iter().any(|(_, taken)| taken == name) {
+        return Err(SpawnError::Taken(name.to_owned()));
+    }
+    let failed = |source: io::Error| SpawnError::Failed { program: program.to_owned(), source };
+    let mark = owner.mark(name);
+    let mut env: Vec<_> = env.iter().filter(|(name, _)| name != OsStr::new(MARK)).cloned().collect();
+    env.push((MARK.into(), mark.clone().into()));
+    let (stdout, stdout_writer) = Stream::new(output_max).map_err(failed)?;
+    let (stderr, stderr_writer) = Stream::new(output_max).map_err(failed)?;
+    let spawn = |groups: Vec<File>| {
+        let stdin = File::open("/dev/null").map_err(failed)?;
+        let stdout = stdout_writer.try_clone().map_err(failed)?;
+        let stderr = stderr_writer.try_clone().map_err(failed)?;
+        let detached = Detached { program, args, stdin, stdout, stderr, cwd, env: &env };
+        started(detached, Within { groups, no_new_privileges: true })
+    };
+    let mut group = Group::make(owner, name);
+    let grouped = group.doors().map_err(failed).and_then(&spawn);
+    let child = match grouped {
+        Ok(child) => child,
+        // It may be the group that could not be entered. If it was not, it fails again.
+        Err(_) => {
+            group.remove_blocking();
+            group = Group::default();
+            spawn(Vec::new())?
+        }
+    };
+    let reach = Reach::new(group, mark, child.identity());
+    let mut peak = Peak::new();
+    peak.look(&reach);
+    Ok(Running { child, reach, stdout, stderr, peak, left: Vec::new(), ended: None })
+}
+
+impl Running {
+    /// Of the program itself.
+    pub fn identity(&self) -> Identity {
+        self.child.identity()
+    }
+
+    /// Whether it is in a control group of its own.
+    pub fn is_grouped(&self) -> bool {
+        !self.reach.group.is_none()
+    }
+
+    /// Waits for the end of the program, ends whatever it has left, and tells of it, at each call anew. Output is read
+    /// only while somebody awaits this: a program that says much waits otherwise. Cancel safe.
+    pub async fn ended(&mut self) -> Ended {
+        if let Some(ended) = &self.ended {
+            return ended.clone();
+        }
+        self.watch().await;
+        self.kill().await;
+        let drain = async { tokio::join!(self.stdout.fill(), self.stderr.fill()) };
+        // Not to the end: the streams say so.
+        drop(tokio::time::timeout(DRAIN_WITHIN, drain).await);
+        let cpu = self.reach.cpu();
+        let exit = self.child.exited().await;
+        let ended = Ended {
+            exit,
+            stdout: self.stdout.take(),
+            stderr: self.stderr.take(),
+            cpu,
+            peak_memory_bytes: self.peak.bytes(),
+            left: self.left.clone(),
+        };
+        self.ended = Some(ended.clone());
+        self.reach.group.removed().await;
+        ended
+    }
+
+    /// Sends SIGKILL to all its processes, again and again, and waits until none is left; for ten seconds at most.
+    /// [`Running::ended`] tells how it was. Cancel safe.
+    pub async fn kill(&mut self) {
+        if self.ended.is_none() {
+            self.left = self.reach.kill().await;
+        }
+    }
+
+    /// Reads and measures until the program itself has ended.
+    async fn watch(&mut self) {
+        let Running { child, reach, stdout, stderr, peak, .. } = self;
+        let exited = pin!(child.pidfd().exited());
+        let meanwhile = async { tokio::join!(stdout.fill(), stderr.fill(), peak.watch(reach)) };
+        // Cancel safe as each of the four is.
+        tokio::select! {
+            () = exited => {}
+            _ = meanwhile => {}
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            self.reach.kill_blocking();
+            // Reaped here; one that could not be ended stays.
+            self.child.try_reap();
+        }
+        self.reach.group.remove_blocking();
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Running { child, reach, ended, .. } = self;
+        f.debug_struct("Running")
+            .field("child", child)
+            .field("reach", reach)
+            .field("ended", ended)
+            .finish_non_exhaustive()
+    }
+}

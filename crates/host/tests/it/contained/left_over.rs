@@ -1,0 +1,100 @@
+//! What an owner leaves that is killed.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use nkudo_host::contained::{Groups, Owner, end_left_over};
+
+use super::{Case, each_way};
+use crate::children::until;
+
+/// Five processes: some have a session of their own, some forgot their environment.
+const TREE: &str = "trap '' TERM HUP
+    (setsid sleep $0 &)
+    (env -i sleep $0 &)
+    setsid sh -c 'env -i sleep $0; :' $0 &
+    wait";
+const TREE_SIZE: usize = 5;
+
+/// An owner in a process of its own, which has started a tree.
+struct Life(Child);
+
+impl Life {
+    fn new(case: &Case) -> Life {
+        let mut child = Command::new(std::env::current_exe().expect("this is a program"));
+        child.args([
+            "--exact",
+            "contained::left_over::an_owner_until_it_is_killed",
+            "--ignored",
+            "--nocapture",
+        ]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "{} {:?}", case.token, case.groups).expect("it reads");
+        let said = BufReader::new(child.stdout.take().expect("it is piped"));
+        let life = Life(child);
+        let started = said.lines().map_while(Result::ok).any(|line| line.contains("started"));
+        assert!(started, "it starts a tree");
+        // Open until it is killed: it ends by itself when this test does.
+        std::mem::forget(input);
+        life
+    }
+
+    fn kill(mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("it was killed");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_owners_processes_are_ended_by_its_next_life_and_no_others() {
+    for case in each_way() {
+        let other = Case::new(case.groups);
+        let others = other.shell("exec sleep $0");
+        let life = Life::new(&case);
+        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        life.kill();
+        assert_eq!(case.alive().len(), TREE_SIZE, "they outlive it");
+
+        // Whichever groups the next life would use itself.
+        let next = Owner::new(&case.token);
+        assert_eq!(end_left_over(&next).expect("they end"), [case.token.as_str()]);
+        assert_eq!(case.alive(), Vec::<u32>::new());
+        assert_eq!(case.groups(), Vec::<std::path::PathBuf>::new());
+        assert_eq!(end_left_over(&next).expect("nothing is there"), Vec::<String>::new());
+        assert_eq!(other.alive(), [others.identity().pid]);
+        assert_eq!(!other.groups().is_empty(), other.is_grouped());
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_was_left_empty_is_removed_without_a_word() {
+    for case in each_way() {
+        let running = case.shell("exec sleep $0");
+        let groups = case.groups();
+        drop(running);
+        for group in &groups {
+            std::fs::create_dir(group).expect("as if left");
+            std::fs::create_dir(group.join("inner")).expect("as if made by it");
+        }
+        assert_eq!(end_left_over(&case.owner).expect("nothing is there"), Vec::<String>::new());
+        assert_eq!(case.groups(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is the child of the test above, which gives it a name and kills it"]
+async fn an_owner_until_it_is_killed() {
+    let mut order = String::new();
+    io::stdin().read_line(&mut order).expect("it is a text");
+    let Some((token, groups)) = order.trim_end().split_once(' ') else { return };
+    let groups = [Groups::Unified, Groups::Legacy, Groups::None]
+        .into_iter()
+        .find(|known| format!("{known:?}") == groups)
+        .expect("one of them");
+    let case = Case { owner: Owner::new(token).in_groups(groups), token: token.to_owned(), groups };
+    let _running = case.shell(TREE);
+    println!("started");
+    let rest = io::stdin().lines().count();
+    panic!("nobody killed it, and it was told {rest} lines");
+}

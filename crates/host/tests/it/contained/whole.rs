@@ -1,0 +1,101 @@
+//! All that a program starts ends with it.
+
+use std::path::PathBuf;
+
+use nkudo_host::contained::Groups;
+
+use super::{Case, each_way};
+use crate::children::{soon, until};
+
+/// Processes that hear no signal but SIGKILL: in sessions of their own, of parents that ended, without the environment
+/// that they had. Seven with the shell itself.
+const TREE: &str = "trap '' TERM HUP INT
+    (setsid sleep $0 &)
+    (sleep $0 &)
+    (env -i sleep $0 &)
+    setsid env -i sh -c 'env -i sleep $0; :' $0 &
+    sleep $0 &
+    wait";
+const TREE_SIZE: usize = 7;
+
+/// One that forgot its environment, its session and its parent.
+const STRANGER: &str = "(setsid env -i sleep $0 &) ; exec sleep $0";
+
+/// Some 250 processes, as fast as they come.
+const BOMB: &str = "b() { [ $1 -eq 0 ] || { b $(($1-1)) & b $(($1-1)) & }; sleep $0; }; b 6";
+
+fn nothing() -> (Vec<u32>, Vec<PathBuf>) {
+    (Vec::new(), Vec::new())
+}
+
+#[tokio::test]
+async fn a_tree_of_stubborn_processes_is_killed_whole() {
+    for case in each_way() {
+        let mut running = case.shell(TREE);
+        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        soon("no process", running.kill()).await;
+        assert_eq!(case.alive(), Vec::<u32>::new());
+        let ended = soon("its end", running.ended()).await;
+        assert_eq!((ended.exit.signal, ended.left.len()), (Some(9), 0));
+        assert_eq!((case.alive(), case.groups()), nothing());
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_ends_with_it_and_holds_nothing_up() {
+    for case in each_way() {
+        // They keep its output open.
+        let script = format!("({TREE}) & until [ -e /proc/$!/exe ]; do :; done; echo said; exit 5");
+        let mut running = case.shell(&script);
+        let ended = soon("its end", running.ended()).await;
+        assert_eq!((ended.exit.code, ended.stdout.bytes.as_slice()), (Some(5), b"said\n".as_slice()));
+        assert!(!ended.stdout.truncated && !ended.stderr.truncated);
+        assert_eq!((case.alive(), case.groups()), nothing());
+    }
+}
+
+#[tokio::test]
+async fn dropping_kills_the_whole_tree() {
+    for case in each_way() {
+        let running = case.shell(TREE);
+        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        let identity = running.identity();
+        drop(running);
+        assert_eq!((case.alive(), case.groups()), nothing());
+        assert!(!std::path::Path::new(&format!("/proc/{}", identity.pid)).exists(), "it was reaped");
+    }
+}
+
+#[tokio::test]
+async fn a_group_holds_who_forgot_all_that_it_came_with() {
+    for case in each_way().into_iter().filter(|case| case.is_grouped()) {
+        let mut running = case.shell(STRANGER);
+        until("both", || (case.alive().len() == 2).then_some(())).await;
+        soon("no process", running.kill()).await;
+        assert_eq!(case.alive(), Vec::<u32>::new());
+    }
+}
+
+#[tokio::test]
+async fn many_processes_that_go_on_forking_are_killed_whole() {
+    for case in each_way() {
+        // While they are few, and when they are many.
+        for seen in [1, 20, 150] {
+            let mut running = case.shell(BOMB);
+            until("some of them", || (case.alive().len() >= seen).then_some(())).await;
+            soon("no process", running.kill()).await;
+            assert_eq!(case.alive(), Vec::<u32>::new());
+            assert_eq!(soon("its end", running.ended()).await.left, []);
+            assert_eq!((case.alive(), case.groups()), nothing());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_wish_the_best_group_is_used() {
+    let case = Case::new(Groups::Any);
+    let mut running = case.shell("exec sleep $0");
+    let grouped = each_way().into_iter().any(|case| case.is_grouped());
+    assert_eq!((running.is_grouped(), !case.groups().is_empty()), (grouped, grouped));
+    soon("no process", running.kill()).await;
+}
