@@ -23,8 +23,8 @@ const FREEZE_LOOKS: usize = 100;
 const REMOVE_TRIES: usize = 100;
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
-/// How many groups somebody may have made inside of one of ours before the rest of them stay.
-const INNER_MAX: usize = 1000;
+/// How many groups are looked at: more than a busy host has.
+const TREE_MAX: usize = 20_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -42,9 +42,16 @@ pub(super) struct Group {
     parts: Vec<(Kind, PathBuf)>,
 }
 
+/// Somebody is in a group that should be made anew.
+#[derive(Debug)]
+pub(super) struct Occupied;
+
 impl Group {
     /// Makes it anew. What cannot be made is not in it.
-    pub(super) fn make(owner: &Owner, name: &str) -> Group {
+    ///
+    /// # Errors
+    /// When there is one already, with processes in it.
+    pub(super) fn make(owner: &Owner, name: &str) -> Result<Group, Occupied> {
         const UNIFIED: &[Kind] = &[Kind::Unified];
         const LEGACY: &[Kind] = &[Kind::Freezer, Kind::Accounting];
         let tries: &[&[Kind]] = match owner.groups() {
@@ -53,23 +60,44 @@ impl Group {
             Groups::Legacy => &[LEGACY],
             Groups::None => &[],
         };
-        let made = |kinds: &&[Kind]| {
-            let parts = kinds.iter().filter_map(|kind| make(*kind, &owner.directory(name)));
-            Group { parts: parts.collect() }
-        };
-        tries.iter().map(made).find(|group| !group.is_none()).unwrap_or_default()
+        for kinds in tries {
+            let mut group = Group::default();
+            for kind in *kinds {
+                let Some(path) = ours(*kind).map(|ours| ours.join(owner.directory(name))) else { continue };
+                match make(&path) {
+                    Ok(true) => group.parts.push((*kind, path)),
+                    Ok(false) => {}
+                    Err(occupied) => {
+                        group.remove_blocking();
+                        return Err(occupied);
+                    }
+                }
+            }
+            if !group.is_none() {
+                return Ok(group);
+            }
+        }
+        Ok(Group::default())
     }
 
-    /// Those that an earlier life of this owner left, each with its name.
+    /// Those that an earlier life of this owner left, each with its name; wherever they are, as that life may have been in
+    /// another group than this one.
     pub(super) fn left_by(owner: &Owner) -> Vec<(String, Group)> {
         let parts = [Kind::Unified, Kind::Freezer, Kind::Accounting].into_iter().flat_map(|kind| {
-            let entries = ours(kind).and_then(|ours| fs::read_dir(ours).ok()).into_iter().flatten().flatten();
-            entries.filter_map(move |entry| {
-                let directory = entry.file_name().into_string().ok()?;
-                Some((owner.name_in_directory(&directory)?.to_owned(), (kind, entry.path())))
-            })
+            let groups = mount(kind).map(|mount| tree(&mount)).unwrap_or_default();
+            groups.into_iter().map(move |path| (kind, path))
         });
-        parts.map(|(name, part)| (name, Group { parts: vec![part] })).collect()
+        let ours = parts.filter_map(|(kind, path)| {
+            let name = owner.name_in_directory(path.file_name()?.to_str()?)?.to_owned();
+            Some((name, Group { parts: vec![(kind, path)] }))
+        });
+        ours.collect()
+    }
+
+    /// One of version 2 that is there.
+    #[cfg(test)]
+    pub(super) fn of_unified(path: PathBuf) -> Group {
+        Group { parts: vec![(Kind::Unified, path)] }
     }
 
     pub(super) fn is_none(&self) -> bool {
@@ -131,8 +159,7 @@ impl Group {
     /// Removes it when it is empty; tells whether it is gone.
     pub(super) fn remove(&mut self) -> bool {
         self.parts.retain(|(_, path)| {
-            // The inner ones first. One that is busy says so at the outer one.
-            tree(path).iter().rev().for_each(|group| drop(fs::remove_dir(group)));
+            remove(path);
             path.exists()
         });
         self.parts.is_empty()
@@ -162,30 +189,53 @@ impl Group {
     }
 }
 
-fn make(kind: Kind, directory: &str) -> Option<(Kind, PathBuf)> {
-    let path = ours(kind)?.join(directory);
-    match fs::create_dir(&path) {
-        // Left empty by an earlier life, as nobody has this name now.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.ok()?,
+/// Whether it was made. One that was left empty is made anew, so that it counts from zero.
+fn make(path: &Path) -> Result<bool, Occupied> {
+    let mut made = fs::create_dir(path);
+    if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        remove(path);
+        made = fs::create_dir(path);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            return Err(Occupied);
+        }
     }
     // No such file where that is no control group, or the right to enter is missing.
-    let enters = File::options().write(true).open(path.join("cgroup.procs")).is_ok();
-    if !enters {
-        drop(fs::remove_dir(&path));
+    let enters = made.is_ok() && door(path).is_ok();
+    if made.is_ok() && !enters {
+        remove(path);
     }
-    enters.then_some((kind, path))
+    Ok(enters)
+}
+
+fn door(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path.join("cgroup.procs"))
+}
+
+/// Removes a group and those inside of it, the inner ones first, as far as they are empty.
+fn remove(path: &Path) {
+    for group in tree(path).iter().rev() {
+        // One that is busy makes the outer one so.
+        fs::remove_dir(group).ok();
+    }
+}
+
+fn mount(kind: Kind) -> Option<PathBuf> {
+    match kind {
+        Kind::Unified => cgroup::unified_mount(),
+        Kind::Freezer => Some(Path::new(cgroup::MOUNTED_AT).join("freezer")),
+        Kind::Accounting => Some(Path::new(cgroup::MOUNTED_AT).join("cpuacct")),
+    }
 }
 
 /// The directory of the group that we are in, below which ours are made.
 fn ours(kind: Kind) -> Option<PathBuf> {
-    let (mount, controller) = match kind {
-        Kind::Unified => (cgroup::unified_mount()?, ""),
-        Kind::Freezer => (Path::new(cgroup::MOUNTED_AT).join("freezer"), "freezer"),
-        Kind::Accounting => (Path::new(cgroup::MOUNTED_AT).join("cpuacct"), "cpuacct"),
+    let controller = match kind {
+        Kind::Unified => "",
+        Kind::Freezer => "freezer",
+        Kind::Accounting => "cpuacct",
     };
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
-    cgroup::group_of(&text, controller).map(|group| mount.join(group))
+    Some(mount(kind)?.join(cgroup::group_of(&text, controller)?))
 }
 
 /// A group and all inside of it, the outer ones first.
@@ -193,7 +243,7 @@ fn tree(path: &Path) -> Vec<PathBuf> {
     let mut groups = vec![path.to_owned()];
     let mut next = 0;
     while let Some(group) = groups.get(next)
-        && groups.len() < INNER_MAX
+        && groups.len() < TREE_MAX
     {
         let entries = fs::read_dir(group).into_iter().flatten().flatten();
         let inner = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use super::owner::{MARK, Owner};
 use crate::process::{self, Identity, Kin};
 
+/// Whether a process is still there, be it as a zombie: so its pid did not come to mean another in between.
+fn is_there(kin: &Kin) -> bool {
+    Kin::of(kin.identity.pid).is_some_and(|now| (now.identity, now.session) == (kin.identity, kin.session))
+}
+
 /// The living processes of one that runs. The first must not have been reaped yet: as long as it is there, nobody else
 /// can have its session.
 pub(super) fn of_running(mark: &str, leader: Identity) -> Vec<Kin> {
@@ -17,7 +22,7 @@ pub(super) fn of_running(mark: &str, leader: Identity) -> Vec<Kin> {
                 .is_some_and(|value| value == mark.as_bytes());
         marked.then_some(())
     };
-    family(&all, name_of, std::process::id()).into_iter().map(|(kin, ())| kin).collect()
+    family(&all, name_of, is_there, std::process::id()).into_iter().map(|(kin, ())| kin).collect()
 }
 
 /// The living processes of all that this owner started, each with its name.
@@ -26,31 +31,38 @@ pub(super) fn of_owner(owner: &Owner) -> Vec<(Kin, String)> {
         let value = process::environment_value(kin.identity.pid, MARK)?;
         owner.name_in_mark(&value).map(str::to_owned)
     };
-    family(&process::every(), name_of, std::process::id())
+    family(&process::every(), name_of, is_there, std::process::id())
 }
 
 /// Those that are marked, those in their sessions, and those that come from any of these; never ourselves. A marked
 /// process is in a session that was made for it or below it. Only when we are marked ourselves can it be in ours, which
 /// says nothing then.
+///
+/// A parent or a session counts when the process that it is known by is still there after all were looked at: then the
+/// number named it all along.
 fn family<Name: Clone>(
     all: &[Kin],
     name_of: impl Fn(&Kin) -> Option<Name>,
+    is_there: impl Fn(&Kin) -> bool,
     own_pid: u32,
 ) -> Vec<(Kin, Name)> {
     let own_session = all.iter().find(|kin| kin.identity.pid == own_pid).map(|kin| kin.session);
     let mut rest: Vec<(Kin, Option<Name>)> =
         all.iter().filter(|kin| kin.identity.pid != own_pid).map(|kin| (*kin, name_of(kin))).collect();
-    let (mut pids, mut sessions) = (BTreeMap::new(), BTreeMap::new());
+    let (mut pids, mut sessions) = (BTreeMap::<u32, (Kin, Name)>::new(), BTreeMap::<u32, (Kin, Name)>::new());
     let mut found = Vec::new();
     // Each turn takes at least one out, or is the last.
     loop {
         let before = found.len();
         rest.retain(|(kin, marked)| {
-            let named = marked.as_ref().or(sessions.get(&kin.session)).or(pids.get(&kin.parent)).cloned();
-            let Some(name) = named else { return true };
-            pids.insert(kin.identity.pid, name.clone());
+            let known =
+                |by: Option<&(Kin, Name)>| by.filter(|(by, _)| is_there(by)).map(|(_, name)| name.clone());
+            let named = marked.clone();
+            let named = named.or_else(|| known(sessions.get(&kin.session)));
+            let Some(name) = named.or_else(|| known(pids.get(&kin.parent))) else { return true };
+            pids.insert(kin.identity.pid, (*kin, name.clone()));
             if kin.session != 0 && Some(kin.session) != own_session {
-                sessions.insert(kin.session, name.clone());
+                sessions.insert(kin.session, (*kin, name.clone()));
             }
             found.push((*kin, name));
             false
@@ -81,8 +93,10 @@ mod tests {
             let all: Vec<Kin> = all.iter().copied().map(kin).collect();
             let name_of =
                 |kin: &Kin| marked.iter().find(|(pid, _)| *pid == kin.identity.pid).map(|(_, name)| *name);
-            let mut found: Vec<_> =
-                family(&all, name_of, 50).into_iter().map(|(kin, name)| (kin.identity.pid, name)).collect();
+            let mut found: Vec<_> = family(&all, name_of, |kin| kin.identity.pid != 66, 50)
+                .into_iter()
+                .map(|(kin, name)| (kin.identity.pid, name))
+                .collect();
             found.sort_unstable();
             assert_eq!(found, expected, "{all:?}, marked {marked:?}");
         };
@@ -98,5 +112,12 @@ mod tests {
         let all = [(49, 1, 49), (50, 49, 49), (51, 50, 51), (52, 49, 49), (53, 50, 49)];
         check(&all, &[(50, 'a'), (51, 'a')], &[(51, 'a')]);
         check(&[(49, 1, 0), own], &[(49, 'a')], &[(49, 'a')]);
+        // 66 is another's pid by now.
+        check(&[own, (66, 50, 66), (67, 66, 67), (68, 1, 66)], &[(66, 'a')], &[(66, 'a')]);
+        check(
+            &[own, (66, 1, 65), (67, 1, 65), (68, 1, 65)],
+            &[(66, 'a'), (67, 'a')],
+            &[(66, 'a'), (67, 'a'), (68, 'a')],
+        );
     }
 }

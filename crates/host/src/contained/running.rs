@@ -64,7 +64,8 @@ pub struct Ended {
     pub left: Vec<Identity>,
 }
 
-/// Runs a program.
+/// Runs a program. It looks through all processes for others of this name, and blocks until the program has begun:
+/// milliseconds.
 ///
 /// # Errors
 /// Each names the program or what is wrong with the question; nothing runs then.
@@ -72,16 +73,24 @@ pub struct Ended {
 /// # Panics
 /// Outside of a tokio runtime with its I/O and time drivers.
 pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
-    let Contained { program, args, cwd, env, name, owner, output_max } = what;
+    let Contained { program, name, owner, .. } = what;
     if !program.is_absolute() {
         return Err(SpawnError::Relative(program.to_owned()));
     }
     if !is_name(name) {
         return Err(SpawnError::Name(name.to_owned()));
     }
-    if members::of_owner(owner).iter().any(|(_, taken)| taken == name) {
-        return Err(SpawnError::Taken(name.to_owned()));
+    let taken = || SpawnError::Taken(name.to_owned());
+    if members::of_owner(owner).iter().any(|(_, known)| known == name) {
+        return Err(taken());
     }
+    let group = Group::make(owner, name).map_err(|_| taken())?;
+    start_in(group, what)
+}
+
+/// Runs a program in a group, or without when it cannot enter.
+fn start_in(mut group: Group, what: Contained<'_>) -> Result<Running, SpawnError> {
+    let Contained { program, args, cwd, env, name, owner, output_max } = what;
     let failed = |source: io::Error| SpawnError::Failed { program: program.to_owned(), source };
     let mark = owner.mark(name);
     let mut env: Vec<_> = env.iter().filter(|(name, _)| name != OsStr::new(MARK)).cloned().collect();
@@ -95,16 +104,18 @@ pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
         let detached = Detached { program, args, stdin, stdout, stderr, cwd, env: &env };
         started(detached, Within { groups, no_new_privileges: true })
     };
-    let mut group = Group::make(owner, name);
-    let grouped = group.doors().map_err(failed).and_then(&spawn);
-    let child = match grouped {
-        Ok(child) => child,
-        // It may be the group that could not be entered. If it was not, it fails again.
-        Err(_) => {
+    let child = match group.doors().map_err(failed).and_then(&spawn) {
+        // It may be the group that could not be entered; the program did not begin. If it was not, it fails again.
+        Err(SpawnError::Failed { .. } | SpawnError::NotExecutable(_)) if !group.is_none() => {
             group.remove_blocking();
             group = Group::default();
             spawn(Vec::new())?
         }
+        Err(error) => {
+            group.remove_blocking();
+            return Err(error);
+        }
+        Ok(child) => child,
     };
     let reach = Reach::new(group, mark, child.identity());
     let mut peak = Peak::new();
@@ -189,5 +200,35 @@ impl fmt::Debug for Running {
             .field("reach", reach)
             .field("ended", ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_group_that_cannot_be_entered_is_gone_without() {
+        let directory = tempfile::tempdir().unwrap();
+        // As a group that takes no processes: it opens, and each write fails.
+        let group = directory.path().join("group");
+        std::fs::create_dir(&group).unwrap();
+        symlink("/dev/full", group.join("cgroup.procs")).unwrap();
+        let (program, owner) = (Path::new("/bin/echo"), Owner::new("goes without"));
+        let what = Contained {
+            program,
+            args: &["once".into()],
+            cwd: Path::new("/"),
+            env: &[],
+            name: "a",
+            owner: &owner,
+            output_max: 100,
+        };
+        let mut running = start_in(Group::of_unified(group), what).unwrap();
+        assert!(!running.is_grouped());
+        let ended = running.ended().await;
+        assert_eq!((ended.exit.code, ended.stdout.bytes.as_slice()), (Some(0), b"once\n".as_slice()));
     }
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nkudo_host::contained::{Contained, Ended, Groups, Owner, Running, start};
 use nkudo_host::process;
+use nkudo_host::spawn::SpawnError;
 
-use crate::children::soon;
+use crate::children::{soon, until};
 
 mod left_over;
 mod measured;
@@ -31,29 +32,40 @@ impl Case {
 
     /// `/bin/sh -c script` with the token as `$0`, which also names it.
     fn shell(&self, script: &str) -> Running {
-        let args: [OsString; 3] = ["-c".into(), script.into(), self.token.clone().into()];
-        self.start(Path::new("/bin/sh"), &args)
+        self.try_shell(script).expect("it starts")
     }
 
-    fn start(&self, program: &Path, args: &[OsString]) -> Running {
+    fn try_shell(&self, script: &str) -> Result<Running, SpawnError> {
+        let args: [OsString; 3] = ["-c".into(), script.into(), self.token.clone().into()];
         let env = [("PATH".into(), "/usr/bin:/bin".into())];
         start(Contained {
-            program,
-            args,
+            program: Path::new("/bin/sh"),
+            args: &args,
             cwd: Path::new("/"),
             env: &env,
             name: &self.token,
             owner: &self.owner,
             output_max: 100_000,
         })
-        .expect("it starts")
     }
 
     /// Those of its processes that live.
     fn alive(&self) -> Vec<u32> {
+        self.running(|_| true)
+    }
+
+    /// Waits until so many of its processes sleep. Shells come and go while they start others.
+    async fn until_asleep(&self, number: usize) {
+        let asleep = || self.running(|line| line.first().is_some_and(|program| program.ends_with("sleep")));
+        until("all asleep", || (asleep().len() == number).then_some(())).await;
+    }
+
+    fn running(&self, is_wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
         let entries = std::fs::read_dir("/proc").expect("a listing").flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let named = |pid: &u32| process::command_line(*pid).is_some_and(|line| line.contains(&self.token));
+        let named = |pid: &u32| {
+            process::command_line(*pid).is_some_and(|line| line.contains(&self.token) && is_wanted(&line))
+        };
         pids.filter(named).filter(|pid| process::identity(*pid).is_some()).collect()
     }
 

@@ -4,16 +4,17 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use nkudo_host::contained::{Groups, Owner, end_left_over};
+use nkudo_host::spawn::SpawnError;
 
 use super::{Case, each_way};
-use crate::children::until;
 
-/// Five processes: some have a session of their own, some forgot their environment.
+/// Three sleep in the end, and two shells wait: some have a session of their own, some forgot their environment.
 const TREE: &str = "trap '' TERM HUP
     (setsid sleep $0 &)
     (env -i sleep $0 &)
     setsid sh -c 'env -i sleep $0; :' $0 &
     wait";
+const SLEEPERS: usize = 3;
 const TREE_SIZE: usize = 5;
 
 /// An owner in a process of its own, which has started a tree.
@@ -52,7 +53,7 @@ async fn a_killed_owners_processes_are_ended_by_its_next_life_and_no_others() {
         let other = Case::new(case.groups);
         let others = other.shell("exec sleep $0");
         let life = Life::new(&case);
-        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        case.until_asleep(SLEEPERS).await;
         life.kill();
         assert_eq!(case.alive().len(), TREE_SIZE, "they outlive it");
 
@@ -78,6 +79,26 @@ async fn a_group_that_was_left_empty_is_removed_without_a_word() {
             std::fs::create_dir(group.join("inner")).expect("as if made by it");
         }
         assert_eq!(end_left_over(&case.owner).expect("nothing is there"), Vec::<String>::new());
+        assert_eq!(case.groups(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_group_with_somebody_in_it_is_not_taken_and_its_name_is_told() {
+    for case in each_way().into_iter().filter(|case| case.is_grouped()) {
+        let running = case.shell("exec sleep $0");
+        let groups = case.groups();
+        drop(running);
+        let mut stranger = Command::new("/bin/sleep").arg(&case.token).spawn().expect("it starts");
+        for group in &groups {
+            std::fs::create_dir(group).expect("as if left");
+            std::fs::write(group.join("cgroup.procs"), stranger.id().to_string()).expect("it may be moved");
+        }
+        let error = case.try_shell("exec sleep $0").expect_err("somebody is in its group");
+        assert!(matches!(error, SpawnError::Taken(_)), "{error:?}");
+        assert_eq!(case.alive(), [stranger.id()]);
+        assert_eq!(end_left_over(&case.owner).expect("it ends"), [case.token.as_str()]);
+        stranger.wait().expect("it was killed");
         assert_eq!(case.groups(), Vec::<std::path::PathBuf>::new());
     }
 }

@@ -8,7 +8,7 @@ use super::{Case, each_way};
 use crate::children::{soon, until};
 
 /// Processes that hear no signal but SIGKILL: in sessions of their own, of parents that ended, without the environment
-/// that they had. Seven with the shell itself.
+/// that they had. Five sleep in the end, and two shells wait for them.
 const TREE: &str = "trap '' TERM HUP INT
     (setsid sleep $0 &)
     (sleep $0 &)
@@ -16,7 +16,14 @@ const TREE: &str = "trap '' TERM HUP INT
     setsid env -i sh -c 'env -i sleep $0; :' $0 &
     sleep $0 &
     wait";
-const TREE_SIZE: usize = 7;
+const SLEEPERS: usize = 5;
+
+/// One that went on to a control group below its own, when it may.
+const INNER: &str = "own=$(sed 's/.*://' /proc/self/cgroup | grep contained- | head -n 1)
+    for mount in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/freezer /sys/fs/cgroup/cpuacct; do
+        [ -e $mount$own/cgroup.procs ] && mkdir $mount$own/inner && echo $$ > $mount$own/inner/cgroup.procs
+    done
+    sleep $0 & exec sleep $0";
 
 /// One that forgot its environment, its session and its parent.
 const STRANGER: &str = "(setsid env -i sleep $0 &) ; exec sleep $0";
@@ -32,7 +39,7 @@ fn nothing() -> (Vec<u32>, Vec<PathBuf>) {
 async fn a_tree_of_stubborn_processes_is_killed_whole() {
     for case in each_way() {
         let mut running = case.shell(TREE);
-        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        case.until_asleep(SLEEPERS).await;
         soon("no process", running.kill()).await;
         assert_eq!(case.alive(), Vec::<u32>::new());
         let ended = soon("its end", running.ended()).await;
@@ -58,7 +65,7 @@ async fn what_a_program_leaves_ends_with_it_and_holds_nothing_up() {
 async fn dropping_kills_the_whole_tree() {
     for case in each_way() {
         let running = case.shell(TREE);
-        until("the whole tree", || (case.alive().len() == TREE_SIZE).then_some(())).await;
+        case.until_asleep(SLEEPERS).await;
         let identity = running.identity();
         drop(running);
         assert_eq!((case.alive(), case.groups()), nothing());
@@ -70,9 +77,22 @@ async fn dropping_kills_the_whole_tree() {
 async fn a_group_holds_who_forgot_all_that_it_came_with() {
     for case in each_way().into_iter().filter(|case| case.is_grouped()) {
         let mut running = case.shell(STRANGER);
-        until("both", || (case.alive().len() == 2).then_some(())).await;
+        case.until_asleep(2).await;
         soon("no process", running.kill()).await;
         assert_eq!(case.alive(), Vec::<u32>::new());
+    }
+}
+
+#[tokio::test]
+async fn who_goes_on_to_an_inner_group_is_not_outside() {
+    for case in each_way().into_iter().filter(|case| case.is_grouped()) {
+        let mut running = case.shell(INNER);
+        case.until_asleep(2).await;
+        let groups = case.groups();
+        assert!(groups.iter().all(|group| group.join("inner").exists()), "{groups:?}");
+        soon("no process", running.kill()).await;
+        assert_eq!(soon("its end", running.ended()).await.left, []);
+        assert_eq!((case.alive(), case.groups()), nothing());
     }
 }
 
