@@ -19,7 +19,8 @@
 //!   page that several share counts for each. A look is taken when the program starts, and then after 2 ms, 4 ms and so on
 //!   up to 250 ms, as long as somebody awaits [`Running::ended`]. The peaks that control groups tell are not used: they count
 //!   the cache of each file that was read, which is nobody's resident memory. What starts and ends between two looks is
-//!   missed, so a program of under a few milliseconds may have used nothing.
+//!   missed: zero says that none was seen, which is common for programs of under a millisecond and happens up to some
+//!   milliseconds.
 
 mod group;
 mod killing;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use nkudo_host::contained::Groups;
+use nkudo_host::pidfd::{PidFd, Signal};
+use nkudo_host::process;
 
 use super::{Case, each_way};
 use crate::children::{soon, until};
@@ -81,6 +83,32 @@ async fn a_group_holds_who_forgot_all_that_it_came_with() {
         soon("no process", running.kill()).await;
         assert_eq!(case.alive(), Vec::<u32>::new());
     }
+}
+
+/// Without a group one that forgot all is out of reach. It keeps the output open, and is not waited for.
+#[tokio::test]
+async fn an_output_that_a_stranger_keeps_open_is_given_up() {
+    let case = Case::new(Groups::None);
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
+    // The shell waits for the one in brackets: from then on the sleeper has no parent here.
+    let script =
+        format!("(setsid env -i sleep $0 &) ; echo said; until [ -e {} ]; do sleep 0.01; done", go.display());
+    let mut running = case.shell(&script);
+    let identity = running.identity();
+    case.until_asleep(1).await;
+    std::fs::write(&go, "").expect("a file");
+    let ended = soon("its end", running.ended()).await;
+    let strangers: Vec<PidFd> =
+        case.alive().into_iter().filter_map(|pid| PidFd::open(process::identity(pid)?).ok()).collect();
+    for stranger in &strangers {
+        stranger.signal(Signal::Kill).expect("it is ours");
+        soon("its end", stranger.exited()).await;
+    }
+    assert_eq!(strangers.len(), 1, "as long as this is so, the module says so");
+    assert!(strangers.iter().all(|stranger| stranger.identity() != identity));
+    assert_eq!((ended.exit.code, ended.stdout.bytes.as_slice()), (Some(0), b"said\n".as_slice()));
+    assert!(ended.stdout.truncated && ended.stderr.truncated, "there may have been more");
 }
 
 #[tokio::test]
