@@ -133,3 +133,50 @@ pub(super) fn kill_blocking(mut round: impl FnMut() -> Vec<PidFd>) -> Vec<Identi
         first.wait(LOOK_AGAIN);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+
+    use super::*;
+    use crate::spawn::{Detached, detached};
+
+    #[tokio::test]
+    async fn what_is_found_late_is_stopped_too() {
+        let null = || File::options().read(true).write(true).open("/dev/null").unwrap();
+        let sleep = || {
+            let (program, args) = (Path::new("/bin/sleep"), &["600".into()]);
+            let (stdin, stdout, stderr) = (null(), null(), null());
+            detached(Detached { program, args, stdin, stdout, stderr, cwd: Path::new("/"), env: &[] })
+                .unwrap()
+        };
+        let mut children = [sleep(), sleep()];
+        let kins = children.each_ref().map(|child| Kin::of(child.identity().pid).unwrap());
+        let mut looks = 0;
+        let stopped = stop_all(|| {
+            looks += 1;
+            kins.into_iter().take(looks / 2).collect()
+        });
+        let mut found: Vec<Identity> = stopped.iter().map(PidFd::identity).collect();
+        found.sort_unstable();
+        let mut expected = kins.map(|kin| kin.identity);
+        expected.sort_unstable();
+        let began_ms = clock::monotonic_ms();
+        let is_stopped = |pid: u32| {
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+        };
+        // The signal is sent; that they stand still comes a little later.
+        let all_stopped = || expected.iter().all(|identity| is_stopped(identity.pid));
+        while !all_stopped() && clock::monotonic_ms() < began_ms + 20_000 {
+            tokio::task::yield_now().await;
+        }
+        let stand_still = all_stopped();
+        kill_all(&children.each_ref().map(|child| PidFd::open_unchecked(child.identity()).unwrap()));
+        for child in &mut children {
+            assert_eq!(child.exited().await.signal, Some(9));
+        }
+        assert_eq!(found, expected);
+        assert!(stand_still);
+    }
+}
