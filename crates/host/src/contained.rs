@@ -5,6 +5,34 @@
 //! used; nothing that it started outlives that. After a crash of ours, [`end_left_over`] ends what an earlier life of the
 //! same [`Owner`] has left.
 //!
+//! ```
+//! use std::path::Path;
+//!
+//! use nkudo_host::contained::{Contained, Owner, end_left_over, start};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let owner = Owner::new("/var/lib/example, which I hold locked");
+//! // Once, before anything is started.
+//! end_left_over(&owner)?;
+//! let mut running = start(Contained {
+//!     program: Path::new("/bin/sh"),
+//!     args: &["-c".into(), "sleep 600 & echo done; exit 7".into()],
+//!     cwd: Path::new("/"),
+//!     env: &[("PATH".into(), "/usr/bin:/bin".into())],
+//!     name: "job:1",
+//!     owner: &owner,
+//!     output_max: 64 * 1024,
+//! })?;
+//! let ended = running.ended().await;
+//! assert_eq!((ended.exit.code, ended.stdout.bytes.as_slice()), (Some(7), b"done\n".as_slice()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A bound on its time is the caller's: `timeout` around [`Running::ended`], then [`Running::kill`], then
+//! [`Running::ended`] again for what there is to tell.
+//!
 //! How its processes are found:
 //! - In a control group (version 2, also beside version 1, else the freezer and the CPU accounting of version 1) a process
 //!   cannot leave it without rights over the group, and all die together, however fast they fork.

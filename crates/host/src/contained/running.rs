@@ -73,7 +73,7 @@ pub struct Ended {
 /// # Panics
 /// Outside of a tokio runtime with its I/O and time drivers.
 pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
-    let Contained { program, name, owner, .. } = what;
+    let Contained { program, name, owner, output_max, .. } = what;
     if !program.is_absolute() {
         return Err(SpawnError::Relative(program.to_owned()));
     }
@@ -84,19 +84,30 @@ pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
     if members::of_owner(owner).iter().any(|(_, known)| known == name) {
         return Err(taken());
     }
+    let failed = |source: io::Error| SpawnError::Failed { program: program.to_owned(), source };
+    let streams = Streams {
+        stdout: Stream::new(output_max).map_err(failed)?,
+        stderr: Stream::new(output_max).map_err(failed)?,
+    };
+    // Last, so that nothing but the program itself can fail and leave it.
     let group = Group::make(owner, name).map_err(|_| taken())?;
-    start_in(group, what)
+    start_in(group, streams, what)
+}
+
+/// What we read of a program, and what it writes to.
+struct Streams {
+    stdout: (Stream, File),
+    stderr: (Stream, File),
 }
 
 /// Runs a program in a group, or without when it cannot enter.
-fn start_in(mut group: Group, what: Contained<'_>) -> Result<Running, SpawnError> {
-    let Contained { program, args, cwd, env, name, owner, output_max } = what;
+fn start_in(mut group: Group, streams: Streams, what: Contained<'_>) -> Result<Running, SpawnError> {
+    let Contained { program, args, cwd, env, name, owner, output_max: _ } = what;
+    let Streams { stdout: (stdout, stdout_writer), stderr: (stderr, stderr_writer) } = streams;
     let failed = |source: io::Error| SpawnError::Failed { program: program.to_owned(), source };
     let mark = owner.mark(name);
     let mut env: Vec<_> = env.iter().filter(|(name, _)| name != OsStr::new(MARK)).cloned().collect();
     env.push((MARK.into(), mark.clone().into()));
-    let (stdout, stdout_writer) = Stream::new(output_max).map_err(failed)?;
-    let (stderr, stderr_writer) = Stream::new(output_max).map_err(failed)?;
     let spawn = |groups: Vec<File>| {
         let stdin = File::open("/dev/null").map_err(failed)?;
         let stdout = stdout_writer.try_clone().map_err(failed)?;
@@ -112,6 +123,8 @@ fn start_in(mut group: Group, what: Contained<'_>) -> Result<Running, SpawnError
             spawn(Vec::new())?
         }
         Err(error) => {
+            // Of one that was started and could not be watched, something may be left.
+            group.kill();
             group.remove_blocking();
             return Err(error);
         }
@@ -226,7 +239,9 @@ mod tests {
             owner: &owner,
             output_max: 100,
         };
-        let mut running = start_in(Group::of_unified(group), what).unwrap();
+        let stream = || Stream::new(what.output_max).unwrap();
+        let streams = Streams { stdout: stream(), stderr: stream() };
+        let mut running = start_in(Group::of_unified(group), streams, what).unwrap();
         assert!(!running.is_grouped());
         let ended = running.ended().await;
         assert_eq!((ended.exit.code, ended.stdout.bytes.as_slice()), (Some(0), b"once\n".as_slice()));
