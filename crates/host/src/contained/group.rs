@@ -106,10 +106,7 @@ impl Group {
 
     /// What a child writes itself to.
     pub(super) fn doors(&self) -> io::Result<Vec<File>> {
-        self.parts
-            .iter()
-            .map(|(_, path)| File::options().write(true).open(path.join("cgroup.procs")))
-            .collect()
+        self.parts.iter().map(|(_, path)| door(path)).collect()
     }
 
     /// Its living processes.

@@ -56,6 +56,13 @@ async fn a_killed_owners_processes_are_ended_by_its_next_life_and_no_others() {
         case.until_asleep(SLEEPERS).await;
         life.kill();
         assert_eq!(case.alive().len(), TREE_SIZE, "they outlive it");
+        // As if it had been killed while it ended them.
+        for group in case.groups() {
+            for (file, frozen) in [("freezer.state", "FROZEN"), ("cgroup.freeze", "1")] {
+                let file = std::fs::OpenOptions::new().write(true).open(group.join(file));
+                file.map_or(Ok(()), |mut file| file.write_all(frozen.as_bytes())).expect("they are stopped");
+            }
+        }
 
         // Whichever groups the next life would use itself.
         let next = Owner::new(&case.token);
