@@ -37,6 +37,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const DIAL_AGAIN_BASE_MS: u64 = 500;
 /// The longest wait before dialling again.
 const DIAL_AGAIN_CAP_MS: u64 = 30_000;
+/// A certificate that was refused is refused the next moment too: the shortest wait before it is shown again. A new one is
+/// taken up sooner.
+const SHOW_AGAIN_MIN_MS: u64 = 5_000;
 /// How soon a renewal is tried again, at the least and at the most.
 const RENEW_AGAIN_MIN: Duration = Duration::from_secs(1);
 const RENEW_AGAIN_MAX: Duration = Duration::from_secs(3600);
@@ -128,7 +131,8 @@ impl Link {
                     self.standing.failed(error.clone(), refused);
                     context.health.error("link");
                     context.health.set(Health::Degraded(error));
-                    backoff.failed(random())
+                    let wait_ms = backoff.failed(random());
+                    if refused { wait_ms.max(SHOW_AGAIN_MIN_MS) } else { wait_ms }
                 }
             };
             self.wait_for_change(context, &dir, identity.generation(), wait_ms).await;
