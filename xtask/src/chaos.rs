@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: trying to break the fleet, in worlds that are simulated and with real programs that are killed.
 
 pub mod chance;
+pub mod commands;
 pub mod evidence;
 pub mod fire;
 pub mod judge;

@@ -67,7 +67,8 @@ impl Ended {
                     (None, _) => status.to_string(),
                 };
                 let took = duration_ms.map(|ms| format!(" ({ms} ms)")).unwrap_or_default();
-                print::line(&format!("{action_id} {action_type} {end}{took}"))
+                print::line(&format!("{action_id} {action_type} {end}{took}"))?;
+                print::output_of_command(self.view.result.as_ref())
             }
         }
     }

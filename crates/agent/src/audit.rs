@@ -192,7 +192,7 @@ impl Asked {
             action_id: action.action_id.clone(),
             by: action.asked_by,
             action_type: Some(action.request.action_type().as_str()),
-            vm_id: Some(action.request.vm_id().to_string()),
+            vm_id: action.request.vm_id().map(|vm_id| vm_id.to_string()),
             trace_id: action.trace_id.map(|id| id.to_string()),
             correlation_id: action.correlation_id.clone(),
         }

@@ -10,7 +10,7 @@ mod words;
 use nkudo_api::nearest;
 use nkudo_api::time::WallTime;
 use nkudo_api::view::explain::{ExplainView, FactView, JournalView, VmEventView};
-use nkudo_domain::{ActionType, Observation, Outcome, ProviderKind, VmId, VmName};
+use nkudo_domain::{Observation, Outcome, ProviderKind, Request, VmId, VmName};
 use nkudo_executor::Providers;
 use nkudo_executor::projection::action_view;
 use nkudo_providers::{Fact, Findings, ProviderError, VmEvent};
@@ -85,7 +85,7 @@ impl Told {
             return Self { vm_id: id, journal: None, provider: None, deleted, near };
         };
         let mut actions: Vec<&Tracked> =
-            tracker.actions().filter(|tracked| tracked.action.request.vm_id() == vm_id).collect();
+            tracker.actions().filter(|tracked| tracked.action.request.vm_id() == Some(vm_id)).collect();
         actions.sort_by_key(|tracked| (tracked.admitted.wall_ms, tracked.action.action_id.clone()));
         let (ended, open): (Vec<&Tracked>, Vec<&Tracked>) =
             actions.into_iter().partition(|tracked| tracked.has_ended());
@@ -112,8 +112,15 @@ impl Told {
 /// The VM that an action has deleted, if that is what it did, and when, in Unix milliseconds.
 pub(crate) fn deleted_by(tracked: &Tracked) -> Option<(VmId, i64)> {
     let Phase::Ended { outcome: Outcome::Success { .. }, at_ms } = &tracked.phase else { return None };
-    let request = &tracked.action.request;
-    (request.action_type() == ActionType::Delete).then(|| (request.vm_id(), *at_ms))
+    match &tracked.action.request {
+        Request::Delete(delete) => Some((delete.vm_id, *at_ms)),
+        Request::Create(_)
+        | Request::Start(_)
+        | Request::Stop(_)
+        | Request::Pause(_)
+        | Request::Resume(_)
+        | Request::Execute(_) => None,
+    }
 }
 
 /// Without a daemon, from the journal and the host.

@@ -54,6 +54,7 @@ pub fn tracker_config(settings: &Settings, providers: &Providers) -> Config {
         // A host that does not tell its memory is not refused everything for it.
         memory_bytes: memory::read().map_or(u64::MAX, |memory| memory.total_bytes),
         providers: kinds,
+        commands_allow: settings.commands_allow.clone(),
         ..Config::default()
     }
 }

@@ -1,5 +1,7 @@
 //! An action as JSON, read into an [`Action`].
 
+mod command;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,10 +102,7 @@ fn request(action_type: ActionType, params: &Value, path: &str, faults: &mut Fau
             faults.add("action_type", "snapshots are not available in this version");
             return None;
         }
-        ActionType::CommandExecute => {
-            faults.add("action_type", "commands are not available in this version");
-            return None;
-        }
+        ActionType::CommandExecute => command::parse(&mut fields, faults).map(Request::Execute),
     };
     fields.finish(faults);
     request
@@ -198,6 +197,7 @@ pub fn to_json(action: &Action) -> Value {
         Request::Start(vm_id) | Request::Pause(vm_id) | Request::Resume(vm_id) => json!({ "vm_id": vm_id }),
         Request::Stop(stop) => json!({ "vm_id": stop.vm_id, "grace_seconds": stop.grace.as_secs() }),
         Request::Delete(delete) => json!({ "vm_id": delete.vm_id, "delete_disks": delete.delete_disks }),
+        Request::Execute(command) => command::to_json(command),
     };
     json!({
         "action_id": action.action_id,
@@ -221,7 +221,7 @@ fn create_json(create: &CreateVm) -> Value {
 mod tests {
     use super::*;
 
-    fn origin() -> Origin {
+    pub(super) fn origin() -> Origin {
         Origin {
             action_id: "made".parse().unwrap(),
             trace_id: None,
@@ -303,7 +303,6 @@ mod tests {
         check(&with("/params/labels", json!({"a": 1})), "params.labels.a", "must be a string");
         check(&with("/action_type", json!("MicroVMCraete")), "action_type", "did you mean `MicroVMCreate`?");
         check(&with("/action_type", json!("Reboot")), "action_type", "it is one of");
-        check(&with("/action_type", json!("CommandExecute")), "action_type", "not available in this version");
         check(&with("/action_id", json!("a b")), "action_id", "1 to 128");
         check(&with("/timeout_seconds", json!(0)), "timeout_seconds", "from 1 to");
         check(&json!([]), "", "must be an object, not a list");

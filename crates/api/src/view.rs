@@ -10,8 +10,8 @@ pub mod trace;
 use std::collections::BTreeMap;
 
 use nkudo_domain::{
-    ActionId, ActionStatus, ActionType, Execution, ExecutionStatus, ProviderKind, ResourceUsage, TraceId,
-    VmId, VmName, VmState,
+    ActionId, ActionStatus, ActionType, CommandOutput, Execution, ExecutionStatus, ProviderKind,
+    ResourceUsage, TraceId, VmId, VmName, VmState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,14 @@ pub struct ActionView {
     pub completed_at: Option<WallTime>,
     pub duration_ms: Option<u64>,
     pub trace_id: Option<TraceId>,
-    pub vm_id: VmId,
+    /// Null where it is about no VM.
+    pub vm_id: Option<VmId>,
+}
+
+/// The `result` of a command that was started: `exit_code`, `stdout`, `stderr`, `truncated`.
+pub fn command_result(output: &CommandOutput) -> serde_json::Value {
+    let CommandOutput { exit_code, stdout, stderr, truncated } = output;
+    serde_json::json!({ "exit_code": exit_code, "stdout": stdout, "stderr": stderr, "truncated": truncated })
 }
 
 /// One line of `apply --output json`.
@@ -121,7 +128,8 @@ pub struct ExecutionView {
     pub error: Option<String>,
     pub retries: u32,
     pub resource_usage: ResourceUsage,
-    pub vm_id: VmId,
+    /// Null where it is about no VM.
+    pub vm_id: Option<VmId>,
     pub trace_id: Option<TraceId>,
 }
 

@@ -1,6 +1,8 @@
 //! What an operator asks for.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -51,6 +53,15 @@ pub enum Request {
     Delete(DeleteVm),
     Pause(VmId),
     Resume(VmId),
+    Execute(HostCommand),
+}
+
+/// What is done one after another: at most one action of a lane has begun and not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    Vm(VmId),
+    /// All commands of a host.
+    Commands,
 }
 
 /// Make a VM, and boot it when `autostart` says so.
@@ -74,6 +85,19 @@ pub struct DeleteVm {
     pub delete_disks: bool,
 }
 
+/// Run a program of the host to its end, without a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCommand {
+    /// An absolute path on the host's allow-list.
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    /// From its start to its end; then it is ended with all that it has started.
+    pub timeout: Duration,
+    pub dir: PathBuf,
+    /// All of its environment but `PATH`, which it has in any case.
+    pub env: BTreeMap<String, String>,
+}
+
 impl Request {
     pub fn action_type(&self) -> ActionType {
         match self {
@@ -83,16 +107,26 @@ impl Request {
             Self::Delete(_) => ActionType::Delete,
             Self::Pause(_) => ActionType::Pause,
             Self::Resume(_) => ActionType::Resume,
+            Self::Execute(_) => ActionType::CommandExecute,
         }
     }
 
-    /// The VM it is about: actions on one VM run one after another.
-    pub fn vm_id(&self) -> VmId {
+    /// Among what it waits for its turn.
+    pub fn lane(&self) -> Lane {
         match self {
-            Self::Create(create) => create.spec.vm_id,
-            Self::Stop(stop) => stop.vm_id,
-            Self::Delete(delete) => delete.vm_id,
-            Self::Start(vm_id) | Self::Pause(vm_id) | Self::Resume(vm_id) => *vm_id,
+            Self::Create(create) => Lane::Vm(create.spec.vm_id),
+            Self::Stop(stop) => Lane::Vm(stop.vm_id),
+            Self::Delete(delete) => Lane::Vm(delete.vm_id),
+            Self::Start(vm_id) | Self::Pause(vm_id) | Self::Resume(vm_id) => Lane::Vm(*vm_id),
+            Self::Execute(_) => Lane::Commands,
+        }
+    }
+
+    /// The VM it is about; a command is about none.
+    pub fn vm_id(&self) -> Option<VmId> {
+        match self.lane() {
+            Lane::Vm(vm_id) => Some(vm_id),
+            Lane::Commands => None,
         }
     }
 
@@ -103,6 +137,8 @@ impl Request {
             Self::Start(_) | Self::Delete(_) => Duration::from_secs(60),
             Self::Stop(stop) => stop.grace + Duration::from_secs(30),
             Self::Pause(_) | Self::Resume(_) => Duration::from_secs(30),
+            // It may wait for others of its lane first.
+            Self::Execute(command) => command.timeout + Duration::from_secs(60),
         }
     }
 }

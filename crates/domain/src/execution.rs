@@ -103,12 +103,57 @@ pub struct ResourceUsage {
     pub memory_bytes: u64,
 }
 
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CommandOutput {
+    /// None where it did not exit by itself.
+    pub exit_code: Option<i32>,
+    /// What it wrote, as far as it was kept. What is not UTF-8 is replaced.
+    pub stdout: String,
+    pub stderr: String,
+    /// It wrote more than is here.
+    pub truncated: bool,
+}
+
+impl CommandOutput {
+    /// The most that is kept of each of the two texts, in bytes.
+    pub const TEXT_MAX_BYTES: usize = 32 << 10;
+
+    /// The same with texts that are not longer than they may be.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        for text in [&mut self.stdout, &mut self.stderr] {
+            self.truncated |= text.len() > Self::TEXT_MAX_BYTES;
+            text.truncate(text.floor_char_boundary(Self::TEXT_MAX_BYTES));
+        }
+        self
+    }
+
+    /// Bytes of text.
+    pub fn len(&self) -> usize {
+        self.stdout.len() + self.stderr.len()
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lets go of the text.
+    pub fn forget(&mut self) {
+        self.truncated |= !self.is_empty();
+        self.stdout = String::new();
+        self.stderr = String::new();
+    }
+}
+
 /// The running of an action on a host, retries counted in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
     pub action_id: ActionId,
     pub action_type: ActionType,
-    pub vm_id: VmId,
+    /// None where it is about no VM.
+    pub vm_id: Option<VmId>,
     /// Unix time in milliseconds.
     pub started_at_ms: i64,
     /// Unix time in milliseconds; none while it runs.
@@ -121,4 +166,7 @@ pub struct Execution {
     pub retries: u32,
     pub usage: ResourceUsage,
     pub trace_id: Option<TraceId>,
+    /// Of a command that was run to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<CommandOutput>>,
 }

@@ -16,9 +16,11 @@ mod lifecycle;
 mod outage;
 mod vm;
 
-pub use action::{Action, ActionType, AskedBy, CreateVm, DeleteVm, Request, StopVm};
+pub use action::{Action, ActionType, AskedBy, CreateVm, DeleteVm, HostCommand, Lane, Request, StopVm};
 pub use evidence::{Evidence, Exit, Monitor, Observation};
-pub use execution::{ActionStatus, EndStatus, Execution, ExecutionStatus, Outcome, ResourceUsage};
+pub use execution::{
+    ActionStatus, CommandOutput, EndStatus, Execution, ExecutionStatus, Outcome, ResourceUsage,
+};
 pub use fleet::{AgentId, DEFAULT_NAME, Presence, Role, SiteId, TenantId};
 pub use ids::{ActionId, InvalidId, SpanId, TraceId, VmId, VmName};
 pub use lifecycle::{Deed, Refusal, Verdict, verdict};

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::action::{ActionType, Request};
-use crate::ids::VmName;
+use crate::action::ActionType;
+use crate::ids::{VmId, VmName};
 use crate::vm::VmState;
 
 /// What a provider is to do.
@@ -76,13 +76,18 @@ pub enum Refusal {
         state: VmState,
     },
     UnknownVm {
-        request: Box<Request>,
+        action_type: ActionType,
+        vm_id: VmId,
     },
     OtherSpec {
         vm_name: VmName,
     },
     NameTaken {
         vm_name: VmName,
+    },
+    /// The host's operator has not allowed this program.
+    NotAllowed {
+        program: PathBuf,
     },
     /// A disk to be removed with its VM belongs to another one as well.
     SharedDisk {
@@ -98,13 +103,8 @@ impl fmt::Display for Refusal {
             Self::WrongState { action_type, vm_name, state } => {
                 write!(f, "cannot {} vm {vm_name}: it is {state}", verb(*action_type))
             }
-            Self::UnknownVm { request } => {
-                write!(
-                    f,
-                    "cannot {} vm {}: no such vm on this host",
-                    verb(request.action_type()),
-                    request.vm_id()
-                )
+            Self::UnknownVm { action_type, vm_id } => {
+                write!(f, "cannot {} vm {vm_id}: no such vm on this host", verb(*action_type))
             }
             Self::OtherSpec { vm_name } => write!(
                 f,
@@ -114,6 +114,11 @@ impl fmt::Display for Refusal {
                 f,
                 "cannot delete vm {vm_name} with its disks: {} is a disk of vm {other} too; delete it without delete_disks",
                 disk.display()
+            ),
+            Self::NotAllowed { program } => write!(
+                f,
+                "cannot execute {}: it is not on this host's allow-list; its operator can add it to commands.allow",
+                program.display()
             ),
             Self::NameTaken { vm_name } => {
                 write!(

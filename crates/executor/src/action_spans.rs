@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nkudo_domain::{Action, ActionId, Deed, Outcome, Request};
+use nkudo_domain::{Action, ActionId, Deed, HostCommand, Outcome, Request};
 use nkudo_tracker::{Phase, Record, Tracked, Tracker};
 use tracing::Span;
 use tracing::field::Empty;
@@ -17,7 +17,7 @@ macro_rules! execution_span {
                 trace_id = $action.trace_id.map(display),
                 parent_span_id = $action.parent_span_id.map(display),
                 action_id = %$action.action_id,
-                vm_id = %$action.request.vm_id(),
+                vm_id = $action.request.vm_id().map(display),
                 correlation_id = $action.correlation_id,
                 recovered = $recovered,
                 status = Empty,
@@ -47,6 +47,7 @@ impl Open {
             Pause => "MicroVMPause",
             Resume => "MicroVMResume",
             Delete => "MicroVMDelete",
+            Execute => "CommandExecute",
         ]);
         let queued = is_queued.then(|| tracing::info_span!(parent: &execution, "waited in the lane"));
         Self { execution, queued }
@@ -73,6 +74,17 @@ impl ActionSpans {
         match self.0.get(action_id) {
             Some(open) => {
                 tracing::info_span!(parent: &open.execution, "attempt", number, ?deed, error = Empty)
+            }
+            None => Span::none(),
+        }
+    }
+
+    /// A command of the host, without its arguments: they may hold secrets.
+    pub(crate) fn command(&self, action_id: &ActionId, command: &HostCommand) -> Span {
+        let program = command.program.display();
+        match self.0.get(action_id) {
+            Some(open) => {
+                tracing::info_span!(parent: &open.execution, "command", %program, exit_code = Empty, error = Empty)
             }
             None => Span::none(),
         }

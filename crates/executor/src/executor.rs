@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Action, ActionType, ProviderKind, VmId};
+use nkudo_host::contained::{self, Owner};
 use nkudo_host::{clock, disk};
 use nkudo_journal::Disk;
 use nkudo_providers::Provider;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::boot_file::BootFile;
 use crate::command::Command;
-use crate::error::ExecutorError;
+use crate::error::{ExecutorError, chain};
 use crate::handle::Handle;
 use crate::journal_writer::{self, Target};
 use crate::look_over::look_over;
@@ -96,6 +97,34 @@ impl<D: Disk + Clone> Executor<D> {
         ended
     }
 
+    /// Whose the commands of this executor are, also after a restart of the program.
+    pub(crate) fn owner(&self) -> Owner {
+        let state_dir = &self.config.state_dir;
+        let state_dir = state_dir.canonicalize().unwrap_or_else(|_| state_dir.clone());
+        Owner::new(&state_dir.to_string_lossy())
+    }
+
+    /// What commands of a former run of the program have left is ended: nobody waits for it any more.
+    async fn end_left_over(&self) -> Result<(), ExecutorError> {
+        let owner = self.owner();
+        let ended = tokio::task::spawn_blocking(move || contained::end_left_over(&owner)).await;
+        let ended = ended.map_err(|source| ExecutorError::TaskPanicked { source })?;
+        match ended {
+            Ok(names) => {
+                for action_id in names {
+                    tracing::warn!(action_id, "what a command had left running was ended");
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = chain(&error),
+                    "what commands may have left running could not be ended"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// A delete frees space. A disk that cannot be asked is not called full; the journal will tell.
     pub(crate) fn no_room_for(&self, action: &Action) -> Option<Admission> {
         let frees_space = action.request.action_type() == ActionType::Delete;
@@ -143,6 +172,7 @@ impl<D: Disk + Clone> Executor<D> {
         let target = Target { journal, reserve, disk, state_dir, metrics, operations, witness };
         let writer = journal_writer::start(&mut tasks, target, Done::JournalClosed);
         let missing = self.observer.witness.missing(&mut Witnessed::all(&tracker));
+        self.end_left_over().await?;
         let found = look_over(&tracker, &self.providers).await?;
         let mut running = Running::new(self, tracker, writer, tasks, journal_bytes);
         running.put_on_record(missing).await?;

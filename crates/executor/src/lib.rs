@@ -18,6 +18,7 @@ mod deed;
 mod error;
 mod executor;
 mod handle;
+mod host_command;
 mod journal_writer;
 mod look_over;
 mod meter;

@@ -8,6 +8,7 @@ use nkudo_domain::{Action, Execution, ExecutionStatus, Outcome, VmId, VmName, Vm
 use nkudo_supervision::Operations;
 use nkudo_tracker::{Tracker, Vm};
 use tokio::sync::broadcast;
+use tracing::field::display;
 
 use crate::command::Event;
 use crate::projection::{action_view, vm_view, vms_by_state};
@@ -29,7 +30,7 @@ impl Observer {
     pub(crate) fn started(&self, tracker: &Tracker, execution: &Execution) {
         tracing::info!(
             action_type = %execution.action_type,
-            vm_id = %execution.vm_id,
+            vm_id = execution.vm_id.map(display),
             "action started"
         );
         self.tell_action(tracker, &execution.action_id);
@@ -51,15 +52,15 @@ impl Observer {
             }
         }
         let duration_ms = execution.and_then(|execution| execution.duration_ms);
-        let vm_id = action.request.vm_id();
+        let vm_id = action.request.vm_id().map(display);
         match outcome {
             Outcome::Success { changed } => {
-                tracing::info!(%action_type, %vm_id, changed, duration_ms, "action succeeded");
+                tracing::info!(%action_type, vm_id, changed, duration_ms, "action succeeded");
             }
             Outcome::Failure { error } => {
-                tracing::warn!(%action_type, %vm_id, error, duration_ms, "action failed");
+                tracing::warn!(%action_type, vm_id, error, duration_ms, "action failed");
             }
-            Outcome::Cancelled => tracing::info!(%action_type, %vm_id, duration_ms, "action cancelled"),
+            Outcome::Cancelled => tracing::info!(%action_type, vm_id, duration_ms, "action cancelled"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The tracker's state in the shapes of the contract.
 
 use nkudo_api::time::WallTime;
-use nkudo_api::view::{ActionView, AggregateView, ExecutionView, StateFile, VmView};
+use nkudo_api::view::{ActionView, AggregateView, ExecutionView, StateFile, VmView, command_result};
 use nkudo_domain::{ActionStatus, ActionType, ExecutionStatus, VmId, VmState};
 use nkudo_tracker::{Aggregate, Phase, Tracked, Tracker, Vm};
 use std::collections::BTreeMap;
@@ -28,7 +28,11 @@ pub fn action_view(tracked: &Tracked) -> ActionView {
         status: action_status(tracked),
         changed: outcome.map(nkudo_domain::Outcome::changed),
         error: outcome.and_then(|outcome| outcome.error()).map(str::to_owned),
-        result: None,
+        result: tracked
+            .execution
+            .as_ref()
+            .filter(|_| tracked.has_ended())
+            .and_then(|execution| execution.output.as_deref().map(command_result)),
         retries: execution.map_or(0, |execution| execution.retries),
         created_at: WallTime(tracked.admitted.wall_ms),
         started_at: execution.map(|execution| WallTime(execution.started_at_ms)),

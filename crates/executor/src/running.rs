@@ -1,7 +1,9 @@
 //! The loop: one input at a time into the tracker, its effects done in their order.
 
+mod work;
+
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,11 @@ use nkudo_host::clock;
 use nkudo_journal::Disk;
 use nkudo_providers::Provider;
 use nkudo_supervision::Receiver;
-use nkudo_tracker::{Admission, CancelAnswer, DeedReport, Effect, Input, Now, Tracker};
+use nkudo_tracker::{Admission, CancelAnswer, CommandReport, DeedReport, Effect, Input, Now, Tracker};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Span, field};
 
 use crate::action_spans::ActionSpans;
 use crate::boot_file::BootFile;
@@ -23,7 +25,6 @@ use crate::deed;
 use crate::error::ExecutorError;
 use crate::executor::Executor;
 use crate::journal_writer::{JournalWriter, Write};
-use crate::observer::Observer;
 use crate::projection;
 use crate::state_file;
 use crate::witness::Witnessed;
@@ -40,6 +41,7 @@ const WAKE_MAX: Duration = Duration::from_secs(30);
 /// What a task of the executor came back with.
 pub(crate) enum Done {
     Deed { action_id: ActionId, attempt: u32, report: Box<DeedReport> },
+    Command { action_id: ActionId, report: Box<CommandReport> },
     Exited { vm_id: VmId, incarnation: u64, exit: Exit },
     Observed { vm_id: VmId, observation: Observation },
     StateFileWritten { done: bool },
@@ -63,6 +65,7 @@ pub(crate) struct Running<'e, D: Disk + Clone> {
     pub(crate) tracker: Tracker,
     writer: JournalWriter,
     tasks: JoinSet<Done>,
+    /// What drops a deed where it stands, or ends a command.
     deeds: HashMap<ActionId, CancellationToken>,
     spans: ActionSpans,
     submits: HashMap<u64, (oneshot::Sender<Admission>, Span)>,
@@ -204,6 +207,10 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 self.deeds.remove(&action_id);
                 self.step(Input::DeedEnded { action_id, attempt, report: *report }).await
             }
+            Done::Command { action_id, report } => {
+                self.deeds.remove(&action_id);
+                self.step(Input::CommandEnded { action_id, report: *report }).await
+            }
             Done::Exited { vm_id, incarnation, exit } => {
                 self.step(Input::VmEnded { vm_id, incarnation, exit }).await
             }
@@ -254,6 +261,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 }
             }
             Effect::Perform { action_id, attempt, work } => self.start_deed(action_id, attempt, work),
+            Effect::Execute { action_id, command } => self.start_command(action_id, command),
             Effect::Interrupt { action_id } => {
                 if let Some(interrupt) = self.deeds.get(&action_id) {
                     interrupt.cancel();
@@ -310,39 +318,6 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             Ok(()) => Ok(()),
             Err(_) => Err(self.why_the_writer_ended().await),
         }
-    }
-
-    fn start_deed(&mut self, action_id: ActionId, attempt: u32, work: Box<nkudo_tracker::Work>) {
-        let Some(provider) = self.provider(work.provider) else {
-            // The tracker chooses among the providers it was told of; one that is gone since a restart of the
-            // program is an error of the deed.
-            let error = format!("provider {} cannot be used on this host", work.provider);
-            self.spans.attempt(&action_id, attempt, work.deed).record("error", &error);
-            let report = DeedReport {
-                result: Err(nkudo_tracker::DeedFailure::Failed { error, transient: false }),
-                observation: Observation::Unresponsive,
-                usage: nkudo_domain::ResourceUsage::default(),
-                jitter_permille: 0,
-            };
-            self.tasks.spawn(async move { Done::Deed { action_id, attempt, report: Box::new(report) } });
-            return;
-        };
-        let interrupt = CancellationToken::new();
-        self.deeds.insert(action_id.clone(), interrupt.clone());
-        let jitter_permille = self.jitter_permille(&action_id, attempt);
-        let Observer { metrics, operations, .. } = &self.executor.observer;
-        let (metrics, operations) = (metrics.clone(), operations.clone());
-        let attempt_span = self.spans.attempt(&action_id, attempt, work.deed);
-        self.tasks.spawn(async move {
-            let performed = deed::perform(provider, work, interrupt, jitter_permille, metrics, operations);
-            let report = performed.instrument(attempt_span).await;
-            Done::Deed { action_id, attempt, report: Box::new(report) }
-        });
-    }
-
-    /// The standard library seeds its hasher from the system's randomness, which is all that jitter needs.
-    fn jitter_permille(&self, action_id: &ActionId, attempt: u32) -> u16 {
-        u16::try_from(self.random.hash_one((action_id, attempt)) % 1_000).unwrap_or(0)
     }
 
     fn provider(&self, kind: ProviderKind) -> Option<Arc<dyn Provider>> {

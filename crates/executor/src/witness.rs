@@ -1,6 +1,7 @@
 //! Who puts on record what becomes of actions.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use nkudo_domain::{Action, ActionId, ActionType, AskedBy, Outcome, Request, TraceId, VmId, VmName};
 use nkudo_tracker::{Phase, Record, Tracked, Tracker};
@@ -34,7 +35,10 @@ pub struct Witnessed {
     pub at_ms: i64,
     pub action_id: ActionId,
     pub action_type: ActionType,
-    pub vm_id: VmId,
+    /// None where it is about no VM.
+    pub vm_id: Option<VmId>,
+    /// The program of a command.
+    pub command: Option<PathBuf>,
     /// Where the action names it.
     pub vm_name: Option<VmName>,
     pub asked_by: AskedBy,
@@ -87,6 +91,16 @@ impl Witnessed {
             | Request::Stop(_)
             | Request::Delete(_)
             | Request::Pause(_)
+            | Request::Resume(_)
+            | Request::Execute(_) => None,
+        };
+        let command = match &action.request {
+            Request::Execute(command) => Some(command.program.clone()),
+            Request::Create(_)
+            | Request::Start(_)
+            | Request::Stop(_)
+            | Request::Delete(_)
+            | Request::Pause(_)
             | Request::Resume(_) => None,
         };
         Self {
@@ -95,6 +109,7 @@ impl Witnessed {
             action_id: action.action_id.clone(),
             action_type: action.request.action_type(),
             vm_id: action.request.vm_id(),
+            command,
             vm_name,
             asked_by: action.asked_by,
             trace_id: action.trace_id,

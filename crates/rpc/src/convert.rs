@@ -4,19 +4,20 @@ mod acknowledgements;
 mod heartbeats;
 mod logs;
 mod outages;
+mod results;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use nkudo_api::action::{self, Origin};
-use nkudo_domain::{Action, ActionId, EndStatus, ResourceUsage, labels_fit};
+use nkudo_domain::{Action, ActionId, labels_fit};
 use nkudo_spans::Traceparent;
 
 use crate::error::{RpcError, RpcErrorKind};
 use crate::generated as wire;
 use crate::message::{
-    ActionResult, AgentHello, Answer, Delivery, Enrolled, ExecutionReport, Facts, FromAgent, NewCertificate,
-    ServerHello, ToAgent, VmReport, VmStanding,
+    AgentHello, Answer, Delivery, Enrolled, Facts, FromAgent, NewCertificate, ServerHello, ToAgent, VmReport,
+    VmStanding,
 };
 use crate::trace_context::TraceContext;
 
@@ -195,74 +196,6 @@ fn answer(received: wire::Received) -> Answer {
         Ok(Wire::Unspecified) | Err(_) => {
             Answer::Refused(format!("the host answered {}, which is not known here", received.answer))
         }
-    }
-}
-
-impl From<ActionResult> for wire::Result {
-    fn from(result: ActionResult) -> Self {
-        let ActionResult { seq, action_id, action, status, changed, error, retries, .. } = result;
-        let context = action.as_ref().map(TraceContext::of).unwrap_or_default();
-        Self {
-            seq,
-            action_id: action_id.to_string(),
-            body_json: action.map(|action| body_json(&action)).unwrap_or_default(),
-            status: status.to_string(),
-            changed,
-            error,
-            retries,
-            created_at_ms: result.created_at_ms,
-            completed_at_ms: result.completed_at_ms,
-            execution: result.execution.map(|execution| wire::Execution {
-                started_at_ms: execution.started_at_ms,
-                duration_ms: execution.duration_ms,
-                cpu_percent: execution.usage.cpu_percent,
-                memory_bytes: execution.usage.memory_bytes,
-            }),
-            trace_id: context.trace_id.map(|id| id.to_string()),
-            parent_span_id: context.parent_span_id.map(|id| id.to_string()),
-        }
-    }
-}
-
-impl TryFrom<wire::Result> for ActionResult {
-    type Error = WireError;
-
-    fn try_from(result: wire::Result) -> Result<Self, WireError> {
-        let action_id: ActionId = parsed("result.action_id", &result.action_id)?;
-        // Whatever else cannot be read: the action has ended, and that has to be known.
-        let context = TraceContext {
-            trace_id: result.trace_id.and_then(|id| id.parse().ok()),
-            parent_span_id: result.parent_span_id.and_then(|id| id.parse().ok()),
-        };
-        let action = read_body(&result.body_json, &action_id, context, None).ok();
-        let (status, error) = match result.status.parse() {
-            Ok(status) => (status, result.error),
-            Err(_) => {
-                let said = cut(result.status);
-                let error = format!("the host says that it ended as `{said}`, which is not known here");
-                (EndStatus::Failure, Some(error))
-            }
-        };
-        Ok(Self {
-            seq: result.seq,
-            action_id,
-            action,
-            status,
-            changed: result.changed,
-            error: error.map(cut),
-            retries: result.retries,
-            created_at_ms: result.created_at_ms,
-            completed_at_ms: result.completed_at_ms,
-            execution: result.execution.map(|execution| ExecutionReport {
-                started_at_ms: execution.started_at_ms,
-                duration_ms: execution.duration_ms,
-                usage: ResourceUsage {
-                    // What is no number cannot be kept.
-                    cpu_percent: Some(execution.cpu_percent).filter(|cpu| cpu.is_finite()).unwrap_or(0.0),
-                    memory_bytes: execution.memory_bytes,
-                },
-            }),
-        })
     }
 }
 

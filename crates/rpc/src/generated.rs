@@ -286,7 +286,7 @@ pub struct Result {
     #[prost(string, optional, tag = "12")]
     pub parent_span_id: ::core::option::Option<::prost::alloc::string::String>,
 }
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Execution {
     #[prost(int64, tag = "1")]
     pub started_at_ms: i64,
@@ -298,6 +298,23 @@ pub struct Execution {
     /// Peak.
     #[prost(uint64, tag = "4")]
     pub memory_bytes: u64,
+    /// Of a command that was started.
+    #[prost(message, optional, tag = "5")]
+    pub output: ::core::option::Option<CommandOutput>,
+}
+/// What a command came to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandOutput {
+    /// Absent when it did not exit by itself.
+    #[prost(int32, optional, tag = "1")]
+    pub exit_code: ::core::option::Option<i32>,
+    #[prost(string, tag = "2")]
+    pub stdout: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub stderr: ::prost::alloc::string::String,
+    /// It wrote more than is here.
+    #[prost(bool, tag = "4")]
+    pub truncated: bool,
 }
 /// Every result up to this one is on the control plane's disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

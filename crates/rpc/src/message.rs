@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, AgentId, EndStatus, Outage, ProviderKind, ResourceUsage, SiteId, TenantId, VmId,
-    VmName, VmState,
+    Action, ActionId, AgentId, CommandOutput, EndStatus, Outage, ProviderKind, ResourceUsage, SiteId,
+    TenantId, VmId, VmName, VmState,
 };
 
 /// What an agent says of itself and its host.
@@ -120,11 +120,13 @@ pub struct ActionResult {
     pub execution: Option<ExecutionReport>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionReport {
     pub started_at_ms: i64,
     pub duration_ms: u64,
     pub usage: ResourceUsage,
+    /// Of a command that was started.
+    pub output: Option<CommandOutput>,
 }
 
 /// How VMs are.

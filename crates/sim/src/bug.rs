@@ -47,11 +47,23 @@ pub enum Bug {
     DoesWhatMayHaveEnded,
     /// What was taken in once and is not known any more is taken in again.
     TakesInWhatItLost,
+    /// An intent that has no end is taken for one that was never followed: its command is run again.
+    RunsCommandsAgain,
+    /// A command is run as soon as its intent is written.
+    RunsCommandsBeforeIntent,
+    /// The end of a command that was interrupted is told at once, while it still runs.
+    ReportsCommandsAtOnce,
+    /// What a command of a former run of the program has left running is not ended.
+    LeavesCommandsRunning,
+    /// Every command that exits has succeeded.
+    IgnoresExitStatus,
+    /// A command that was ended is told as one that was not started.
+    CallsEndedNotStarted,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 28] = [
         Self::AcknowledgesBeforeSync,
         Self::ReleasesLaneBeforeSync,
         Self::IgnoresFailedSync,
@@ -74,5 +86,11 @@ impl Bug {
         Self::TellsOfALossOnce,
         Self::DoesWhatMayHaveEnded,
         Self::TakesInWhatItLost,
+        Self::RunsCommandsAgain,
+        Self::RunsCommandsBeforeIntent,
+        Self::ReportsCommandsAtOnce,
+        Self::LeavesCommandsRunning,
+        Self::IgnoresExitStatus,
+        Self::CallsEndedNotStarted,
     ];
 }

@@ -6,7 +6,7 @@ use nkudo_tracker::{DeedFailure, DeedReport, Input, Phase, Work};
 use crate::bug::Bug;
 use crate::edge::Outstanding;
 use crate::effects::PARTS;
-use crate::judge::DeedState;
+use crate::judge::BeginState;
 use crate::operators::number_of;
 use crate::plan::{Fate, Part};
 use crate::world::{Event, World};
@@ -19,7 +19,7 @@ impl World<'_> {
         let tracked = run.tracker.action(&action_id);
         let timeout = tracked.map_or(0, |tracked| tracked.action.timeout.as_millis());
         let taking_back = tracked.is_some_and(|tracked| matches!(tracked.phase, Phase::TakingBack { .. }));
-        let state = DeedState {
+        let state = BeginState {
             intent_durable: run.is_durable(run.written.started.get(&action_id)),
             taking_back,
             timeout_ms: u64::try_from(timeout).unwrap_or(u64::MAX),
@@ -51,8 +51,8 @@ impl World<'_> {
         }
     }
 
-    /// What becomes of the next deed of an action.
-    fn fate(&mut self, action_id: &ActionId) -> Fate {
+    /// What becomes of the next deed of an action, or of its command.
+    pub(crate) fn fate(&mut self, action_id: &ActionId) -> Fate {
         if self.healed {
             return Fate::Done;
         }
@@ -68,7 +68,9 @@ impl World<'_> {
         let Some(run) = self.running(agent) else { return };
         let number = run.number;
         let found = run.deeds.iter_mut().find(|(_, deed)| deed.action_id == *action_id && !deed.told);
-        let Some((deed, outstanding)) = found else { return };
+        let Some((deed, outstanding)) = found else {
+            return self.interrupt_command(agent, action_id);
+        };
         let deed = *deed;
         if bug == Some(Bug::ReportsInterruptedAtOnce) {
             outstanding.told = true;

@@ -10,7 +10,9 @@ use nkudo_tracker::{Config, Input, Lost, Now, Record, Seq, Tracker, Work};
 
 use crate::bug::Bug;
 use crate::clocks::Clocks;
+use crate::commands::{PROGRAM, RunningCommand, without_open_intents};
 use crate::host::{Host, PROVIDER};
+use crate::judge::CommandEndState;
 use crate::link::Link;
 use crate::plan::{Fate, Part};
 use crate::world::{Event, World};
@@ -63,6 +65,8 @@ pub(crate) struct Running {
     pub(crate) syncs: u64,
     pub(crate) written: Written,
     pub(crate) deeds: BTreeMap<u64, Outstanding>,
+    pub(crate) commands: BTreeMap<u64, RunningCommand>,
+    /// Counts deeds and commands.
     pub(crate) last_deed: u64,
     pub(crate) watches: BTreeMap<VmId, u64>,
     pub(crate) asked_by: BTreeMap<u64, (ActionId, usize)>,
@@ -191,12 +195,18 @@ impl World<'_> {
         let config = Config {
             queue_max: 4,
             parallel_max: 3,
+            commands_allow: vec![PROGRAM.into()],
+            commands_max: 2,
+            outputs_max: 300,
             providers: vec![PROVIDER],
             boot,
             outbox_id: format!("outbox-{agent}-{number}"),
             lost,
             ..Config::default()
         };
+        if bug != Some(Bug::LeavesCommandsRunning) {
+            edge.host.end_left_over();
+        }
         let found = edge.host.found(bug);
         let read = records.len();
         let has_rotted = std::mem::take(&mut edge.has_rotted) && lost != Lost::Nothing;
@@ -206,10 +216,17 @@ impl World<'_> {
             self.judge.loses(agent, &records, known);
         }
         for record in &records {
-            if let Record::Ended { action_id, outcome, .. } = record {
+            if let Record::Ended { action_id, outcome, execution, .. } = record {
                 self.judge.reads_end(agent, action_id, outcome.status());
+                let ran = edge.host.command(action_id);
+                if execution.as_ref().map_or(ran.times > 0, |execution| execution.vm_id.is_none()) {
+                    let end = CommandEndState::of(outcome, execution.as_deref());
+                    self.judge.command_ended(agent, action_id, end, ran);
+                }
             }
         }
+        let records =
+            if bug == Some(Bug::RunsCommandsAgain) { without_open_intents(records) } else { records };
         edge.run = Some(Running {
             number,
             tracker: Tracker::replay(config, records),
@@ -222,6 +239,7 @@ impl World<'_> {
             syncs: 0,
             written: Written::default(),
             deeds: BTreeMap::new(),
+            commands: BTreeMap::new(),
             last_deed: 0,
             watches: BTreeMap::new(),
             asked_by: BTreeMap::new(),
@@ -268,6 +286,9 @@ impl World<'_> {
         let mut harmed = Vec::new();
         for deed in run.iter().flat_map(|run| run.deeds.values()) {
             edge.host.perform_part(&deed.work, part, bug);
+        }
+        for command in run.iter().flat_map(|run| run.commands.values()) {
+            edge.host.command_left(&command.action_id, part);
         }
         if with_power {
             edge.host.booted();

@@ -1,11 +1,14 @@
 //! One input into a tracker, and what it decides, done in its order.
 
-use nkudo_domain::{ActionId, Outcome};
+use std::time::Duration;
+
+use nkudo_domain::{Action, ActionId, Execution, Outcome};
 use nkudo_journal::SimulatedDisk;
 use nkudo_tracker::{Effect, Input, Lost, Phase, Record, Seq, Tracker};
 
 use crate::bug::Bug;
-use crate::judge::EndState;
+use crate::commands::command_of;
+use crate::judge::{CommandEndState, EndState};
 use crate::network::FromAgent;
 use crate::plan::Part;
 use crate::world::{Event, World};
@@ -59,6 +62,7 @@ impl World<'_> {
             Effect::Admitted { ticket, admission } => self.admitted(agent, ticket, admission),
             Effect::Cancelling { .. } | Effect::ReporterChanged { .. } => {}
             Effect::Perform { action_id, attempt, work } => self.deed_begins(agent, action_id, attempt, work),
+            Effect::Execute { action_id, command } => self.command_begins(agent, &action_id, &command),
             Effect::Interrupt { action_id } => self.interrupt(agent, &action_id),
             Effect::Watch { vm_id, incarnation, .. } => self.watch(agent, vm_id, incarnation),
             Effect::Observe { vm_id, .. } => self.look(agent, vm_id),
@@ -66,7 +70,9 @@ impl World<'_> {
                 let action_id = execution.action_id.clone();
                 self.say(agent, FromAgent::Started { action_id });
             }
-            Effect::Ended { action, outcome, .. } => self.ended(agent, &action, &outcome),
+            Effect::Ended { action, outcome, execution } => {
+                self.ended(agent, &action, &outcome, execution.as_deref());
+            }
             Effect::VmChanged { vm_id } => {
                 let Some(run) = self.running(agent) else { return };
                 let state = run.tracker.vm(vm_id).map(|vm| vm.state);
@@ -98,9 +104,15 @@ impl World<'_> {
             Record::Accepted { action, .. } => {
                 run.written.accepted.insert(action.action_id.clone(), seq_on_disk);
                 self.judge.clock_begins(agent, &action.action_id, at_us);
+                self.judge.restart_admitted(agent, &action.action_id);
             }
             Record::Started { execution, .. } => {
                 run.written.started.insert(execution.action_id.clone(), seq_on_disk);
+                let tracked = run.tracker.action(&execution.action_id);
+                let command = tracked.and_then(|tracked| command_of(&tracked.action.request)).cloned();
+                if let Some(command) = command.filter(|_| bug == Some(Bug::RunsCommandsBeforeIntent)) {
+                    self.command_begins(agent, &execution.action_id, &command);
+                }
             }
             Record::Ended { action_id, .. } => {
                 run.written.ended.insert(action_id.clone(), seq_on_disk);
@@ -199,7 +211,7 @@ impl World<'_> {
         self.step(agent, Input::Tick);
     }
 
-    fn ended(&mut self, agent: usize, action: &nkudo_domain::Action, outcome: &Outcome) {
+    fn ended(&mut self, agent: usize, action: &Action, outcome: &Outcome, execution: Option<&Execution>) {
         let at_us = self.at_us;
         let action_id = &action.action_id;
         let Some(run) = self.running(agent) else { return };
@@ -207,12 +219,21 @@ impl World<'_> {
             status: outcome.status(),
             durable: run.is_durable(run.written.ended.get(action_id)),
             timed_out: outcome.error().is_some_and(|error| error.contains("timed out")),
-            timeout_ms: u64::try_from(action.timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: millis(action.timeout),
+            own_timeout_ms: command_of(&action.request).map(|command| millis(command.timeout)),
             at_us,
         };
         self.judge.ended(agent, action_id, end);
+        if command_of(&action.request).is_some() {
+            let ran = self.edges.get(agent).map(|edge| edge.host.command(action_id)).unwrap_or_default();
+            self.judge.command_ended(agent, action_id, CommandEndState::of(outcome, execution), ran);
+        }
         self.tell(|| format!("agent {agent}: {action_id} ended: {outcome:?}"));
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether a record of a snapshot says that an action has ended, or that it was taken in.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nkudo_domain::{Deed, Exit, Observation, ProviderKind, VmId, VmSpec};
+use nkudo_domain::{ActionId, Deed, Exit, Observation, ProviderKind, VmId, VmSpec};
 use nkudo_tracker::{DeedFailure, Found, Work};
 
 use crate::bug::Bug;
@@ -31,12 +31,24 @@ enum State {
     Alive { pid: u32, paused: bool, silent: bool },
 }
 
+/// What there was of a command.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CommandRun {
+    /// How often it began.
+    pub(crate) times: u32,
+    /// It came to its own end once, and well.
+    pub(crate) wholly: bool,
+}
+
 /// One host.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Host {
     vms: BTreeMap<VmId, RunDirectory>,
     processes: BTreeMap<u32, Process>,
     last_pid: u32,
+    /// The command that runs, which may be one that an agent has left.
+    command: Option<ActionId>,
+    commands: BTreeMap<ActionId, CommandRun>,
     /// What was done to something that is not ours, or that was there already.
     pub(crate) harm: Vec<String>,
 }
@@ -224,9 +236,41 @@ impl Host {
         ids.into_iter().for_each(|vm_id| self.set_silent(vm_id, false));
     }
 
+    pub(crate) fn command(&self, action_id: &ActionId) -> CommandRun {
+        self.commands.get(action_id).copied().unwrap_or_default()
+    }
+
+    /// Begins a command; answers the one that runs already.
+    pub(crate) fn command_begins(&mut self, action_id: &ActionId) -> Option<ActionId> {
+        self.commands.entry(action_id.clone()).or_default().times += 1;
+        self.command.replace(action_id.clone())
+    }
+
+    /// What it was to do is done to this part.
+    pub(crate) fn command_left(&mut self, action_id: &ActionId, part: Part) {
+        if let Some(command) = self.commands.get_mut(action_id) {
+            command.wholly |= part == Part::Whole;
+        }
+    }
+
+    pub(crate) fn command_ends(&mut self, action_id: &ActionId, part: Part) {
+        self.command_left(action_id, part);
+        self.command.take_if(|running| running == action_id);
+    }
+
+    /// What a former run of an agent has left of its commands is ended.
+    pub(crate) fn end_left_over(&mut self) {
+        self.command = None;
+    }
+
+    pub(crate) fn running_command(&self) -> Option<&ActionId> {
+        self.command.as_ref()
+    }
+
     /// Power was lost, and the host has booted again.
     pub(crate) fn booted(&mut self) {
         self.processes.clear();
+        self.command = None;
         for vm in self.vms.values_mut() {
             if matches!(vm.state, State::Alive { .. }) {
                 vm.state = State::Stopped(Some(Exit::HostRebooted), None);

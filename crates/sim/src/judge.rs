@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use nkudo_domain::{ActionId, ActionStatus, Deed, ExecutionStatus};
+use nkudo_domain::{ActionId, ActionStatus, Deed, Execution, ExecutionStatus, Outcome};
 use nkudo_tracker::{Record, Work};
+
+use crate::host::CommandRun;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +35,8 @@ pub(crate) struct Judge {
     permanent: HashSet<(OnHost, Deed)>,
     /// Actions that did something.
     began: BTreeSet<OnHost>,
+    /// When a command began last, in the world's microseconds.
+    commands_began: BTreeMap<OnHost, u64>,
     /// When an action's time began to run, in the world's microseconds; none once its host has booted anew.
     clock_began: BTreeMap<OnHost, Option<u64>>,
     /// How an action ended in the books.
@@ -95,13 +99,13 @@ impl Judge {
     /// A host starts with these records after its disk has rotted. `knows` says that it knows what that may have cost.
     pub(crate) fn loses(&mut self, agent: usize, records: &[Record], knows: bool) {
         self.lossy.insert(agent);
-        let (mut accepted, mut ended) = (HashSet::new(), HashSet::new());
+        let (mut accepted, mut started, mut ended) = (HashSet::new(), HashSet::new(), HashSet::new());
         for record in records {
             match record {
                 Record::Accepted { action, .. } => drop(accepted.insert(&action.action_id)),
+                Record::Started { execution, .. } => drop(started.insert(&execution.action_id)),
                 Record::Ended { action_id, .. } => drop(ended.insert(action_id)),
-                Record::Started { .. }
-                | Record::Vm(_)
+                Record::Vm(_)
                 | Record::Outbox { .. }
                 | Record::Acknowledged { .. }
                 | Record::Aggregates(_) => {}
@@ -115,6 +119,13 @@ impl Judge {
             known.filter(of_it).filter(|(_, id)| !accepted.contains(id)).cloned().collect();
         let ends = self.ended.keys().filter(of_it).filter(|(_, id)| !ended.contains(id));
         let ends: Vec<OnHost> = ends.cloned().collect();
+        let is_unbegun =
+            |id: &ActionId| accepted.contains(id) && !started.contains(id) && !ended.contains(id);
+        let begun = self.commands_began.keys().filter(of_it).filter(|(_, id)| is_unbegun(id));
+        let begun: Vec<OnHost> = begun.cloned().collect();
+        for on_host in begun {
+            self.lost.insert(on_host, Lack::End { known: knows });
+        }
         for on_host in gone {
             self.clock_began.remove(&on_host);
             let heard_of = self.heard_of.contains(&on_host);
@@ -134,15 +145,72 @@ impl Judge {
     }
 
     /// A deed is about to be done.
-    pub(crate) fn performs(&mut self, agent: usize, action_id: &ActionId, work: &Work, state: DeedState) {
-        let DeedState { intent_durable, taking_back, timeout_ms, at_us } = state;
-        let on_host = (agent, action_id.clone());
+    pub(crate) fn performs(&mut self, agent: usize, action_id: &ActionId, work: &Work, state: BeginState) {
         let deed = work.deed;
+        self.begins(agent, action_id, &format!("{deed:?}"), state);
+        if !state.taking_back && self.permanent.contains(&((agent, action_id.clone()), deed)) {
+            self.breaks(
+                "permanent errors are not retried",
+                format!("{deed:?} of {action_id} on agent {agent}"),
+            );
+        }
+    }
+
+    /// A command runs, so many times by now.
+    pub(crate) fn runs(&mut self, agent: usize, action_id: &ActionId, times: u32, state: BeginState) {
+        let on_host = (agent, action_id.clone());
+        if times > 1 && !self.may_run_again(&on_host) {
+            let what = format!("{action_id} on agent {agent}, {times} times");
+            self.breaks("a command runs at most once", what);
+        }
+        self.begins(agent, action_id, "the command", state);
+        self.commands_began.insert(on_host, state.at_us);
+    }
+
+    /// Nobody can know of a run when all that was on record of it is lost, or seems never to have been durable.
+    fn may_run_again(&self, on_host: &OnHost) -> bool {
+        match self.lost.get(on_host) {
+            Some(Lack::Admission { heard_of: known } | Lack::End { known }) => !known,
+            None => false,
+        }
+    }
+
+    /// The end of a command is told: what is said of its run is held against what there was of it.
+    pub(crate) fn command_ended(
+        &mut self,
+        agent: usize,
+        action_id: &ActionId,
+        end: CommandEndState,
+        ran: CommandRun,
+    ) {
+        if end.succeeded && !ran.wholly {
+            let what = format!("{action_id} on agent {agent}, of which there was {ran:?}");
+            self.breaks("what succeeded ran wholly", what);
+        }
+        if end.unrun && ran.times > 0 && !self.may_run_again(&(agent, action_id.clone())) {
+            let what = format!("{action_id} on agent {agent}, of which there was {ran:?}");
+            self.breaks("what is told as not run did not run", what);
+        }
+    }
+
+    /// A restart by policy is taken in.
+    pub(crate) fn restart_admitted(&mut self, agent: usize, action_id: &ActionId) {
+        let is_restart = action_id.as_str().starts_with("restart:");
+        if is_restart && self.began.contains(&(agent, action_id.clone())) {
+            let what = format!("{action_id} on agent {agent}");
+            self.breaks("no restart has the id of another", what);
+        }
+    }
+
+    /// Something is about to be done for an action.
+    fn begins(&mut self, agent: usize, action_id: &ActionId, deed: &str, state: BeginState) {
+        let BeginState { intent_durable, taking_back, timeout_ms, at_us } = state;
+        let on_host = (agent, action_id.clone());
         if !intent_durable {
-            self.breaks("intent before deed", format!("{deed:?} of {action_id} on agent {agent}"));
+            self.breaks("intent before deed", format!("{deed} of {action_id} on agent {agent}"));
         }
         if let Some(status) = self.ended.get(&on_host) {
-            let what = format!("{deed:?} of {action_id} on agent {agent}, which ended as {status:?}");
+            let what = format!("{deed} of {action_id} on agent {agent}, which ended as {status:?}");
             self.breaks("each action once", what);
         }
         let must_not = match self.lost.get(&on_host) {
@@ -152,24 +220,18 @@ impl Judge {
             None => false,
         };
         if must_not && !taking_back {
-            let what = format!("{deed:?} of {action_id} on agent {agent}, which had lost the record of it");
+            let what = format!("{deed} of {action_id} on agent {agent}, which had lost the record of it");
             self.breaks("what was lost is not done again", what);
         }
         if self.asked.get(action_id).is_some_and(|asked| *asked != agent) {
             self.breaks("only who was asked", format!("{action_id} runs on agent {agent}"));
-        }
-        if !taking_back && self.permanent.contains(&(on_host.clone(), deed)) {
-            self.breaks(
-                "permanent errors are not retried",
-                format!("{deed:?} of {action_id} on agent {agent}"),
-            );
         }
         if !taking_back
             && let Some(Some(began_us)) = self.clock_began.get(&on_host)
             && at_us.saturating_sub(*began_us) > (timeout_ms + 100) * 1_000
         {
             let late_ms = at_us.saturating_sub(*began_us) / 1_000 - timeout_ms;
-            let what = format!("{deed:?} of {action_id} on agent {agent} begins {late_ms} ms too late");
+            let what = format!("{deed} of {action_id} on agent {agent} begins {late_ms} ms too late");
             self.breaks("nothing begins past its deadline", what);
         }
         self.began.insert(on_host);
@@ -181,7 +243,7 @@ impl Judge {
 
     /// The end of an action is told.
     pub(crate) fn ended(&mut self, agent: usize, action_id: &ActionId, end: EndState) {
-        let EndState { status, durable, timed_out, timeout_ms, at_us } = end;
+        let EndState { status, durable, timed_out, timeout_ms, own_timeout_ms, at_us } = end;
         let on_host = (agent, action_id.clone());
         if !durable {
             self.breaks("outcome before report", format!("{action_id} on agent {agent}"));
@@ -192,9 +254,12 @@ impl Judge {
             let what = format!("{action_id} on agent {agent} ended as {before:?} and as {status:?}");
             self.breaks("an end is told once", what);
         }
+        // That of a command counts from its start.
+        let own_began_us = self.commands_began.get(&on_host);
+        let own_due_us = own_timeout_ms.and_then(|own_ms| Some(own_began_us? + own_ms * 1_000));
         if timed_out
             && let Some(Some(began_us)) = self.clock_began.get(&on_host)
-            && at_us.saturating_sub(*began_us) + 100_000 < timeout_ms * 1_000
+            && at_us + 100_000 < own_due_us.unwrap_or(u64::MAX).min(began_us + timeout_ms * 1_000)
         {
             let after_ms = at_us.saturating_sub(*began_us) / 1_000;
             let what = format!("{action_id} on agent {agent} timed out after {after_ms} of {timeout_ms} ms");
@@ -266,13 +331,29 @@ enum Lack {
     End { known: bool },
 }
 
-/// What is so when a deed begins.
+/// What is so when a deed or a command begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DeedState {
+pub(crate) struct BeginState {
     pub(crate) intent_durable: bool,
     pub(crate) taking_back: bool,
     pub(crate) timeout_ms: u64,
     pub(crate) at_us: u64,
+}
+
+/// What is told of a command's run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommandEndState {
+    pub(crate) succeeded: bool,
+    /// It was refused, cancelled or too late before it was started, or could not be started.
+    pub(crate) unrun: bool,
+}
+
+impl CommandEndState {
+    pub(crate) fn of(outcome: &Outcome, execution: Option<&Execution>) -> Self {
+        let is_open = outcome.error().is_some_and(|error| error.starts_with("interrupted, outcome unknown"));
+        let has_output = execution.is_some_and(|execution| execution.output.is_some());
+        Self { succeeded: outcome.status() == ExecutionStatus::Success, unrun: !has_output && !is_open }
+    }
 }
 
 /// What is so when an end is told.
@@ -282,5 +363,7 @@ pub(crate) struct EndState {
     pub(crate) durable: bool,
     pub(crate) timed_out: bool,
     pub(crate) timeout_ms: u64,
+    /// Of a command.
+    pub(crate) own_timeout_ms: Option<u64>,
     pub(crate) at_us: u64,
 }

@@ -24,6 +24,7 @@
 mod books;
 mod bug;
 mod clocks;
+mod commands;
 mod control;
 mod deeds;
 mod edge;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, AskedBy, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId,
-    VmSpec,
+    Action, ActionId, AskedBy, Console, CreateVm, DeleteVm, HostCommand, Machine, Request, RestartPolicy,
+    StopVm, VmId, VmSpec,
 };
 
 use crate::books::Cancelled;
+use crate::commands::PROGRAM;
 use crate::network::ToAgent;
 use crate::plan::{Ask, Kind};
 use crate::world::{Event, World};
@@ -59,6 +60,15 @@ fn action(ask: &Ask) -> Action {
         };
         Request::Create(CreateVm { spec, autostart })
     };
+    let execute = |program: &str, timeout_ms| {
+        Request::Execute(HostCommand {
+            program: program.into(),
+            args: Vec::new(),
+            timeout: Duration::from_millis(timeout_ms),
+            dir: "/".into(),
+            env: BTreeMap::new(),
+        })
+    };
     let request = match ask.kind {
         Kind::Create => create(RestartPolicy::No, true),
         Kind::CreateStopped => create(RestartPolicy::No, false),
@@ -68,6 +78,8 @@ fn action(ask: &Ask) -> Action {
         Kind::Pause => Request::Pause(vm_id),
         Kind::Resume => Request::Resume(vm_id),
         Kind::Delete => Request::Delete(DeleteVm { vm_id, delete_disks: false }),
+        Kind::Command { timeout_ms } => execute(PROGRAM, timeout_ms),
+        Kind::ForbiddenCommand => execute("/bin/sh", ask.timeout_ms),
     };
     Action {
         action_id: action_id(ask.number),

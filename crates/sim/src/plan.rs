@@ -27,7 +27,7 @@ pub struct Ask {
     /// Names the action.
     pub number: u32,
     pub kind: Kind,
-    /// Which of the host's VMs, from 1.
+    /// Which of the host's VMs, from 1; a command is about none.
     pub vm: u32,
     pub timeout_ms: u64,
     /// How long after it was asked for it is still sent.
@@ -48,15 +48,22 @@ pub enum Kind {
     Pause,
     Resume,
     Delete,
+    /// Of the host; its own timeout counts from its start.
+    Command {
+        timeout_ms: u64,
+    },
+    /// One that is not on the list of what hosts may run.
+    ForbiddenCommand,
 }
 
-/// What becomes of a deed.
+/// What becomes of a deed, or of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Done,
+    /// A command is killed by somebody else.
     FailsTransiently(Part),
     Fails(Part),
-    /// The provider says that it is done and did nothing.
+    /// The provider says that it is done and did nothing. A command cannot be started.
     Lies,
     /// It never ends by itself.
     Hangs,
@@ -160,9 +167,17 @@ impl Plan {
         let agents = usize::try_from(random.between(1, 3)).unwrap_or(1);
         // Operators come in bursts, and some by themselves.
         let bursts: [u64; 3] = std::array::from_fn(|_| random.below(SPAN_MS));
-        let asks = (1..=random.between(10, 45))
+        let mut asks: Vec<Ask> = (1..=random.between(10, 45))
             .map(|number| ask(&mut random, agents, u32::try_from(number).unwrap_or(0), &bursts))
             .collect();
+        // Commands come by a chance of their own, so that there are as many asks about VMs.
+        let mut of_commands = Random::of(seed, "commands");
+        let first = u32::try_from(asks.len()).unwrap_or(0);
+        asks.extend((1..=of_commands.below(9)).map(|number| {
+            let number = first + u32::try_from(number).unwrap_or(0);
+            let ask = ask(&mut of_commands, agents, number, &bursts);
+            Ask { kind: command(&mut of_commands), ..ask }
+        }));
         let faults = (0..random.between(0, 14)).map(|_| fault(&mut random, agents)).collect();
         let mut plan = Self { seed, agents, asks, faults };
         plan.asks.sort_by_key(|ask| ask.at_ms);
@@ -199,6 +214,14 @@ fn ask(random: &mut Random, agents: usize, number: u32, bursts: &[u64]) -> Ask {
         expires_ms: random.between(5_000, 120_000),
         cancel_after_ms: random.permille(120).then(|| random.below(5_000)),
         fates,
+    }
+}
+
+fn command(random: &mut Random) -> Kind {
+    if random.permille(100) {
+        Kind::ForbiddenCommand
+    } else {
+        Kind::Command { timeout_ms: random.between(1_000, 20_000) }
     }
 }
 
@@ -249,10 +272,18 @@ impl fmt::Display for Plan {
         writeln!(f, "seed {}, {} agents", self.seed, self.agents)?;
         for ask in &self.asks {
             let Ask { at_ms, agent, number, kind, vm, timeout_ms, expires_ms, cancel_after_ms, fates } = ask;
-            write!(
-                f,
-                "  at {at_ms} ms: a{number} {kind:?} of vm {vm} of agent {agent}, timeout {timeout_ms} ms"
-            )?;
+            let on = match kind {
+                Kind::Command { .. } | Kind::ForbiddenCommand => format!("on agent {agent}"),
+                Kind::Create
+                | Kind::CreateStopped
+                | Kind::CreateRestarting
+                | Kind::Start
+                | Kind::Stop
+                | Kind::Pause
+                | Kind::Resume
+                | Kind::Delete => format!("of vm {vm} of agent {agent}"),
+            };
+            write!(f, "  at {at_ms} ms: a{number} {kind:?} {on}, timeout {timeout_ms} ms")?;
             write!(f, ", expires after {expires_ms} ms")?;
             if let Some(after_ms) = cancel_after_ms {
                 write!(f, ", cancelled after {after_ms} ms")?;

@@ -81,7 +81,7 @@ impl World<'_> {
             if !matches!(run.link, Link::Open { .. }) {
                 return lacks("is not linked");
             }
-            if !run.tracker.is_idle() || !run.deeds.is_empty() {
+            if !run.tracker.is_idle() || !run.deeds.is_empty() || !run.commands.is_empty() {
                 return lacks("is at work");
             }
             let outbox = run.tracker.outbox();
@@ -122,6 +122,9 @@ impl World<'_> {
         let Some(edge) = self.edges.get(agent) else { return };
         let Some(run) = &edge.run else { return };
         let mut wrong = Vec::new();
+        if let Some(command) = edge.host.running_command() {
+            wrong.push(format!("command {command} runs, and nobody waits for it"));
+        }
         for vm_id in edge.host.vm_ids() {
             let observation = edge.host.observe(vm_id, None);
             let Some(vm) = run.tracker.vm(vm_id) else {

@@ -50,6 +50,7 @@ pub(crate) enum Event {
     EdgeStarts { agent: usize },
     Sync { agent: usize, run: u64 },
     DeedEnds { agent: usize, run: u64, deed: u64 },
+    CommandEnds { agent: usize, run: u64, command: u64 },
     Looked { agent: usize, run: u64, vm_id: VmId },
     VmEnded { agent: usize, run: u64, vm_id: VmId, incarnation: u64, exit: Exit },
     Tick { agent: usize, run: u64 },
@@ -74,6 +75,7 @@ impl Event {
             Self::EdgeStarts { agent }
             | Self::Sync { agent, .. }
             | Self::DeedEnds { agent, .. }
+            | Self::CommandEnds { agent, .. }
             | Self::Looked { agent, .. }
             | Self::VmEnded { agent, .. }
             | Self::Tick { agent, .. }
@@ -233,6 +235,9 @@ impl<'p> World<'p> {
             Event::Sync { agent, run } => self.in_run(agent, run, Self::sync),
             Event::DeedEnds { agent, run, deed } => {
                 self.in_run(agent, run, |world, agent| world.deed_ends(agent, deed))
+            }
+            Event::CommandEnds { agent, run, command } => {
+                self.in_run(agent, run, |world, agent| world.command_ends(agent, command));
             }
             Event::Looked { agent, run, vm_id } => {
                 self.in_run(agent, run, |world, agent| world.looked(agent, vm_id))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use nkudo_audit::Head;
 use nkudo_domain::{
-    Action, ActionId, ActionStatus, ActionType, AgentId, EndStatus, ExecutionStatus, OutageCause,
-    ProviderKind, ResourceUsage, Role, SiteId, TenantId, TraceId, VmId, VmName, VmState,
+    Action, ActionId, ActionStatus, ActionType, AgentId, CommandOutput, EndStatus, ExecutionStatus,
+    OutageCause, ProviderKind, ResourceUsage, Role, SiteId, TenantId, TraceId, VmId, VmName, VmState,
 };
 
 /// An API key, without its secret.
@@ -144,6 +144,8 @@ pub struct ActionRecord {
     pub changed: Option<bool>,
     pub error: Option<String>,
     pub retries: u32,
+    /// Of a command that was started.
+    pub output: Option<CommandOutput>,
 }
 
 /// The answer to an action that is asked for.
@@ -207,7 +209,8 @@ pub struct ExecutionRecord {
     pub agent_id: AgentId,
     pub action_id: ActionId,
     pub action_type: ActionType,
-    pub vm_id: VmId,
+    /// None where it is about no VM.
+    pub vm_id: Option<VmId>,
     pub status: ExecutionStatus,
     pub started_at_ms: i64,
     pub completed_at_ms: i64,
@@ -233,6 +236,8 @@ pub struct Reported {
     pub completed_at_ms: i64,
     /// None when it never started.
     pub execution: Option<ExecutionRecord>,
+    /// Of a command that was started.
+    pub output: Option<CommandOutput>,
 }
 
 /// Ends of actions of one agent, in the order of their `seq`.

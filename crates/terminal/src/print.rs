@@ -80,6 +80,18 @@ fn aligned(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
     table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// Prints what the command of an action wrote, each line behind the name of its stream; nothing where the result is not of
+/// a command.
+pub fn output_of_command(result: Option<&serde_json::Value>) -> Result<(), Failure> {
+    let Some(result) = result else { return Ok(()) };
+    for stream in ["stdout", "stderr"] {
+        for text in result[stream].as_str().unwrap_or_default().lines() {
+            line(&format!("  {stream}: {}", text.trim_end_matches('\r')))?;
+        }
+    }
+    if result["truncated"] == true { line("  (more was written than is kept)") } else { Ok(()) }
+}
+
 /// A number of bytes for people.
 pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];

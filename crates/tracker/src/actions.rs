@@ -67,6 +67,8 @@ pub struct Tracked {
     pub(crate) cancel_asked: bool,
     /// On the boot-time clock.
     pub(crate) deadline_ms: u64,
+    /// It is that of a command's own timeout, which counts from its start.
+    pub(crate) deadline_is_own: bool,
 }
 
 impl Tracked {
@@ -85,6 +87,7 @@ impl Tracked {
             foreign: false,
             cancel_asked: false,
             deadline_ms,
+            deadline_is_own: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Taking actions in, and cancelling them.
 
-use nkudo_domain::{Action, ActionId, ActionType, Outcome, Request, VmId};
+use nkudo_domain::{Action, ActionId, ActionType, Lane, Outcome, Request};
 
 use crate::actions::{Interruption, Phase, Tracked};
 use crate::config::Now;
@@ -13,6 +13,7 @@ impl Tracker {
     pub(crate) fn submit(&mut self, ticket: Ticket, mut action: Action, now: Now) {
         self.fill_in_provider(&mut action);
         self.forget_old_results(now);
+        self.forget_outputs();
         self.forget_restarts(self.config.results_max.saturating_sub(1));
         let refusal = match self.actions.get(&action.action_id) {
             Some(known) if known.action.asks_the_same(&action) => {
@@ -27,6 +28,7 @@ impl Tracker {
             None if self.stopping => Some(Admission::Stopping),
             None if self.live().count() >= self.config.queue_max => Some(Admission::QueueFull),
             None if self.ended.len() >= self.config.results_max => Some(Admission::ResultsFull),
+            None if action.request.lane() == Lane::Commands => self.no_room_for_command(),
             None => None,
         };
         if let Some(admission) = refusal {
@@ -59,7 +61,8 @@ impl Tracker {
                 | Request::Stop(_)
                 | Request::Delete(_)
                 | Request::Pause(_)
-                | Request::Resume(_) => None,
+                | Request::Resume(_)
+                | Request::Execute(_) => None,
             });
         let made_before = || self.vms.get(&create.spec.vm_id).map(|vm| vm.provider);
         let first = || self.config.providers.first().copied();
@@ -68,12 +71,12 @@ impl Tracker {
 
     /// Takes an action into its lane. A delete clears the lane before it.
     pub(crate) fn admit(&mut self, action: Action, now: Now) {
-        let vm_id = action.request.vm_id();
+        let lane = action.request.lane();
         let deletes = action.request.action_type() == ActionType::Delete;
         let admitted = self.stamp(now);
         self.write(Record::Accepted { action: Box::new(action.clone()), admitted, foreign: false });
         if deletes {
-            self.clear_lane(vm_id, now);
+            self.clear_lane(lane, now);
         }
         let deadline_ms = now.boottime_ms.saturating_add(millis(action.timeout));
         self.enqueue(action, admitted, deadline_ms);
@@ -81,23 +84,23 @@ impl Tracker {
 
     /// Puts an admitted action at the end of its lane.
     pub(crate) fn enqueue(&mut self, action: Action, admitted: Stamp, deadline_ms: u64) {
-        let (action_id, vm_id) = (action.action_id.clone(), action.request.vm_id());
+        let (action_id, lane) = (action.action_id.clone(), action.request.lane());
         self.admitted += 1;
         let tracked = Tracked::queued(action, admitted, self.admitted, deadline_ms);
         self.actions.insert(action_id.clone(), tracked);
-        self.lanes.entry(vm_id).or_default().push_back(action_id);
+        self.lanes.entry(lane).or_default().push_back(action_id);
     }
 
-    /// Has a delete that a VM's lane holds overtake what was admitted before it, as if it came just now.
-    pub(crate) fn clear_lane_again(&mut self, vm_id: VmId, now: Now) {
-        let lane = self.lanes.get(&vm_id).cloned().unwrap_or_default();
+    /// Has a delete that a lane holds overtake what was admitted before it, as if it came just now.
+    pub(crate) fn clear_lane_again(&mut self, lane: Lane, now: Now) {
+        let lane = self.lanes.get(&lane).cloned().unwrap_or_default();
         let before = lane.iter().rposition(|action_id| self.deletes(action_id)).unwrap_or(0);
         self.cancel_all(lane.into_iter().take(before), now);
     }
 
-    /// Cancels what waits in a VM's lane and asks what runs there to end; other deletes stay.
-    fn clear_lane(&mut self, vm_id: VmId, now: Now) {
-        let lane = self.lanes.get(&vm_id).cloned().unwrap_or_default();
+    /// Cancels what waits in a lane and asks what runs there to end; other deletes stay.
+    fn clear_lane(&mut self, lane: Lane, now: Now) {
+        let lane = self.lanes.get(&lane).cloned().unwrap_or_default();
         self.cancel_all(lane, now);
     }
 

@@ -26,7 +26,7 @@ impl Tracker {
 
     fn emit_work(&mut self, action_id: &ActionId, deed: Deed, afresh: bool) {
         let Some(tracked) = self.actions.get(action_id) else { return };
-        let Some(vm) = self.vms.get(&tracked.action.request.vm_id()) else { return };
+        let Some(vm) = tracked.action.request.vm_id().and_then(|vm_id| self.vms.get(&vm_id)) else { return };
         let work = Box::new(self.work(&tracked.action.request, vm, deed, afresh));
         let (action_id, attempt) = (action_id.clone(), tracked.attempt);
         self.effects.push(Effect::Perform { action_id, attempt, work });
@@ -61,9 +61,8 @@ impl Tracker {
         now: Now,
     ) {
         let Some(tracked) = self.actions.get(action_id) else { return };
-        let (Some(deed), Some(vm)) = (tracked.deed, self.vms.get(&tracked.action.request.vm_id())) else {
-            return;
-        };
+        let vm = tracked.action.request.vm_id().and_then(|vm_id| self.vms.get(&vm_id));
+        let (Some(deed), Some(vm)) = (tracked.deed, vm) else { return };
         let autostart = matches!(&tracked.action.request, Request::Create(create) if create.autostart);
         let nothing_else = match &tracked.action.request {
             Request::Delete(delete) => !delete.delete_disks,
@@ -71,7 +70,8 @@ impl Tracker {
             | Request::Start(_)
             | Request::Stop(_)
             | Request::Pause(_)
-            | Request::Resume(_) => true,
+            | Request::Resume(_)
+            | Request::Execute(_) => true,
         };
         let found = report.observation;
         let retry_at_ms = now.boottime_ms + retry_delay_ms(tracked.attempt, report.jitter_permille);
@@ -117,7 +117,7 @@ impl Tracker {
         if let Some(execution) = &mut tracked.execution {
             execution.retries += 1;
         }
-        let vm_id = tracked.action.request.vm_id();
+        let Some(vm_id) = tracked.action.request.vm_id() else { return };
         match tracked.deed {
             // A half-done create or boot says nothing of the VM; its next attempt begins afresh.
             Some(Deed::Create | Deed::Boot) | None => {}

@@ -42,12 +42,13 @@ impl Tracker {
                 self.intend(action_id, Deed::Create);
             }
             Decision::Perform(deed) => self.intend(action_id, deed),
+            Decision::Execute => self.intend_command(action_id),
         }
     }
 
     /// A stop of a VM that is stopped changes nothing but what its restart policy was about to do.
     fn leave_stopped(&mut self, request: &Request) -> Option<VmChange> {
-        let vm_id = request.vm_id();
+        let vm_id = request.vm_id()?;
         let vm = self.vms.get_mut(&vm_id)?;
         let dropped = request.action_type() == ActionType::Stop && vm.drop_restart();
         if dropped { self.vm_change(vm_id) } else { None }
@@ -56,7 +57,7 @@ impl Tracker {
     /// Writes the intent; the deed is done once that is durable.
     fn intend(&mut self, action_id: &ActionId, deed: Deed) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
-        let vm_id = tracked.action.request.vm_id();
+        let Some(vm_id) = tracked.action.request.vm_id() else { return };
         tracked.phase = Phase::Intending;
         tracked.deed = Some(deed);
         let Some(execution) = tracked.execution.clone().map(Box::new) else { return };
@@ -78,7 +79,8 @@ impl Tracker {
     /// The intent is durable.
     pub(crate) fn begin_deed(&mut self, action_id: &ActionId, now: Now) {
         let Some(tracked) = self.actions.get(action_id) else { return };
-        let remains = self.vms.get(&tracked.action.request.vm_id()).is_some_and(|vm| vm.remains);
+        let Some(vm_id) = tracked.action.request.vm_id() else { return self.execute(action_id, now) };
+        let remains = self.vms.get(&vm_id).is_some_and(|vm| vm.remains);
         let given_up = if tracked.cancel_asked {
             Some(Outcome::Cancelled)
         } else if tracked.deadline_ms <= now.boottime_ms {
@@ -110,5 +112,6 @@ fn new_execution(tracked: &Tracked, now: Now) -> Execution {
         retries: 0,
         usage: ResourceUsage::default(),
         trace_id: tracked.action.trace_id,
+        output: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The end of an action: what is so is taken over, the outcome written, then told, then the lane goes on.
 
-use nkudo_domain::{ActionId, Deed, ExecutionStatus, Observation, Outcome, VmId};
+use nkudo_domain::{ActionId, Deed, ExecutionStatus, Lane, Observation, Outcome, VmId};
 
 use crate::actions::Phase;
 use crate::config::Now;
@@ -13,7 +13,7 @@ impl Tracker {
     /// Takes over what was found after the last deed and ends the action.
     pub(crate) fn settle(&mut self, action_id: &ActionId, outcome: Outcome, found: &Observation, now: Now) {
         let Some(tracked) = self.actions.get(action_id) else { return };
-        let (vm_id, Some(deed)) = (tracked.action.request.vm_id(), tracked.deed) else { return };
+        let (Some(vm_id), Some(deed)) = (tracked.action.request.vm_id(), tracked.deed) else { return };
         let gone = *found == Observation::Absent && matches!(deed, Deed::Create | Deed::Delete);
         let change = if gone {
             self.vms.remove(&vm_id).map(|vm| VmChange::Gone { vm_id, vm_name: vm.spec.vm_name.clone() })
@@ -57,7 +57,8 @@ impl Tracker {
     /// A restart by policy that failed is wanted still; one that was cancelled is not.
     fn restart_again(&mut self, action_id: &ActionId, outcome: &Outcome, now: Now) {
         let Some(tracked) = self.actions.get(action_id).filter(|_| is_restart(action_id)) else { return };
-        let Some(vm) = self.vms.get_mut(&tracked.action.request.vm_id()) else { return };
+        let vm = tracked.action.request.vm_id().and_then(|vm_id| self.vms.get_mut(&vm_id));
+        let Some(vm) = vm else { return };
         match outcome {
             Outcome::Failure { .. } if !vm.is_alive() => vm.want_restart(now),
             Outcome::Cancelled => {
@@ -72,7 +73,7 @@ impl Tracker {
         let Some(tracked) = self.actions.get(action_id) else { return };
         let vm_id = tracked.action.request.vm_id();
         self.restart_again(action_id, &outcome, now);
-        let vm = if is_restart(action_id) { self.vm_change(vm_id) } else { None };
+        let vm = vm_id.filter(|_| is_restart(action_id)).and_then(|vm_id| self.vm_change(vm_id));
         self.conclude(action_id, outcome, vm, now);
     }
 
@@ -91,8 +92,12 @@ impl Tracker {
         now: Now,
     ) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
-        let (vm_id, at_ms) = (tracked.action.request.vm_id(), now.wall_ms);
+        let at_ms = now.wall_ms;
         let mut execution = tracked.execution.clone().map(Box::new);
+        if let Some(execution) = &mut tracked.execution {
+            // Nobody sees what a command wrote before its end is durable.
+            execution.output = None;
+        }
         if let Some(execution) = &mut execution {
             execution.completed_at_ms = Some(at_ms);
             execution.duration_ms = Some(now.monotonic_ms.saturating_sub(tracked.started_monotonic_ms));
@@ -104,7 +109,7 @@ impl Tracker {
         tracked.phase = Phase::Concluding { outcome: outcome.clone(), at_ms, execution: execution.clone() };
         let told = match &vm {
             None => None,
-            Some(VmChange::Is(_)) => Some(Effect::VmChanged { vm_id }),
+            Some(VmChange::Is(vm)) => Some(Effect::VmChanged { vm_id: vm.spec.vm_id }),
             Some(VmChange::Gone { vm_id, vm_name }) => {
                 Some(Effect::VmGone { vm_id: *vm_id, vm_name: vm_name.clone() })
             }
@@ -134,17 +139,19 @@ impl Tracker {
         if let Some(execution) = &tracked.execution {
             self.history.add(execution.clone(), self.config.history_max);
         }
+        self.keep_output(action_id);
+        self.forget_outputs();
         self.ended.push_back(action_id.clone());
         self.forget_restarts(self.config.results_max);
-        self.leave_lane(action.request.vm_id(), action_id);
+        self.leave_lane(action.request.lane(), action_id);
         self.effects.push(Effect::Ended { action, outcome, execution });
     }
 
-    pub(crate) fn leave_lane(&mut self, vm_id: VmId, action_id: &ActionId) {
-        if let Some(lane) = self.lanes.get_mut(&vm_id) {
+    pub(crate) fn leave_lane(&mut self, of: Lane, action_id: &ActionId) {
+        if let Some(lane) = self.lanes.get_mut(&of) {
             lane.retain(|other| other != action_id);
             if lane.is_empty() {
-                self.lanes.remove(&vm_id);
+                self.lanes.remove(&of);
             }
         }
     }

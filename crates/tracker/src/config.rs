@@ -1,5 +1,7 @@
 //! What the tracker is told about its host, and time.
 
+use std::path::PathBuf;
+
 use nkudo_domain::ProviderKind;
 
 use crate::lost::Lost;
@@ -31,6 +33,12 @@ pub struct Config {
     pub history_max: usize,
     /// Attempts of one deed, the first included.
     pub attempts_max: u32,
+    /// Programs that commands may run on this host, by their paths.
+    pub commands_allow: Vec<PathBuf>,
+    /// Commands admitted and not ended; more are refused.
+    pub commands_max: usize,
+    /// Bytes of commands' outputs kept with the results; past it the oldest that are owed to nobody go.
+    pub outputs_max: usize,
     /// Tells one boot of the host from another.
     pub boot: u64,
     /// Memory of the host, in bytes.
@@ -52,6 +60,9 @@ impl Default for Config {
             results_keep_ms: 7 * 24 * 3_600_000,
             history_max: 1_000,
             attempts_max: 3,
+            commands_allow: Vec::new(),
+            commands_max: 64,
+            outputs_max: 8 << 20,
             boot: 0,
             memory_bytes: u64::MAX,
             providers: Vec::new(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_domain::{
-    ActionId, CreateVm, Deed, DeleteVm, Observation, Outcome, ProviderKind, Refusal, Request, Verdict, VmId,
-    VmSpec, verdict,
+    ActionId, CreateVm, Deed, DeleteVm, HostCommand, Observation, Outcome, ProviderKind, Refusal, Request,
+    StopVm, Verdict, VmId, VmSpec, verdict,
 };
 
 use crate::message::Work;
@@ -24,12 +24,14 @@ pub(crate) enum Decision {
     /// A VM is to be made and run by this provider.
     Make(ProviderKind),
     Perform(Deed),
+    /// A command is to be run.
+    Execute,
 }
 
 impl Tracker {
     pub(crate) fn decide(&self, request: &Request) -> Decision {
         let refuse = |refusal: Refusal| Decision::End(Outcome::Failure { error: refusal.to_string() });
-        match (request, self.vms.get(&request.vm_id())) {
+        match (request, request.vm_id().and_then(|vm_id| self.vms.get(&vm_id))) {
             (Request::Create(create), Some(vm)) if *vm.spec != create.spec => {
                 refuse(Refusal::OtherSpec { vm_name: vm.spec.vm_name.clone() })
             }
@@ -45,9 +47,13 @@ impl Tracker {
                 Some(shared) => refuse(shared),
                 None => by_table(request, vm),
             },
-            (Request::Start(_) | Request::Stop(_) | Request::Pause(_) | Request::Resume(_), None) => {
-                refuse(Refusal::UnknownVm { request: Box::new(request.clone()) })
-            }
+            (
+                Request::Start(vm_id)
+                | Request::Stop(StopVm { vm_id, .. })
+                | Request::Pause(vm_id)
+                | Request::Resume(vm_id),
+                None,
+            ) => refuse(Refusal::UnknownVm { action_type: request.action_type(), vm_id: *vm_id }),
             (
                 Request::Start(_)
                 | Request::Stop(_)
@@ -56,7 +62,17 @@ impl Tracker {
                 | Request::Resume(_),
                 Some(vm),
             ) => by_table(request, vm),
+            (Request::Execute(command), _) => self.decide_command(command),
         }
+    }
+
+    /// Whether a command may be run on this host.
+    fn decide_command(&self, command: &HostCommand) -> Decision {
+        if self.config.commands_allow.contains(&command.program) {
+            return Decision::Execute;
+        }
+        let refusal = Refusal::NotAllowed { program: command.program.clone() };
+        Decision::End(Outcome::Failure { error: refusal.to_string() })
     }
 
     /// Why the VM's disks cannot go with it: another VM has one of them too.
@@ -110,7 +126,8 @@ impl Tracker {
                 | Request::Start(_)
                 | Request::Delete(_)
                 | Request::Pause(_)
-                | Request::Resume(_) => Duration::ZERO,
+                | Request::Resume(_)
+                | Request::Execute(_) => Duration::ZERO,
             },
             delete_disks: matches!(request, Request::Delete(delete) if delete.delete_disks),
         }
@@ -131,9 +148,10 @@ fn by_table(request: &Request, vm: &Vm) -> Decision {
     }
 }
 
-/// The deed that a request begun before a crash still needs, when what is so now is this.
-pub(crate) fn deed_again(request: &Request, found: &Observation) -> Deed {
-    match request {
+/// The deed that a request begun before a crash still needs, when what is so now is this. A command has none: it is not
+/// done again.
+pub(crate) fn deed_again(request: &Request, found: &Observation) -> Option<Deed> {
+    Some(match request {
         Request::Create(_) => Deed::Create,
         Request::Start(_) => Deed::Boot,
         Request::Stop(_) => match found {
@@ -145,7 +163,8 @@ pub(crate) fn deed_again(request: &Request, found: &Observation) -> Deed {
         Request::Delete(_) => Deed::Delete,
         Request::Pause(_) => Deed::Pause,
         Request::Resume(_) => Deed::Resume,
-    }
+        Request::Execute(_) => return None,
+    })
 }
 
 /// Whether what an interrupted deed was to bring about is so. A stopped guest proves no boot, and an absent VM not
@@ -203,9 +222,11 @@ pub(crate) fn broken_promise(provider: ProviderKind, spec: &VmSpec, found: &Obse
     format!("{provider} said that it was done with vm {}, but {found}", spec.vm_name)
 }
 
-/// Names a VM's restarts by its policy, counted from 1.
-pub(crate) fn restart_id(vm_id: VmId, restart: u64) -> String {
-    format!("{RESTART}{vm_id}:{restart}")
+/// Names a VM's restarts by its policy, counted from 1. When records are lost the count may be too; then the series of
+/// results is another one, and its name makes the ids others.
+pub(crate) fn restart_id(vm_id: VmId, series: &str, restart: u64) -> String {
+    let dot = if series.is_empty() { "" } else { ":" };
+    format!("{RESTART}{vm_id}:{series}{dot}{restart}")
 }
 
 /// Whether an action is a restart by policy.

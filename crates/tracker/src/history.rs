@@ -69,8 +69,9 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Takes in one that has ended; what its command wrote stays with its result.
     pub(crate) fn add(&mut self, execution: Execution, max: usize) {
-        self.executions.push_back(execution);
+        self.executions.push_back(Execution { output: None, ..execution });
         while self.executions.len() > max {
             if let Some(oldest) = self.executions.pop_front() {
                 self.rolled.entry(oldest.action_type).or_default().add(&oldest);
@@ -99,7 +100,7 @@ mod tests {
         Execution {
             action_id: "one".parse().unwrap(),
             action_type: ActionType::Create,
-            vm_id,
+            vm_id: Some(vm_id),
             started_at_ms: 0,
             completed_at_ms: Some(0),
             duration_ms: Some(duration_ms),
@@ -108,6 +109,7 @@ mod tests {
             retries: 0,
             usage: ResourceUsage::default(),
             trace_id: None,
+            output: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The pure state machine of executions: what is admitted, in which order it runs, what it comes to.
 //!
 //! [`Tracker::step`] takes an [`Input`] and the time and answers with [`Effect`]s, which its caller performs in
-//! their order. It decides on admission, the lane of each VM, deadlines, cancellation, retries, the taking back of
+//! their order. It decides on admission, the lane of each VM and that of commands, deadlines, cancellation, retries, the taking back of
 //! what was half done, restarts by policy, and on what is so after a crash; it waits for nothing and reads no clock.
 //! [`Tracker::next_wake`] says when it wants to be stepped with [`Input::Tick`].
 //!
@@ -17,9 +17,12 @@
 //! **Invariant:** an effect that depends on durability is emitted only after [`Input::Persisted`] for the record it
 //! depends on: a deed after its intent, a report after its outcome, the next action of a lane after the outcome of
 //! the one before.
-//! **Invariant:** at most one action at a time runs on a VM, in the order of admission; only a delete overtakes.
+//! **Invariant:** at most one action at a time runs on a VM, and one command on the host, in the order of admission; only
+//! a delete overtakes.
 //! **Invariant:** while results are reported elsewhere none is forgotten before it is acknowledged, and none gets the
 //! number of another.
+//! **Invariant:** a command is run at most once: one of which only the start is on record ends as
+//! `interrupted, outcome unknown`.
 //! **Invariant:** an action id is admitted once; its repetition gets the recorded answer.
 //! **Invariant:** what may have ended by a record that was lost is not done again: its end is told as unknown.
 
@@ -27,6 +30,7 @@ mod actions;
 mod admission;
 mod attempts;
 mod begin;
+mod commands;
 mod conclude;
 mod config;
 mod deadlines;
@@ -35,6 +39,7 @@ mod history;
 mod lost;
 mod message;
 mod outbox;
+mod outputs;
 mod record;
 mod recovery;
 mod replay;
@@ -47,7 +52,8 @@ pub use config::{Config, Now};
 pub use history::Aggregate;
 pub use lost::Lost;
 pub use message::{
-    Admission, CancelAnswer, DeedFailure, DeedReport, Effect, Found, Input, Known, Seq, Ticket, Work,
+    Admission, CancelAnswer, CommandEnd, CommandReport, DeedFailure, DeedReport, Effect, Found, Input, Known,
+    Seq, Ticket, Work,
 };
 pub use outbox::Outbox;
 pub use record::{Record, Stamp, VmChange};

@@ -52,14 +52,18 @@ impl Tracker {
         let tracked = self.actions.get(action_id)?;
         let has_begun = tracked.has_begun();
         let request = &tracked.action.request;
-        let vm_id = request.vm_id();
+        let vm_id = request.vm_id()?;
         let observation = found.get(&vm_id).map_or(&Observation::Absent, |found| &found.observation);
-        let deed = deed_again(request, observation);
+        let deed = deed_again(request, observation)?;
         let comes_or_goes = match request {
             Request::Create(_) => true,
             // That the VM is gone does not prove that its disks are.
             Request::Delete(delete) => !delete.delete_disks,
-            Request::Start(_) | Request::Stop(_) | Request::Pause(_) | Request::Resume(_) => false,
+            Request::Start(_)
+            | Request::Stop(_)
+            | Request::Pause(_)
+            | Request::Resume(_)
+            | Request::Execute(_) => false,
         };
         let half_made = matches!(request, Request::Create(create) if create.autostart)
             && *observation == Observation::Stopped(None);

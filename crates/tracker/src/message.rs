@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, ActionId, AgentId, Deed, Execution, Exit, Observation, Outcome, ProviderKind, ResourceUsage,
-    VmId, VmName, VmSpec,
+    Action, ActionId, AgentId, CommandOutput, Deed, Execution, Exit, HostCommand, Observation, Outcome,
+    ProviderKind, ResourceUsage, VmId, VmName, VmSpec,
 };
 
 use crate::record::Record;
@@ -27,6 +27,8 @@ pub enum Input {
     Persisted(Seq),
     /// A deed of [`Effect::Perform`] has ended.
     DeedEnded { action_id: ActionId, attempt: u32, report: DeedReport },
+    /// The command of [`Effect::Execute`] has ended, with all that it had started.
+    CommandEnded { action_id: ActionId, report: CommandReport },
     /// The process of a VM has ended.
     VmEnded { vm_id: VmId, incarnation: u64, exit: Exit },
     /// VMs that are taken to run are to be looked at: a process may hang, and others may steer it.
@@ -56,6 +58,31 @@ pub struct DeedReport {
     pub usage: ResourceUsage,
     /// Evenly drawn from 0 to 999; spreads retries.
     pub jitter_permille: u16,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandReport {
+    pub end: CommandEnd,
+    /// Of one that was started.
+    pub output: Option<CommandOutput>,
+    pub usage: ResourceUsage,
+}
+
+/// The ends of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandEnd {
+    /// With this status.
+    Exited(i32),
+    /// By a signal that somebody else sent.
+    Killed {
+        signal: Option<i32>,
+    },
+    /// [`Effect::Interrupt`] reached it first.
+    Interrupted,
+    NotStarted {
+        error: String,
+    },
 }
 
 /// Why a deed did not succeed.
@@ -107,7 +134,9 @@ pub enum Effect {
     Cancelling { ticket: Ticket, answer: CancelAnswer },
     /// Perform a deed and report its end.
     Perform { action_id: ActionId, attempt: u32, work: Box<Work> },
-    /// Drop the deed of this action where it stands, and report.
+    /// Run a command and report its end. It is asked for once, whatever becomes of it.
+    Execute { action_id: ActionId, command: Box<HostCommand> },
+    /// Drop the deed of this action where it stands, or end its command with all that it has started, and report.
     Interrupt { action_id: ActionId },
     /// Wait for the end of the VM's process, and tell.
     Watch { vm_id: VmId, incarnation: u64, provider: ProviderKind },

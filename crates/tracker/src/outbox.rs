@@ -78,6 +78,7 @@ impl Tracker {
         } else if seq > self.outbox.acknowledged {
             self.outbox.acknowledged = seq;
             self.write(Record::Acknowledged { seq });
+            self.forget_outputs();
         }
     }
 

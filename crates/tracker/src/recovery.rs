@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nkudo_domain::{ActionId, Observation, Outcome, VmId};
+use nkudo_domain::{ActionId, Lane, Observation, Outcome, VmId};
 
 use crate::actions::{Phase, Tracked};
 use crate::admission::millis;
@@ -29,11 +29,18 @@ impl Tracker {
         let observed = |found: &mut BTreeMap<VmId, Found>, vm_id: VmId| {
             found.remove(&vm_id).map_or(Observation::Absent, |found| found.observation)
         };
-        let in_doubt: Vec<(ActionId, VmId)> = self
+        let begun: Vec<(ActionId, Lane)> = self
             .live()
             .filter(|tracked| matches!(tracked.phase, Phase::Running { .. }))
-            .map(|tracked| (tracked.action.action_id.clone(), tracked.action.request.vm_id()))
+            .map(|tracked| (tracked.action.action_id.clone(), tracked.action.request.lane()))
             .collect();
+        let mut in_doubt = Vec::new();
+        for (action_id, lane) in begun {
+            match lane {
+                Lane::Vm(vm_id) => in_doubt.push((action_id, vm_id)),
+                Lane::Commands => self.give_up_on_command(&action_id, now),
+            }
+        }
         let settled: Vec<VmId> = self
             .vms
             .keys()
@@ -52,8 +59,8 @@ impl Tracker {
             self.adopt_unknown(unknown, now);
         }
         // What a delete overtook may have been cancelled without that being durable.
-        for vm_id in self.lanes.keys().copied().collect::<Vec<_>>() {
-            self.clear_lane_again(vm_id, now);
+        for lane in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.clear_lane_again(lane, now);
         }
     }
 
@@ -89,7 +96,7 @@ impl Tracker {
     /// Goes on with an action whose deed was under way when the program ended.
     fn go_on(&mut self, action_id: &ActionId, found: &Observation, now: Now) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
-        let deed = deed_again(&tracked.action.request, found);
+        let Some(deed) = deed_again(&tracked.action.request, found) else { return };
         tracked.deed = Some(deed);
         if done_already(&tracked.action.request, deed, found) {
             return self.settle(action_id, Outcome::Success { changed: true }, found, now);

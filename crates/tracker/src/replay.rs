@@ -33,9 +33,10 @@ impl Tracker {
                     tracked.phase = Phase::Ended { outcome, at_ms };
                     tracked.execution = execution.as_deref().cloned();
                     tracked.result_seq = Some(seq);
-                    let vm_id = tracked.action.request.vm_id();
+                    let lane = tracked.action.request.lane();
                     self.ended.push_back(action_id.clone());
-                    self.leave_lane(vm_id, &action_id);
+                    self.keep_output(&action_id);
+                    self.leave_lane(lane, &action_id);
                     self.forget_restarts(self.config.results_max);
                 }
                 if let Some(execution) = execution.filter(|_| !rolled) {

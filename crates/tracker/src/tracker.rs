@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use nkudo_domain::{ActionId, ActionType, Execution, VmId};
+use nkudo_domain::{ActionId, ActionType, Execution, Lane, VmId};
 
 use crate::actions::Tracked;
 use crate::config::{Config, Now};
 use crate::history::{Aggregate, History};
 use crate::message::{Effect, Input, Seq};
 use crate::outbox::Outbox;
+use crate::outputs::Outputs;
 use crate::record::{Record, Stamp, VmChange};
 use crate::vms::Vm;
 
@@ -17,13 +18,14 @@ use crate::vms::Vm;
 pub struct Tracker {
     pub(crate) config: Config,
     pub(crate) actions: HashMap<ActionId, Tracked>,
-    /// Actions that have not ended, by VM, in their order; the first is the one that runs or is next.
-    pub(crate) lanes: BTreeMap<VmId, VecDeque<ActionId>>,
+    /// Actions that have not ended, by lane, in their order; the first is the one that runs or is next.
+    pub(crate) lanes: BTreeMap<Lane, VecDeque<ActionId>>,
     pub(crate) vms: BTreeMap<VmId, Vm>,
     pub(crate) history: History,
     /// Actions that have ended, in the order of their end.
     pub(crate) ended: VecDeque<ActionId>,
     pub(crate) outbox: Outbox,
+    pub(crate) outputs: Outputs,
     /// Whether somebody elsewhere is to be told of results.
     pub(crate) reporting: bool,
     /// Actions ever admitted.
@@ -64,6 +66,7 @@ impl Tracker {
             history: History::default(),
             ended: VecDeque::new(),
             outbox: Outbox::default(),
+            outputs: Outputs::default(),
             reporting: false,
             admitted: 0,
             written: 0,
@@ -86,6 +89,7 @@ impl Tracker {
             Input::DeedEnded { action_id, attempt, report } => {
                 self.deed_ended(&action_id, attempt, report, now)
             }
+            Input::CommandEnded { action_id, report } => self.command_ended(&action_id, report, now),
             Input::VmEnded { vm_id, incarnation, exit } => self.vm_ended(vm_id, incarnation, exit, now),
             Input::VmObserved { vm_id, observation } => self.vm_observed(vm_id, &observation, now),
             Input::Recovered { found } => self.recover(found, now),
@@ -100,12 +104,14 @@ impl Tracker {
         std::mem::take(&mut self.effects)
     }
 
-    /// Begins the first action of every idle lane, the earliest admitted first, as far as the bound allows.
+    /// Begins the first action of every idle lane, the earliest admitted first, as far as the bound allows. The bound is
+    /// one on VMs: a command that takes its time keeps none of them waiting, nor they the commands.
     fn pump(&mut self, now: Now) {
         if self.stopping || !self.recovered {
             return;
         }
-        let heads = self.lanes.values().filter_map(VecDeque::front);
+        let is_bounded = |(lane, _): &(&Lane, _)| **lane != Lane::Commands;
+        let heads = self.lanes.iter().filter(is_bounded).filter_map(|(_, lane)| lane.front());
         let (begun, waiting): (Vec<&ActionId>, Vec<&ActionId>) =
             heads.partition(|id| self.actions.get(*id).is_some_and(Tracked::has_begun));
         let free = self.config.parallel_max.saturating_sub(begun.len());
@@ -115,6 +121,11 @@ impl Tracker {
             .collect();
         waiting.sort();
         for (_, action_id) in waiting.into_iter().take(free) {
+            self.begin(&action_id, now);
+        }
+        let command = self.lanes.get(&Lane::Commands).and_then(VecDeque::front).cloned();
+        let is_idle = |id: &ActionId| self.actions.get(id).is_some_and(|tracked| !tracked.has_begun());
+        if let Some(action_id) = command.filter(is_idle) {
             self.begin(&action_id, now);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nkudo_domain::{Action, ActionId, AskedBy, Exit, Observation, Request, TraceId, VmId, VmState};
+use nkudo_domain::{Action, ActionId, AskedBy, Exit, Lane, Observation, Request, TraceId, VmId, VmState};
 
 use crate::actions::Tracked;
 use crate::config::Now;
@@ -53,7 +53,7 @@ impl Tracker {
         }
         for vm_id in due_vms(self, now, |vm| vm.restart_at_ms) {
             let Some(vm) = self.vms.get_mut(&vm_id) else { continue };
-            if self.lanes.contains_key(&vm_id) {
+            if self.lanes.contains_key(&Lane::Vm(vm_id)) {
                 vm.postpone_restart(now);
                 continue;
             }
@@ -61,7 +61,9 @@ impl Tracker {
             vm.restart_at_ms = None;
             vm.restarts += 1;
             vm.restart_streak = vm.restart_streak.saturating_add(1);
-            let Ok(action_id) = restart_id(vm_id, vm.restarts).parse::<ActionId>() else { continue };
+            let Ok(action_id) = restart_id(vm_id, &self.outbox.id, vm.restarts).parse::<ActionId>() else {
+                continue;
+            };
             self.write_vm(vm_id);
             if self.actions.contains_key(&action_id) {
                 // Somebody used that id for something else; the next number is tried.
@@ -94,7 +96,7 @@ impl Tracker {
     /// Has the VMs looked at again that are taken to run or to be paused, and that nothing is being done with.
     pub(crate) fn probe_alive(&mut self) {
         let known = self.vms.iter().filter(|(_, vm)| vm.is_alive() && vm.state != VmState::Unknown);
-        let idle = known.map(|(vm_id, _)| *vm_id).filter(|vm_id| !self.lanes.contains_key(vm_id));
+        let idle = known.map(|(vm_id, _)| *vm_id).filter(|vm_id| !self.lanes.contains_key(&Lane::Vm(*vm_id)));
         for vm_id in idle.collect::<Vec<VmId>>() {
             self.probe(vm_id);
         }
@@ -110,7 +112,7 @@ impl Tracker {
     }
 
     fn is_performing_on(&self, vm_id: VmId) -> bool {
-        let head = self.lanes.get(&vm_id).and_then(|lane| lane.front());
+        let head = self.lanes.get(&Lane::Vm(vm_id)).and_then(|lane| lane.front());
         head.and_then(|action_id| self.actions.get(action_id)).is_some_and(Tracked::is_performing)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nkudo_journal::{RealDisk, replay_each_read_only};
@@ -23,7 +23,11 @@ pub fn known(control: &ControlPlane, host: &Host, prefix: &str) -> Result<BTreeM
     let ours = |value: &Value| Some(text(&value["action_id"])).filter(|id| id.starts_with(prefix));
     for action in control.list("/v1/actions")? {
         let Some(action_id) = ours(&action) else { continue };
-        let end = End { status: text(&action["status"]), changed: action["changed"].as_bool() };
+        let end = End {
+            status: text(&action["status"]),
+            changed: action["changed"].as_bool(),
+            error: action["error"].as_str().map(str::to_owned),
+        };
         known.entry(action_id).or_default().in_books = Some(end);
     }
     for execution in control.list("/v1/executions")? {
@@ -150,6 +154,19 @@ fn descriptors(pid: u32) -> impl Iterator<Item = String> {
     entries(Path::new(&format!("/proc/{pid}/fd")))
         .filter_map(|entry| fs::read_link(entry.path()).ok())
         .map(|link| link.to_string_lossy().into_owned())
+}
+
+/// Every control group of the host.
+pub fn control_groups() -> Vec<PathBuf> {
+    fn within(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in entries(dir).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            within(&entry.path(), found);
+            found.push(entry.path());
+        }
+    }
+    let mut found = Vec::new();
+    within(Path::new("/sys/fs/cgroup"), &mut found);
+    found
 }
 
 /// The host's taps.

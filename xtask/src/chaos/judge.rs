@@ -46,13 +46,12 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn end(self) -> End {
-        let (status, changed) = match self {
+    fn end(self) -> (&'static str, bool) {
+        match self {
             Self::Done => ("success", true),
             Self::Unchanged => ("success", false),
             Self::Refused => ("failure", false),
-        };
-        End { status: status.to_owned(), changed: Some(changed) }
+        }
     }
 }
 
@@ -61,6 +60,7 @@ impl Expected {
 pub struct End {
     pub status: String,
     pub changed: Option<bool>,
+    pub error: Option<String>,
 }
 
 /// What everybody who keeps books knows of one action.
@@ -81,27 +81,66 @@ pub fn action(action_id: &str, expected: Expected, known: &Known) -> Vec<Breach>
     let mut breaches = Vec::new();
     let mut breaks =
         |fault, what: String| breaches.push(Breach { fault, what: format!("{action_id}: {what}") });
-    let wanted = expected.end();
+    let (status, changed) = expected.end();
     match &known.in_books {
         None => breaks(Fault::Lost, "it is not in the books".to_owned()),
-        Some(end) if *end == wanted => {}
-        Some(End { status, changed: Some(true) }) if *status == wanted.status => {
+        Some(end) if end.status == status && end.changed == Some(changed) => {}
+        Some(end) if end.status == status && end.changed == Some(true) => {
             breaks(Fault::Doubled, "it changed what was so already".to_owned());
         }
-        Some(end) => breaks(Fault::Lost, format!("it is {end:?} in the books and should be {wanted:?}")),
+        Some(end) => breaks(Fault::Lost, format!("it is {end:?} in the books and should be {expected:?}")),
     }
-    for (who, told) in [
+    breaches.extend(written(action_id, status, known));
+    breaches
+}
+
+/// Judges what is written of the end of an action, besides the books' entry of it: everywhere once, and as this status.
+fn written(action_id: &str, wanted: &str, known: &Known) -> Vec<Breach> {
+    let told = [
         ("the books' executions", &known.executions),
         ("the host's executions", &known.host_executions),
         ("the journal", &known.journal),
-    ] {
-        match told.as_slice() {
-            [] => breaks(Fault::Lost, format!("{who} have no end of it")),
-            [status] if *status == wanted.status => {}
-            [status] => breaks(Fault::Lost, format!("{who} say {status} and should say {}", wanted.status)),
-            several => breaks(Fault::Doubled, format!("{who} have {} ends of it", several.len())),
-        }
+    ];
+    let judge = |(who, told): (&str, &Vec<String>)| {
+        let (fault, what) = match told.as_slice() {
+            [] => (Fault::Lost, format!("{who} have no end of it")),
+            [status] if *status == wanted => return None,
+            [status] => (Fault::Lost, format!("{who} say {status} and should say {wanted}")),
+            several => (Fault::Doubled, format!("{who} have {} ends of it", several.len())),
+        };
+        Some(Breach { fault, what: format!("{action_id}: {what}") })
+    };
+    told.into_iter().filter_map(judge).collect()
+}
+
+/// How often a command wrote that it began, and that it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ran {
+    pub began: usize,
+    pub ended: usize,
+}
+
+/// Judges one command: run at most once, told as done only when it was done to its end, and else as one of which nobody knows,
+/// because it was killed with its agent.
+pub fn command(action_id: &str, ran: Ran, known: &Known) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let mut breaks =
+        |fault, what: String| breaches.push(Breach { fault, what: format!("{action_id}: {what}") });
+    if ran.began > 1 || ran.ended > 1 {
+        breaks(Fault::Doubled, format!("it was run {} times", ran.began.max(ran.ended)));
     }
+    let Some(end) = &known.in_books else {
+        breaks(Fault::Lost, "it is not in the books".to_owned());
+        return breaches;
+    };
+    let unknown = end.error.as_deref() == Some("interrupted, outcome unknown");
+    match end.status.as_str() {
+        "success" if ran.began == 1 && ran.ended == 1 => {}
+        "success" => breaks(Fault::Lost, format!("it is told as done, and {ran:?}")),
+        "failure" if unknown => {}
+        _ => breaks(Fault::Lost, format!("it is {end:?} in the books")),
+    }
+    breaches.extend(written(action_id, &end.status, known));
     breaches
 }
 

@@ -1,12 +1,13 @@
 //! `cargo xtask chaos --real`: the programs themselves, killed at drawn moments while real microVMs come and go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::chance::Chance;
+use super::commands::{self, AskedCommand};
 use super::evidence::{self, Before};
 use super::fire::{self, Operator};
 use super::judge::{self, Breach};
@@ -19,6 +20,8 @@ use crate::setup::{self, QEMU};
 
 /// VMs of a round.
 const VMS: u32 = 8;
+/// Commands of a round.
+const COMMANDS: u32 = 6;
 /// Strikes of a round; some kill both programs.
 const STRIKES: u32 = 10;
 /// What should pass is waited for so long.
@@ -93,7 +96,8 @@ impl Fire {
         let mut control = ControlPlane::new(programs, &["--heartbeat-interval", "500ms"])?;
         control.start()?;
         let mut host = Host::new(&programs.edge_agent)?;
-        host.configure("parallel_actions = 4\n")?;
+        host.configure(&format!("parallel_actions = 4\n{}", commands::ALLOWED))?;
+        std::fs::create_dir_all(commands::dir(&host))?;
         host.start()?;
         let agent_id = control.enrol(&host)?;
         control.wait_presence(&agent_id, "online")?;
@@ -125,18 +129,22 @@ impl Fire {
         let prefix = format!("s{seed}.");
         let lives: Vec<Vec<Leg>> =
             (0..VMS).map(|number| self.life(&mut chance, &prefix, seed, number)).collect();
+        let dir = commands::dir(&self.host);
+        let commands: Vec<AskedCommand> = (0..COMMANDS)
+            .map(|number| commands::draw(&mut chance, format!("{prefix}c{number}"), &dir))
+            .collect();
         let operator = &self.operator;
         let (control, host) = (&mut self.control, &mut self.host);
         let (mut breaches, killed) = fire::under(
             operator,
-            || play(operator, &lives),
+            || play(operator, &lives, &commands),
             || fire::kill(control, host, &mut chance, strikes, kills_max, || operator.has_given_up()),
         )
         .with_context(|| format!("the round with seed {seed} came to no end"))?;
         let asked: Vec<&Asked> = lives.iter().flatten().flat_map(|leg| &leg.asked).collect();
-        breaches.extend(self.judge_books(&prefix, &asked)?);
+        breaches.extend(self.judge_books(&prefix, &asked, &commands)?);
         breaches.extend(self.judge_remains()?);
-        Ok(Told { killed, actions: asked.len() as u64, breaches })
+        Ok(Told { killed, actions: (asked.len() + commands.len()) as u64, breaches })
     }
 
     /// One life; every third VM begins a leg later, so that some are deleted while others are made.
@@ -147,14 +155,24 @@ impl Fire {
     }
 
     /// What everybody says of each action. Results travel for a moment after the last kill.
-    fn judge_books(&self, prefix: &str, asked: &[&Asked]) -> Result<Vec<Breach>> {
+    fn judge_books(&self, prefix: &str, asked: &[&Asked], commands: &[AskedCommand]) -> Result<Vec<Breach>> {
+        let dir = commands::dir(&self.host);
         fire::settled(PATIENCE, || {
+            let groups = evidence::control_groups();
             let mut known = evidence::known(&self.control, &self.host, prefix)?;
             let mut of = |asked: &&Asked| {
                 let known = known.remove(&asked.action_id).unwrap_or_default();
                 judge::action(&asked.action_id, asked.expected, &known)
             };
-            Ok(asked.iter().flat_map(&mut of).collect())
+            let mut breaches: Vec<Breach> = asked.iter().flat_map(&mut of).collect();
+            for AskedCommand { action_id, .. } in commands {
+                let known = known.remove(action_id).unwrap_or_default();
+                breaches.extend(judge::command(action_id, commands::ran(&dir, action_id), &known));
+                let of_it = |group: &&PathBuf| group.to_string_lossy().ends_with(&format!("-{action_id}"));
+                let left = groups.iter().filter(of_it).map(|group| format!("{} is left", group.display()));
+                breaches.extend(judge::left(&[], &left.collect()));
+            }
+            Ok(breaches)
         })
     }
 
@@ -170,9 +188,10 @@ impl Fire {
     }
 }
 
-/// Asks for everything, leg by leg, and looks at each VM between them.
-fn play(operator: &Operator, lives: &[Vec<Leg>]) -> Result<Vec<Breach>> {
+/// Asks for everything, leg by leg, and looks at each VM between them. Commands go beside: they wait for each other only.
+fn play(operator: &Operator, lives: &[Vec<Leg>], commands: &[AskedCommand]) -> Result<Vec<Breach>> {
     let mut breaches = Vec::new();
+    commands.iter().try_for_each(|command| operator.ask(&command.body))?;
     let stagger = |number: usize| number % 3;
     let turns =
         lives.iter().enumerate().map(|(number, legs)| stagger(number) + legs.len()).max().unwrap_or(0);
@@ -189,6 +208,7 @@ fn play(operator: &Operator, lives: &[Vec<Leg>]) -> Result<Vec<Breach>> {
         operator.wait_ended(legs.iter().flat_map(|leg| &leg.asked).map(|asked| asked.action_id.as_str()))?;
         breaches.extend(look(operator, &legs)?);
     }
+    operator.wait_ended(commands.iter().map(|command| command.action_id.as_str()))?;
     Ok(breaches)
 }
 

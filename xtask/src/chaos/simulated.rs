@@ -116,6 +116,9 @@ const INVARIANTS: &[(&str, Option<Fault>)] = &[
     ("each action once", Some(Fault::Doubled)),
     ("an end is told once", Some(Fault::Doubled)),
     ("one deed at a time on a VM", Some(Fault::Doubled)),
+    ("one command at a time on a host", Some(Fault::Doubled)),
+    ("a command runs at most once", Some(Fault::Doubled)),
+    ("no restart has the id of another", Some(Fault::Doubled)),
     ("what was lost is not done again", Some(Fault::Doubled)),
     ("what is held is what is there", Some(Fault::Orphan)),
     ("VMs outlive the agent", None),
@@ -129,6 +132,8 @@ const INVARIANTS: &[(&str, Option<Fault>)] = &[
     ("permanent errors are not retried", None),
     ("the books say what the hosts did", None),
     ("what ended stays as it ended", None),
+    ("what is told as not run did not run", None),
+    ("what succeeded ran wholly", None),
 ];
 
 /// In which way a world broke, where it is one of those that are counted.
@@ -168,6 +173,7 @@ mod tests {
     fn what_is_done_again_after_a_loss_is_doubled() {
         check("what was lost is not done again", Some(Fault::Doubled));
         check("each action once", Some(Fault::Doubled));
+        check("a command runs at most once", Some(Fault::Doubled));
         check("nothing is lost", Some(Fault::Lost));
         check("only who was asked", None);
     }

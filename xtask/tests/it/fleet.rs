@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod collected;
+mod commands;
 mod fire;
 mod identity;
 mod kills;

@@ -53,7 +53,8 @@ fn tell(line: &OutcomeLine, output: Output) -> Result<(), Failure> {
                 (None, false, ActionStatus::Success) => "success (unchanged)".to_owned(),
                 (None, _, status) => status.to_string(),
             };
-            print::line(&format!("{} {} {end} ({} ms)", line.action_id, line.action_type, line.duration_ms))
+            print::line(&format!("{} {} {end} ({} ms)", line.action_id, line.action_type, line.duration_ms))?;
+            print::output_of_command(line.result.as_ref())
         }
     }
 }

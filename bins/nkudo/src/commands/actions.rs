@@ -87,7 +87,7 @@ impl Row for ActionRow {
             or_dash(action.duration_ms.map(|ms| format!("{ms} ms"))),
             action.retries.to_string(),
             or_dash(action.agent_id.as_deref()),
-            action.vm_id.to_string(),
+            or_dash(action.vm_id),
             or_dash(action.error.as_deref()),
         ]
     }

@@ -47,7 +47,7 @@ impl Row for ExecutionRow {
             execution.retries.to_string(),
             execution.action_id.to_string(),
             or_dash(execution.agent_id.as_deref()),
-            execution.vm_id.to_string(),
+            or_dash(execution.vm_id),
             or_dash(execution.error.as_deref()),
         ]
     }

@@ -94,9 +94,13 @@ impl Witness for Steps {
             return Vec::new();
         }
         let already = self.read_back();
+        let is_there =
+            |step: &Witnessed, operation| already.steps.contains(&(step.action_id.to_string(), operation));
         let mut missing: Vec<Witnessed> = steps
             .filter(|step| already.from.is_none_or(|from| at(step.at_ms) >= from))
-            .filter(|step| !already.steps.contains(&(step.action_id.to_string(), operation(&step.step))))
+            // Steps are written in their order: before one that is there nothing is missing. What ended the moment its turn
+            // came was never begun.
+            .filter(|step| !is_there(step, operation(&step.step)) && !is_there(step, OPERATIONS[2]))
             .collect();
         missing.sort_by_key(|step| step.at_ms);
         if !missing.is_empty() {
@@ -122,8 +126,8 @@ const fn operation(step: &Step) -> &'static str {
 
 fn entry(step: Witnessed) -> Entry<'static> {
     let operation = operation(&step.step);
-    let Witnessed { step, at_ms, action_id, action_type, vm_id, vm_name, asked_by, trace_id, correlation_id } =
-        step;
+    let (trace_id, correlation_id) = (step.trace_id, step.correlation_id.clone());
+    let Witnessed { step, at_ms, action_id, action_type, vm_id, command, vm_name, asked_by, .. } = step;
     let outcome = match &step {
         Step::Accepted => "accepted",
         Step::Started => "started",
@@ -133,9 +137,10 @@ fn entry(step: Witnessed) -> Entry<'static> {
     };
     let entry = Entry::new(at(at_ms), "executor", operation, asked_by.as_str(), outcome)
         .field("action_id", action_id.to_string())
-        .field("action_type", action_type.as_str())
-        .field("vm_id", vm_id.to_string());
+        .field("action_type", action_type.as_str());
     let optional = [
+        ("vm_id", vm_id.map(|vm_id| vm_id.to_string())),
+        ("command", command.map(|program| program.display().to_string())),
         ("vm_name", vm_name.map(|name| name.to_string())),
         ("trace_id", trace_id.map(|id| id.to_string())),
         ("correlation_id", correlation_id),

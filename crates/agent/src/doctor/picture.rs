@@ -119,9 +119,9 @@ impl Ledger {
             (vm_id, LedgerVm { name, provider, state })
         });
         let open = || tracker.actions().filter(|tracked| !tracked.has_ended());
-        let begun = open().filter(|tracked| tracked.phase != Phase::Queued).map(|tracked| {
+        let begun = open().filter(|tracked| tracked.phase != Phase::Queued).filter_map(|tracked| {
             let request = &tracked.action.request;
-            (request.vm_id(), format!("{} {}", request.action_type(), tracked.action.action_id))
+            Some((request.vm_id()?, format!("{} {}", request.action_type(), tracked.action.action_id)))
         });
         let created = open().filter_map(|tracked| match &tracked.action.request {
             Request::Create(create) => Some(&create.spec),
@@ -129,7 +129,8 @@ impl Ledger {
             | Request::Stop(_)
             | Request::Delete(_)
             | Request::Pause(_)
-            | Request::Resume(_) => None,
+            | Request::Resume(_)
+            | Request::Execute(_) => None,
         });
         let named = tracker.vms().map(|(_, vm)| &*vm.spec).chain(created).flat_map(files_of);
         let mut deleted = BTreeMap::new();
@@ -142,7 +143,7 @@ impl Ledger {
             vms: vms.collect(),
             deleted,
             named: named.collect(),
-            busy: open().map(|tracked| tracked.action.request.vm_id()).collect(),
+            busy: open().filter_map(|tracked| tracked.action.request.vm_id()).collect(),
             begun: begun.collect(),
         }
     }

@@ -49,6 +49,7 @@ fn result(seq: u64, tracked: &Tracked) -> Option<ActionResult> {
             started_at_ms: execution.started_at_ms,
             duration_ms: execution.duration_ms.unwrap_or(0),
             usage: execution.usage,
+            output: execution.output.as_deref().cloned(),
         }),
     })
 }

@@ -79,7 +79,7 @@ pub(crate) async fn list(
         views.retain(|view| {
             status.is_none_or(|wanted| view.status == wanted)
                 && action_type.is_none_or(|wanted| view.action_type == wanted)
-                && vm_id.is_none_or(|wanted| view.vm_id == wanted)
+                && vm_id.is_none_or(|wanted| view.vm_id == Some(wanted))
                 && since.is_none_or(|since| view.created_at >= since)
                 && until.is_none_or(|until| view.created_at <= until)
         });

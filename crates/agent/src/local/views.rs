@@ -76,7 +76,7 @@ pub(crate) async fn executions(
             .filter(|view| {
                 status.is_none_or(|wanted| view.status == wanted)
                     && action_type.is_none_or(|wanted| view.action_type == wanted)
-                    && vm_id.is_none_or(|wanted| view.vm_id == wanted)
+                    && vm_id.is_none_or(|wanted| view.vm_id == Some(wanted))
                     && since.is_none_or(|since| view.started_at >= since)
                     && until.is_none_or(|until| view.started_at <= until)
             })

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use nkudo_api::Problem;
 use nkudo_api::action::{Origin as Asking, parse};
 use nkudo_api::time::WallTime;
-use nkudo_api::view::{Accepted, ActionView, List};
+use nkudo_api::view::{Accepted, ActionView, List, command_result};
 use nkudo_domain::{ActionId, ActionStatus, AgentId, SpanId, TraceId};
 use nkudo_store::{ActionFilter, ActionRecord, Asked as AskedOfBooks, Cancelled, Origin};
 use tracing::field::display;
@@ -19,7 +19,7 @@ pub(super) async fn submit(call: Call) -> Answered {
     let value = answer::parsed(&call.body)?;
     let action = parse(&value, "", asking(&call)).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let span = tracing::Span::current();
-    span.record("action_id", display(&action.action_id)).record("vm_id", display(action.request.vm_id()));
+    span.record("action_id", display(&action.action_id)).record("vm_id", action.request.vm_id().map(display));
     let principal = call.principal()?;
     let control = &call.control;
     let now_ms = nkudo_host::clock::wall_ms();
@@ -42,6 +42,7 @@ pub(super) async fn submit(call: Call) -> Answered {
         changed: None,
         error: None,
         retries: 0,
+        output: None,
     };
     let asked = Asked::of(&record.action, agent_id, &principal.tenant_id, &principal.key_id);
     // What was taken in before is answered as it was then.
@@ -169,7 +170,7 @@ pub(super) fn view(record: &ActionRecord) -> ActionView {
         status: record.status,
         changed: record.changed,
         error: record.error.clone(),
-        result: None,
+        result: record.output.as_ref().map(command_result),
         retries: record.retries,
         created_at: WallTime(record.created_at_ms),
         started_at: record.started_at_ms.map(WallTime),

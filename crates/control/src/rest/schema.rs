@@ -129,10 +129,18 @@ fn requests() -> BTreeMap<&'static str, Value> {
         ("vm_id", reference("VmId")),
         ("delete_disks?", json!({"type": "boolean", "default": false})),
     ]);
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    let command = object(&[
+        ("command", path()),
+        ("args?", strings),
+        ("timeout?", json!({"type": "integer", "minimum": 1, "maximum": 86_400, "default": 30})),
+        ("dir?", path()),
+        ("env?", json!({"type": "object", "additionalProperties": {"type": "string"}})),
+    ]);
     let action = object(&[
         ("action_id?", reference("ActionId")),
         ("action_type", reference("ActionType")),
-        ("params", json!({"oneOf": [create, of_vm, stop, delete]})),
+        ("params", json!({"oneOf": [create, of_vm, stop, delete, command]})),
         ("timeout_seconds?", json!({"type": "integer", "minimum": 1})),
     ]);
     let token = object(&[
@@ -194,14 +202,20 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("status", reference("ActionStatus")),
         ("changed", nullable(&json!({"type": "boolean"}))),
         ("error", maybe_text()),
-        ("result", json!({})),
+        ("result", nullable(&reference("CommandResult"))),
         ("retries", reference("Count")),
         ("created_at", time()),
         ("started_at", maybe_time()),
         ("completed_at", maybe_time()),
         ("duration_ms", maybe_count()),
         ("trace_id", nullable(&reference("TraceId"))),
-        ("vm_id", reference("VmId")),
+        ("vm_id", nullable(&reference("VmId"))),
+    ]);
+    let command_result = object(&[
+        ("exit_code", nullable(&json!({"type": "integer"}))),
+        ("stdout", text()),
+        ("stderr", text()),
+        ("truncated", json!({"type": "boolean"})),
     ]);
     let log_line = object(&[
         ("timestamp", time()),
@@ -227,7 +241,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("error", maybe_text()),
         ("retries", reference("Count")),
         ("resource_usage", usage),
-        ("vm_id", reference("VmId")),
+        ("vm_id", nullable(&reference("VmId"))),
         ("trace_id", nullable(&reference("TraceId"))),
     ]);
     let outage = object(&[
@@ -267,6 +281,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("Agent", agent),
         ("Vm", vm),
         ("Action", action),
+        ("CommandResult", command_result),
         ("Execution", execution),
         ("LogLine", log_line),
         ("Outage", outage),

@@ -36,11 +36,11 @@ async fn a_vm_is_created_steered_stopped_started_and_deleted() {
         ("stop", "MicroVMStop", true, VmState::Stopped),
     ];
     assert_eq!(world.done(&vm).await.status, ActionStatus::Success);
-    world.until_vm(vm.request.vm_id(), VmState::Stopped).await;
+    world.until_vm(vm.request.vm_id().unwrap(), VmState::Stopped).await;
     for (action_id, action_type, changed, state) in steps {
         let view = world.done(&on(action_id, action_type, &vm, &json!({}))).await;
         assert_eq!((view.status, view.changed), (ActionStatus::Success, Some(changed)), "{view:?}");
-        world.until_vm(vm.request.vm_id(), state).await;
+        world.until_vm(vm.request.vm_id().unwrap(), state).await;
     }
     assert_eq!(world.done(&delete(&vm)).await.status, ActionStatus::Success);
     assert_eq!(world.handle.look(|tracker| tracker.vms().count()).await, Ok(0));
@@ -86,7 +86,7 @@ async fn a_deed_that_fails_for_a_while_is_tried_again_and_one_that_always_fails_
         "{view:?}"
     );
     let vms = world.handle.look(|tracker| tracker.vms().map(|(vm_id, _)| vm_id).collect::<Vec<_>>()).await;
-    assert_eq!(vms, Ok(vec![vm.request.vm_id()]), "what was created for it was taken back");
+    assert_eq!(vms, Ok(vec![vm.request.vm_id().unwrap()]), "what was created for it was taken back");
 }
 
 #[tokio::test]
@@ -113,13 +113,13 @@ async fn a_vm_that_dies_is_seen_to_have_failed_and_its_policy_starts_it_again() 
     let world = World::on(SimulatedDisk::new()).await;
     let dies = faulty(1, &json!({"simulated.exit_after_ms": "20"}));
     assert_eq!(world.done(&dies).await.status, ActionStatus::Success);
-    let vm = world.until_vm(dies.request.vm_id(), VmState::Failed).await;
+    let vm = world.until_vm(dies.request.vm_id().unwrap(), VmState::Failed).await;
     assert!(vm.reason.is_some() && vm.restarts == 0, "{vm:?}");
     let policy = json!({"restart_policy": "on-failure", "labels": {"simulated.exit_after_ms": "20"}});
     let restarts = create_with(2, &policy);
     assert_eq!(world.done(&restarts).await.status, ActionStatus::Success);
-    world.until_vm(restarts.request.vm_id(), VmState::Failed).await;
-    let vm = world.until_vm(restarts.request.vm_id(), VmState::Running).await;
+    world.until_vm(restarts.request.vm_id().unwrap(), VmState::Failed).await;
+    let vm = world.until_vm(restarts.request.vm_id().unwrap(), VmState::Running).await;
     assert_eq!(vm.restarts, 1, "{vm:?}");
 }
 
@@ -156,9 +156,9 @@ async fn unsaid(refusal: Refusal) {
     assert_eq!(world.done(&vm).await.status, ActionStatus::Success);
     provider.refuse(Some(refusal));
     world.done(&on("pause", "MicroVMPause", &vm, &json!({}))).await;
-    world.until_vm(vm.request.vm_id(), VmState::Unknown).await;
+    world.until_vm(vm.request.vm_id().unwrap(), VmState::Unknown).await;
     provider.refuse(None);
-    world.until_vm(vm.request.vm_id(), VmState::Paused).await;
+    world.until_vm(vm.request.vm_id().unwrap(), VmState::Paused).await;
 }
 
 #[tokio::test]

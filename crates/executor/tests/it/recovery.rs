@@ -17,8 +17,8 @@ async fn vms_that_outlived_a_killed_executor_are_adopted_with_their_state() {
         assert_eq!(world.done(action).await.status, ActionStatus::Success);
     }
     let world = world.killed().await.start().await.unwrap();
-    world.until_vm(runs.request.vm_id(), VmState::Running).await;
-    world.until_vm(halted.request.vm_id(), VmState::Paused).await;
+    world.until_vm(runs.request.vm_id().unwrap(), VmState::Running).await;
+    world.until_vm(halted.request.vm_id().unwrap(), VmState::Paused).await;
     assert_eq!(world.done(&delete(&runs)).await.status, ActionStatus::Success);
 }
 
@@ -30,7 +30,7 @@ async fn a_vm_whose_provider_is_not_configured_any_more_is_unknown_and_refuses_d
     let mut host = world.killed().await;
     let provider = host.provider.take();
     let world = host.start().await.unwrap();
-    world.until_vm(vm.request.vm_id(), VmState::Unknown).await;
+    world.until_vm(vm.request.vm_id().unwrap(), VmState::Unknown).await;
     let view = world.done(&delete(&vm)).await;
     assert_eq!(view.status, ActionStatus::Failure, "{view:?}");
     let error = view.error.unwrap();
@@ -38,7 +38,7 @@ async fn a_vm_whose_provider_is_not_configured_any_more_is_unknown_and_refuses_d
     let mut host = world.killed().await;
     host.provider = provider;
     let world = host.start().await.unwrap();
-    world.until_vm(vm.request.vm_id(), VmState::Running).await;
+    world.until_vm(vm.request.vm_id().unwrap(), VmState::Running).await;
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_view_without_an_executor_shows_what_one_would() {
     let view = replay_view(Config::default(), records, &host.providers(), Now::default()).await.unwrap();
     let file = projection::state_file(&view, |_, _| Some(7), 1_000);
     let vms: Vec<_> = file.vms.iter().map(|vm| (vm.vm_id, vm.state, vm.pid)).collect();
-    assert_eq!(vms, [(vm.request.vm_id(), VmState::Running, Some(7))]);
+    assert_eq!(vms, [(vm.request.vm_id().unwrap(), VmState::Running, Some(7))]);
     assert_eq!(file.executions.len(), 3);
 }
 

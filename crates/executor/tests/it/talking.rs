@@ -51,7 +51,7 @@ async fn a_listener_hears_of_actions_and_of_vms_that_come_and_go() {
             }
             Event::Vm(vm) => states.push(vm.state),
             Event::VmGone(vm_id) => {
-                assert_eq!(vm_id, vm.request.vm_id());
+                assert_eq!(vm_id, vm.request.vm_id().unwrap());
                 break;
             }
             Event::LookAgain => {}

@@ -61,7 +61,11 @@ impl Host {
     pub(crate) async fn start(self) -> Result<World, ExecutorError> {
         let config = ExecutorConfig {
             state_dir: self.state_dir().to_owned(),
-            tracker: Config { providers: vec![ProviderKind::Simulated], ..Config::default() },
+            tracker: Config {
+                providers: vec![ProviderKind::Simulated],
+                commands_allow: ["/bin/sh", "/nowhere/at/all"].map(PathBuf::from).into(),
+                ..Config::default()
+            },
             stop_wait: self.stop_wait,
             free_bytes_min: self.free_bytes_min,
         };
@@ -213,7 +217,7 @@ pub(crate) fn faulty(number: u32, labels: &Value) -> Action {
 /// A pause of the VM of another action.
 pub(crate) fn pause(number: u32, of: &Action) -> Action {
     parse(&json!({"action_id": format!("pause-{number}"), "action_type": "MicroVMPause",
-        "params": {"vm_id": of.request.vm_id()}, "timeout_seconds": 600}))
+        "params": {"vm_id": of.request.vm_id().unwrap()}, "timeout_seconds": 600}))
 }
 
 /// A delete of the VM of another action.
@@ -224,7 +228,7 @@ pub(crate) fn delete(of: &Action) -> Action {
 /// Something that is done to the VM of another action, with more parameters.
 pub(crate) fn on(action_id: &str, action_type: &str, of: &Action, more: &Value) -> Action {
     let mut params = more.clone();
-    params["vm_id"] = json!(of.request.vm_id());
+    params["vm_id"] = json!(of.request.vm_id().unwrap());
     parse(&json!({"action_id": action_id, "action_type": action_type, "params": params}))
 }
 
@@ -243,7 +247,7 @@ fn create_body(number: u32) -> Value {
         "memory_bytes": 1 << 20, "kernel": "/dev/null", "provider": "simulated"}})
 }
 
-fn parse(body: &Value) -> Action {
+pub(crate) fn parse(body: &Value) -> Action {
     let origin = nkudo_api::action::Origin {
         action_id: "none".parse().unwrap(),
         trace_id: None,

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Row as _, SqliteConnection, query};
 
 use super::cursor::{before, cut, fetch, timed};
 use super::fault::Fault;
-use super::row::{corrupt, json, maybe_number, number, parsed, signed, to_json};
+use super::row::{corrupt, json, maybe_json, maybe_number, number, parsed, signed, to_json, vm_id_text};
 use crate::page::{Listed, Page};
 use crate::records::{ActionFilter, ActionRecord, Asked, Cancelled, Counts, Origin};
 
@@ -53,6 +53,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<ActionRecord, Fault> {
         changed: row.try_get("changed")?,
         error: row.try_get("error")?,
         retries: number(row, "retries")?,
+        output: maybe_json(row, "output")?,
     })
 }
 
@@ -70,14 +71,14 @@ pub(super) async fn insert(
     query(
         "INSERT INTO actions (tenant_id, action_id, agent_id, action_type, vm_id, body, origin, status, created_at_ms,
              expires_at_ms, sent_at_ms, cancel_asked, started_at_ms, completed_at_ms, duration_ms, changed, error,
-             retries, recorded_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             retries, recorded_at_ms, output)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(record.tenant_id.as_str())
     .bind(action.action_id.as_str())
     .bind(record.agent_id.to_string())
     .bind(action.request.action_type().as_str())
-    .bind(action.request.vm_id().to_string())
+    .bind(vm_id_text(action.request.vm_id()))
     .bind(to_json("action", action)?)
     .bind(origin)
     .bind(record.status.as_str())
@@ -92,6 +93,7 @@ pub(super) async fn insert(
     .bind(&record.error)
     .bind(i64::from(record.retries))
     .bind(recorded_at_ms)
+    .bind(record.output.as_ref().map(|output| to_json("output", output)).transpose()?)
     .execute(connection)
     .await?;
     Ok(())
@@ -146,7 +148,7 @@ async fn vm_elsewhere(
          LIMIT 1",
     )
     .bind(wanted.tenant_id.as_str())
-    .bind(wanted.action.request.vm_id().to_string())
+    .bind(vm_id_text(wanted.action.request.vm_id()))
     .bind(wanted.agent_id.to_string())
     .bind(ActionType::Create.as_str())
     .fetch_optional(connection)

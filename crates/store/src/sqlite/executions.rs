@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Row as _, SqliteConnection, query};
 
 use super::cursor::{before, cut, fetch, timed};
 use super::fault::Fault;
-use super::row::{maybe_parsed, number, parsed, signed};
+use super::row::{maybe_parsed, maybe_vm_id, number, parsed, signed, vm_id_text};
 use crate::error::StoreError;
 use crate::page::{Listed, Page};
 use crate::records::{ExecutionFilter, ExecutionRecord};
@@ -19,7 +19,7 @@ fn record(row: &SqliteRow) -> Result<ExecutionRecord, Fault> {
         agent_id: parsed(row, "agent_id")?,
         action_id: parsed(row, "action_id")?,
         action_type: parsed(row, "action_type")?,
-        vm_id: parsed(row, "vm_id")?,
+        vm_id: maybe_vm_id(row)?,
         status: parsed(row, "status")?,
         started_at_ms: row.try_get("started_at_ms")?,
         completed_at_ms: row.try_get("completed_at_ms")?,
@@ -50,7 +50,7 @@ pub(super) async fn put(
     .bind(execution.agent_id.to_string())
     .bind(execution.action_id.as_str())
     .bind(execution.action_type.as_str())
-    .bind(execution.vm_id.to_string())
+    .bind(vm_id_text(execution.vm_id))
     .bind(execution.status.as_str())
     .bind(execution.started_at_ms)
     .bind(execution.completed_at_ms)

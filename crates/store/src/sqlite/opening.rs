@@ -13,11 +13,12 @@ use super::fault::on_open;
 use crate::error::StoreError;
 
 /// Every migration, by its version. A file that has been released is never changed.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 4] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "books", include_str!("../../migrations/sqlite/0001_books.sql")),
     (2, "retention", include_str!("../../migrations/sqlite/0002_retention.sql")),
     (3, "outages", include_str!("../../migrations/sqlite/0003_outages.sql")),
     (4, "audit_heads", include_str!("../../migrations/sqlite/0004_audit_heads.sql")),
+    (5, "outputs", include_str!("../../migrations/sqlite/0005_outputs.sql")),
 ];
 /// Connections that read.
 const READERS_MAX: u32 = 4;

@@ -4,7 +4,7 @@ use nkudo_domain::ActionStatus;
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::fault::Fault;
-use super::row::{number, signed};
+use super::row::{number, signed, to_json};
 use super::{actions, executions};
 use crate::records::{ActionRecord, Origin, Recorded, Reported, ResultBatch};
 
@@ -95,8 +95,9 @@ async fn end(
     let execution = result.execution.as_ref();
     let row = query(
         "UPDATE actions SET status = $1, completed_at_ms = $2, changed = $3, error = $4, retries = $5,
-             started_at_ms = COALESCE($6, started_at_ms), duration_ms = $7, recorded_at_ms = $8
-         WHERE tenant_id = $9 AND action_id = $10 RETURNING *",
+             started_at_ms = COALESCE($6, started_at_ms), duration_ms = $7, recorded_at_ms = $8,
+             output = $9
+         WHERE tenant_id = $10 AND action_id = $11 RETURNING *",
     )
     .bind(result.status.as_str())
     .bind(result.completed_at_ms)
@@ -106,6 +107,7 @@ async fn end(
     .bind(execution.map(|execution| execution.started_at_ms))
     .bind(execution.map(|execution| signed(execution.duration_ms)))
     .bind(now_ms)
+    .bind(result.output.as_ref().map(|output| to_json("output", output)).transpose()?)
     .bind(batch.tenant_id.as_str())
     .bind(result.action.action_id.as_str())
     .fetch_one(connection)
@@ -132,5 +134,6 @@ fn from_host(batch: &ResultBatch, result: &Reported) -> ActionRecord {
         changed: result.changed,
         error: result.error.clone(),
         retries: result.retries,
+        output: result.output.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use nkudo_domain::VmId;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -58,6 +59,28 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Fault> {
     let text: &str = row.try_get(column)?;
     serde_json::from_str(text).map_err(|error| corrupt(column, &error))
+}
+
+/// A column of JSON, or null.
+pub(super) fn maybe_json<T: serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, Fault> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| serde_json::from_str(text).map_err(|error| corrupt(column, &error))).transpose()
+}
+
+/// The VM that an action or an execution is about; the empty text where it is about none.
+pub(super) fn maybe_vm_id(row: &SqliteRow) -> Result<Option<VmId>, Fault> {
+    match row.try_get("vm_id")? {
+        "" => Ok(None),
+        _ => parsed(row, "vm_id").map(Some),
+    }
+}
+
+/// As [`maybe_vm_id`] reads it.
+pub(super) fn vm_id_text(vm_id: Option<VmId>) -> String {
+    vm_id.map(|vm_id| vm_id.to_string()).unwrap_or_default()
 }
 
 /// Labels as JSON.

@@ -112,5 +112,6 @@ pub(crate) fn asked(tenant_id: &TenantId, agent_id: AgentId, action: Action, at_
         changed: None,
         error: None,
         retries: 0,
+        output: None,
     }
 }

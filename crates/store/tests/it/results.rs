@@ -1,6 +1,11 @@
 //! Results: recorded once, whatever comes twice or out of order.
 
-use nkudo_domain::{ActionStatus, AgentId, EndStatus, ExecutionStatus, ResourceUsage, TenantId};
+use std::time::Duration;
+
+use nkudo_domain::{
+    Action, ActionStatus, ActionType, AgentId, CommandOutput, EndStatus, ExecutionStatus, HostCommand,
+    Request, ResourceUsage, TenantId,
+};
 use nkudo_store::{
     ActionFilter, CertificateRecord, ExecutionFilter, ExecutionRecord, Forgotten, Origin, Page, Recorded,
     Reported, ResultBatch, SqliteStore, Store,
@@ -33,7 +38,7 @@ fn reported(agent_id: AgentId, seq: u64, action_id: &str, error: Option<&str>) -
             agent_id,
             action_id: action.action_id.clone(),
             action_type: action.request.action_type(),
-            vm_id: vm_id(1),
+            vm_id: Some(vm_id(1)),
             status: execution_status,
             started_at_ms: at_ms,
             completed_at_ms: at_ms + 5,
@@ -44,6 +49,7 @@ fn reported(agent_id: AgentId, seq: u64, action_id: &str, error: Option<&str>) -
             trace_id: action.trace_id,
         }),
         action,
+        output: None,
     }
 }
 
@@ -79,6 +85,47 @@ async fn a_result_ends_its_action_and_is_recorded_once() {
         assert_eq!((seq, ended), (4, vec![]));
         let executions = store.executions(&a, &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
         assert_eq!(executions.items, [x.execution.unwrap()], "once");
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_wrote_is_kept_with_its_action_and_is_about_no_vm() {
+    for (name, store, _dir) in stores().await {
+        let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+        let command = HostCommand {
+            program: "/bin/ls".into(),
+            args: vec!["-l".to_owned()],
+            timeout: Duration::from_secs(3),
+            dir: "/".into(),
+            env: [("A".to_owned(), "b".to_owned())].into(),
+        };
+        let action = Action { request: Request::Execute(command), ..pause("asked", 1) };
+        store.ask(&asked(&a, one, action.clone(), 10), 9).await.unwrap();
+        let output = CommandOutput {
+            exit_code: Some(0),
+            stdout: "ü\n".to_owned(),
+            stderr: String::new(),
+            truncated: true,
+        };
+        let end = |seq, action_id: &str| {
+            let mut result = reported(one, seq, action_id, None);
+            result.action = Action { action_id: action_id.parse().unwrap(), ..action.clone() };
+            result.output = Some(output.clone());
+            let execution = result.execution.as_mut().unwrap();
+            (execution.action_type, execution.vm_id) = (ActionType::CommandExecute, None);
+            result
+        };
+        // One that was asked of the fleet, and one that the control plane hears of by its end.
+        take(&store, &batch(&a, one, "o", vec![end(1, "asked"), end(2, "of-host")])).await;
+        for action_id in ["asked", "of-host"] {
+            let record = store.action(&a, &action_id.parse().unwrap()).await.unwrap().unwrap();
+            assert_eq!(record.output.as_ref(), Some(&output), "{name}");
+            assert_eq!(record.action.request, action.request);
+        }
+        let executions = store.executions(&a, &ExecutionFilter::default(), &Page::first(9)).await.unwrap();
+        assert!(executions.items.len() == 2 && executions.items.iter().all(|one| one.vm_id.is_none()));
+        let of_vm = ExecutionFilter { vm_id: Some(vm_id(1)), ..ExecutionFilter::default() };
+        assert_eq!(store.executions(&a, &of_vm, &Page::first(9)).await.unwrap().items, []);
     }
 }
 

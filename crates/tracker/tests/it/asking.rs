@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use nkudo_domain::{
-    Action, AskedBy, Console, CreateVm, DeleteVm, Machine, Request, RestartPolicy, StopVm, VmId, VmSpec,
+    Action, AskedBy, Console, CreateVm, DeleteVm, HostCommand, Machine, Request, RestartPolicy, StopVm, VmId,
+    VmSpec,
 };
+
+/// What commands may run on these hosts.
+pub(crate) const PROGRAM: &str = "/usr/bin/uptime";
 
 /// The id of the n-th VM.
 pub(crate) fn vm_id(n: u32) -> VmId {
@@ -61,6 +65,22 @@ pub(crate) fn resume(n: u32) -> Request {
 
 pub(crate) fn delete(n: u32) -> Request {
     Request::Delete(DeleteVm { vm_id: vm_id(n), delete_disks: false })
+}
+
+/// A command that may take 30 s.
+pub(crate) fn command(program: &str) -> Request {
+    Request::Execute(HostCommand {
+        program: program.into(),
+        args: vec!["--pretty".to_owned()],
+        timeout: Duration::from_secs(30),
+        dir: "/".into(),
+        env: [].into(),
+    })
+}
+
+/// One of those that may be run here.
+pub(crate) fn execute() -> Request {
+    command(PROGRAM)
 }
 
 /// The action of that id, with its type's own timeout.

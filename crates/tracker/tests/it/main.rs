@@ -5,12 +5,14 @@
 mod asking;
 mod bounds;
 mod cancellation;
+mod commands;
 mod deadlines;
 mod dedupe;
 mod durability;
 mod lanes;
 mod lost;
 mod outbox;
+mod outputs;
 mod provider;
 mod random;
 mod recovery;

@@ -1,13 +1,15 @@
 //! Anything, in any order: what must be so is so after each step, and everything comes to an end.
 
-use nkudo_domain::{Deed, Exit, Observation, Request, RestartPolicy, VmId, VmState};
-use nkudo_tracker::{Config, Input};
+use nkudo_domain::{Deed, Exit, Lane, Observation, Request, RestartPolicy, VmId, VmState};
+use nkudo_tracker::{Config, Input, Tracked};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use proptest::{collection::vec, sample::select};
 
-use crate::asking::{create, create_restarting, create_stopped, delete, pause, resume, start, stop, vm_id};
+use crate::asking::{
+    command, create, create_restarting, create_stopped, delete, execute, pause, resume, start, stop, vm_id,
+};
 use crate::provider::{Fate, Part, killed};
-use crate::world::World;
+use crate::world::{CommandFate, World};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -15,7 +17,9 @@ enum Event {
     Cancel { action: u8 },
     Sync,
     EndDeed { index: usize },
+    EndCommand,
     Fate { deed: Deed, fate: Fate },
+    CommandFate { fate: CommandFate },
     Die { vm: u32, powered_off: bool },
     Hang { vm: u32 },
     StaleEnd { vm: u32, incarnation: u64 },
@@ -26,6 +30,7 @@ enum Event {
 
 const VMS: u32 = 4;
 const PARALLEL_MAX: usize = 2;
+const COMMANDS_MAX: usize = 3;
 
 fn request(kind: u8, n: u32) -> Request {
     match kind {
@@ -36,6 +41,8 @@ fn request(kind: u8, n: u32) -> Request {
         4 => stop(n),
         5 => pause(n),
         6 => resume(n),
+        7 | 8 => execute(),
+        9 => command("/bin/sh"),
         _ => delete(n),
     }
 }
@@ -57,12 +64,23 @@ fn event() -> impl Strategy<Value = Event> {
         Deed::Resume,
         Deed::SettleStopped,
     ]);
+    let command_fates = select(vec![
+        CommandFate::Exits(1),
+        CommandFate::Killed(Some(9)),
+        CommandFate::Killed(None),
+        CommandFate::NotStarted,
+        CommandFate::EndsFirst(0),
+        CommandFate::EndsFirst(1),
+        CommandFate::Hangs,
+    ]);
     let vms = || 1..=VMS;
     prop_oneof![
-        12 => (0..40_u8, 0..9_u8, vms()).prop_map(|(action, kind, vm)| Event::Submit { action, kind, vm }),
+        12 => (0..40_u8, 0..12_u8, vms()).prop_map(|(action, kind, vm)| Event::Submit { action, kind, vm }),
         2 => (0..40_u8).prop_map(|action| Event::Cancel { action }),
         8 => Just(Event::Sync),
         10 => (0..4_usize).prop_map(|index| Event::EndDeed { index }),
+        4 => Just(Event::EndCommand),
+        2 => command_fates.prop_map(|fate| Event::CommandFate { fate }),
         3 => (deeds, fates).prop_map(|(deed, fate)| Event::Fate { deed, fate }),
         2 => (vms(), any::<bool>()).prop_map(|(vm, powered_off)| Event::Die { vm, powered_off }),
         1 => vms().prop_map(|vm| Event::Hang { vm }),
@@ -88,7 +106,11 @@ fn play(world: &mut World, event: &Event) {
                 world.end_deed_at(*index);
             }
         }
+        Event::EndCommand => {
+            world.end_command();
+        }
         Event::Fate { deed, fate } => world.fate(*deed, [*fate]),
+        Event::CommandFate { fate } => world.commands.fates.push_back(*fate),
         Event::Die { vm, powered_off } => {
             world.die(*vm, if *powered_off { Exit::GuestPoweredOff } else { killed() });
         }
@@ -154,12 +176,26 @@ fn check_vms(world: &World) {
     }
 }
 
+/// Whatever is told of a command says as much of its run as there was. The world sees to it that none is begun twice.
+fn check_command(world: &World, tracked: &Tracked) {
+    let has_begun = world.commands.has_begun(tracked.action.action_id.as_str());
+    let has_run = tracked.execution.as_ref().is_some_and(|execution| execution.output.is_some());
+    let is_changed = tracked.outcome().is_some_and(nkudo_domain::Outcome::changed);
+    assert!(has_begun || !has_run && !is_changed, "it was not run: {tracked:?}");
+    // One that could not be started was asked for as well.
+    let error = tracked.outcome().and_then(nkudo_domain::Outcome::error).unwrap_or_default();
+    let never = error.starts_with("timed out before") || error.contains("allow");
+    assert!(!has_begun || !never, "it was run: {tracked:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn everything_admitted_ends(events in vec(event(), 1..120)) {
-        let mut world = World::with(Config { parallel_max: PARALLEL_MAX, queue_max: 20, ..Config::default() });
+        let bounds =
+            Config { parallel_max: PARALLEL_MAX, queue_max: 20, commands_max: COMMANDS_MAX, ..Config::default() };
+        let mut world = World::with(bounds);
         for event in &events {
             play(&mut world, event);
         }
@@ -167,6 +203,9 @@ proptest! {
         for tracked in world.tracker.actions() {
             assert!(tracked.has_ended(), "{tracked:?}");
             assert_eq!(world.ends_of(&tracked.action.action_id), 1, "{}", tracked.action.action_id);
+            if tracked.action.request.lane() == Lane::Commands {
+                check_command(&world, tracked);
+            }
         }
         assert!(world.tracker.is_idle());
         check_vms(&world);

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use nkudo_domain::{Deed, Exit, Request, RestartPolicy};
+use nkudo_domain::{Deed, Exit, Lane, Request, RestartPolicy};
 
-use crate::asking::{create, create_restarting, create_stopped, delete, pause, resume, spec, start, stop};
+use crate::asking::{
+    command, create, create_restarting, create_stopped, delete, execute, pause, resume, spec, start, stop,
+};
 use crate::provider::{Fate, Part, killed};
-use crate::world::World;
+use crate::world::{CommandFate, World};
 
 #[derive(Debug, Clone)]
 enum Step {
     Ask(&'static str, Request),
     Submit(&'static str, Request),
     Fate(Deed, Fate),
+    CommandFate(CommandFate),
     Cancel(&'static str),
     Die(Exit),
     Advance(u64),
@@ -25,6 +28,7 @@ fn play(world: &mut World, step: &Step) {
             world.submit(id, request.clone());
         }
         Step::Fate(deed, fate) => world.fate(*deed, [*fate]),
+        Step::CommandFate(fate) => world.commands.fates.push_back(*fate),
         Step::Cancel(id) => {
             if !world.crashed {
                 let input =
@@ -97,8 +101,16 @@ fn check(name: &str, steps: &[Step], vms_after: &[u32]) {
 #[track_caller]
 fn check_end(context: &str, steps: &[Step], vms_after: &[u32], world: &World) {
     for step in steps {
-        let (Step::Ask(id, _) | Step::Submit(id, _)) = step else { continue };
-        assert!(world.outcome(id).is_some(), "{context}: {id} has an outcome");
+        let (Step::Ask(id, request) | Step::Submit(id, request)) = step else { continue };
+        let outcome = world.outcome(id).unwrap_or_else(|| panic!("{context}: {id} has an outcome"));
+        if request.lane() == Lane::Commands {
+            let has_begun = world.commands.has_begun(id);
+            // The world itself sees to it that none is begun twice.
+            let may_have = outcome.changed() || world.execution(id).output.is_some();
+            assert!(has_begun || !may_have, "{context}: {id} was not run: {outcome:?}");
+            let is_open = outcome.error() == Some("interrupted, outcome unknown");
+            assert!(!has_begun || may_have || is_open, "{context}: {id} was run: {outcome:?}");
+        }
         assert_eq!(world.ends_of(&id.parse().unwrap()), 1, "{context}: {id} ends once");
     }
     assert!(world.tracker.is_idle(), "{context}: nothing is left to do");
@@ -165,6 +177,42 @@ fn deleting() {
         "create, delete, create again",
         &[Step::Ask("a", create(1)), Step::Ask("b", delete(1)), Step::Ask("c", create(1))],
         &[1],
+    );
+}
+
+#[test]
+fn running_commands() {
+    check("a command", &[Step::Ask("a", execute()), Step::Ask("b", execute())], &[]);
+    check(
+        "commands in a row beside a VM",
+        &[
+            Step::CommandFate(CommandFate::Exits(1)),
+            Step::Submit("a", execute()),
+            Step::Submit("b", execute()),
+            Step::Submit("c", command("/bin/sh")),
+            Step::Submit("d", create(1)),
+        ],
+        &[1],
+    );
+    check(
+        "a command that hangs, and one behind it",
+        &[
+            Step::CommandFate(CommandFate::Hangs),
+            Step::Submit("a", execute()),
+            Step::Submit("b", execute()),
+            Step::Advance(30_000),
+        ],
+        &[],
+    );
+    check(
+        "a command that is cancelled",
+        &[
+            Step::CommandFate(CommandFate::Hangs),
+            Step::Ask("a", execute()),
+            Step::Cancel("a"),
+            Step::Advance(10),
+        ],
+        &[],
     );
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use nkudo_domain::{Deed, Exit, Observation, Request, RestartPolicy, VmState};
-use nkudo_tracker::{Config, Input, Phase};
+use nkudo_tracker::{Config, Input, Lost, Phase, Record};
 
 use crate::asking::{create, create_restarting, delete, pause, start, stop, vm_id};
 use crate::provider::{Fate, Part, killed};
@@ -181,4 +181,48 @@ fn no_restart_while_the_program_ends() {
     world.recover();
     world.drain();
     assert_eq!(world.state(1), Some(VmState::Running), "the next run of the program restarts it");
+}
+
+/// Ids of restarts that were taken in.
+fn restart_ids(journal: &[Record]) -> Vec<String> {
+    let accepted = journal.iter().filter_map(|record| match record {
+        Record::Accepted { action, .. } => Some(action.action_id.to_string()),
+        _ => None,
+    });
+    accepted.filter(|id| id.starts_with("restart:")).collect()
+}
+
+/// The count of a VM's restarts is lost with the records that have it; the series is another one then.
+#[test]
+fn no_loss_gives_the_id_of_a_restart_again() {
+    let named = |series: &str, restart: u64| format!("restart:{}:{series}:{restart}", vm_id(1));
+    for lost in [Lost::Unwritten, Lost::Ends] {
+        for keeps_all_before in [true, false] {
+            let mut world = World::with(Config { outbox_id: "first".to_owned(), ..Config::default() });
+            world.recover();
+            world.ask("make", create_restarting(1, RestartPolicy::Always));
+            let before = if keeps_all_before { world.journal.len() } else { 0 };
+            world.die(1, killed());
+            world.drain();
+            // A start of the program that loses nothing goes on counting.
+            world.crash(false, Part::Nothing);
+            world.config.outbox_id = "unused".to_owned();
+            world.recover();
+            world.die(1, killed());
+            world.drain();
+            let mut ids = restart_ids(&world.journal);
+            assert_eq!(ids, [named("first", 1), named("first", 2)]);
+            world.journal.truncate(before);
+            world.crash(true, Part::Nothing);
+            (world.config.lost, world.config.outbox_id) = (lost, "second".to_owned());
+            world.recover();
+            assert_eq!(world.state(1), Some(VmState::Running), "{lost:?}, {keeps_all_before}");
+            world.die(1, killed());
+            world.drain();
+            ids.extend(restart_ids(&world.journal));
+            assert_eq!(ids.last(), Some(&named("second", 1)), "{lost:?}: the count was lost");
+            let different: HashSet<&String> = ids.iter().collect();
+            assert_eq!(different.len(), 3, "{lost:?}: {ids:?}");
+        }
+    }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use nkudo_domain::{Action, ActionId, Deed, Execution, Outcome, Request, VmId};
+use nkudo_domain::{Action, ActionId, Deed, Execution, Lane, Outcome, Request, VmId};
 use nkudo_tracker::{
     Admission, CancelAnswer, Config, Effect, Input, Now, Record, Seq, Ticket, Tracker, Work,
 };
 
-use crate::asking::action;
+use crate::asking::{PROGRAM, action};
 use crate::provider::{Fate, KIND, Part, Provider};
 
+mod command;
 mod life;
 mod looks;
 
+pub(crate) use command::{CommandFate, Commands};
 pub(crate) use looks::{failure, observable, success};
 
 /// A deed that a provider works on.
@@ -45,6 +47,7 @@ pub(crate) struct World {
     before: usize,
     pub(crate) provider: Provider,
     pub(crate) deeds: VecDeque<Outstanding>,
+    pub(crate) commands: Commands,
     /// What becomes of the next deeds of a kind; the others are done.
     fates: HashMap<Deed, VecDeque<Fate>>,
     /// How much of an interrupted deed is done.
@@ -77,6 +80,7 @@ impl World {
     pub(crate) fn with(config: Config) -> Self {
         let mut config = config;
         (config.providers, config.boot) = (vec![KIND], 1);
+        config.commands_allow.push(PROGRAM.into());
         Self {
             tracker: Tracker::new(config.clone()),
             config,
@@ -86,6 +90,7 @@ impl World {
             before: 0,
             provider: Provider::default(),
             deeds: VecDeque::new(),
+            commands: Commands::default(),
             fates: HashMap::new(),
             part: Part::Nothing,
             jitter_permille: 0,
@@ -172,9 +177,12 @@ impl World {
                 assert_eq!(self.cancels.insert(ticket, answer), None, "one answer to a cancel");
             }
             Effect::Perform { action_id, attempt, work } => self.begin_deed(action_id, attempt, work),
+            Effect::Execute { action_id, command } => self.begin_command(action_id, &command),
             Effect::Interrupt { action_id } => {
                 let deed = self.deeds.iter_mut().find(|deed| deed.action_id == action_id);
-                deed.expect("only what is performed is interrupted").interrupted = true;
+                let interrupted = deed.map(|deed| &mut deed.interrupted);
+                let interrupted = interrupted.or_else(|| self.commands.interrupted(&action_id));
+                *interrupted.expect("only what is performed is interrupted") = true;
                 self.interrupted.push(action_id);
             }
             Effect::Watch { vm_id, incarnation, provider } => {
@@ -219,7 +227,7 @@ impl World {
 
     fn started_on(&self, vm_id: VmId) -> impl Iterator<Item = &ActionId> {
         self.journal.iter().filter_map(move |record| match record {
-            Record::Started { execution, .. } if execution.vm_id == vm_id => Some(&execution.action_id),
+            Record::Started { execution, .. } if execution.vm_id == Some(vm_id) => Some(&execution.action_id),
             _ => None,
         })
     }
@@ -231,10 +239,12 @@ impl World {
     fn check_lanes(&self) {
         let mut busy = BTreeMap::new();
         for tracked in self.tracker.performing() {
-            let vm_id = tracked.action.request.vm_id();
-            let other = busy.insert(vm_id, &tracked.action.action_id);
-            assert_eq!(other, None, "two actions at once on {vm_id}");
+            let lane = tracked.action.request.lane();
+            let other = busy.insert(lane, &tracked.action.action_id);
+            assert_eq!(other, None, "two actions at once in {lane:?}");
         }
+        let command = busy.remove(&Lane::Commands);
+        assert_eq!(command, self.commands.running(), "the tracker's command is the host's");
         assert_eq!(busy.len(), self.deeds.len(), "the tracker's deeds are the provider's");
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nkudo_domain::VmState;
 use xtask::agent::{Host, signal, until, vm_id};
 use xtask::chaos::evidence::{Before, hypervisors, seen};
-use xtask::chaos::judge::{self, Breach, End, Expected, Fault, Known, Seen, Wanted};
+use xtask::chaos::judge::{self, Breach, End, Expected, Fault, Known, Ran, Seen, Wanted};
 use xtask::chaos::real::Fire;
 use xtask::chaos::{Figures, Tried};
 use xtask::fleet::{ControlPlane, build};
@@ -85,7 +85,7 @@ fn faults(breaches: &[Breach]) -> Vec<Fault> {
 
 fn known(status: &str, changed: bool) -> Known {
     let one = vec![status.to_owned()];
-    let in_books = Some(End { status: status.to_owned(), changed: Some(changed) });
+    let in_books = Some(End { status: status.to_owned(), error: None, changed: Some(changed) });
     Known { in_books, executions: one.clone(), host_executions: one.clone(), journal: one }
 }
 
@@ -111,6 +111,31 @@ fn an_action_is_judged_by_what_everybody_knows_of_it() {
     check(Expected::Done, Known { executions: two(), ..known("success", true) }, &[Fault::Doubled]);
     check(Expected::Done, Known { host_executions: two(), ..known("success", true) }, &[Fault::Doubled]);
     check(Expected::Done, Known { journal: two(), ..known("success", true) }, &[Fault::Doubled]);
+}
+
+#[test]
+fn a_command_is_judged_by_what_it_wrote_and_by_what_is_told_of_it() {
+    let check = |began, ended, known: Known, broken: &[Fault]| {
+        let ran = Ran { began, ended };
+        assert_eq!(faults(&judge::command("a", ran, &known)), broken, "{ran:?} {known:?}");
+    };
+    let failed = |error: &str| {
+        let mut known = known("failure", false);
+        known.in_books.as_mut().unwrap().error = Some(error.to_owned());
+        known
+    };
+    let unknown = || failed("interrupted, outcome unknown");
+    check(1, 1, known("success", true), &[]);
+    for (began, ended) in [(0, 0), (1, 0), (1, 1)] {
+        check(began, ended, unknown(), &[]);
+    }
+    check(2, 1, known("success", true), &[Fault::Doubled, Fault::Lost]);
+    check(2, 1, unknown(), &[Fault::Doubled]);
+    check(1, 0, known("success", true), &[Fault::Lost]);
+    check(0, 0, known("success", true), &[Fault::Lost]);
+    check(1, 0, failed("it exited with status 1"), &[Fault::Lost]);
+    check(0, 0, Known::default(), &[Fault::Lost]);
+    check(1, 1, Known { journal: vec![], ..known("success", true) }, &[Fault::Lost]);
 }
 
 #[test]

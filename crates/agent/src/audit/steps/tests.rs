@@ -21,7 +21,8 @@ fn step(number: i64) -> Witnessed {
         at_ms: BEGAN_MS + number * 1000,
         action_id: format!("action-{number}").parse::<ActionId>().expect("an id"),
         action_type: ActionType::Start,
-        vm_id: "0198e0c5-7c00-7000-8000-000000000001".parse::<VmId>().expect("an id"),
+        vm_id: Some("0198e0c5-7c00-7000-8000-000000000001".parse::<VmId>().expect("an id")),
+        command: None,
         vm_name: None,
         asked_by: AskedBy::ControlPlane,
         trace_id: None,
@@ -40,6 +41,22 @@ fn write(dir: &Path, steps: impl Iterator<Item = i64>) -> AuditLog<RealDisk> {
     }
     log.sync().expect("durable");
     log
+}
+
+#[test]
+fn what_ended_the_moment_its_turn_came_was_never_begun() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = write(dir.path(), 0..1);
+    let of = |taken| Witnessed { step: taken, ..step(0) };
+    let ended = Step::Ended { outcome: Outcome::Success { changed: false }, duration_ms: Some(0) };
+    log.append(&entry(of(ended.clone()))).expect("written");
+    log.sync().expect("durable");
+    drop(log);
+    let options = Options { keep: Duration::MAX, ..Options::default() };
+    let scribe = Scribe::start(Place::within(dir.path()), options, ScribeMetrics::default(), || BEGAN_MS);
+    let steps = Steps::new(scribe.expect("a thread"));
+    let told = [of(Step::Accepted), of(Step::Started), of(ended)];
+    assert_eq!(steps.missing(&mut told.into_iter()), []);
 }
 
 /// The steps that a start finds missing of all that the journal tells.

@@ -211,6 +211,7 @@ impl Session {
             EndStatus::Cancelled => Some(nkudo_domain::ExecutionStatus::Cancelled),
             EndStatus::Expired => None,
         };
+        let output = result.execution.as_ref().and_then(|execution| execution.output.clone());
         let execution = result.execution.zip(status).map(|(execution, status)| ExecutionRecord {
             agent_id,
             action_id: result.action_id.clone(),
@@ -235,6 +236,7 @@ impl Session {
             created_at_ms: result.created_at_ms,
             completed_at_ms: result.completed_at_ms,
             execution,
+            output,
         }))
     }
 

@@ -76,7 +76,7 @@ impl World {
         self.notice(vm_id(n));
     }
 
-    /// Syncs, ends deeds and answers looks until nothing moves but time.
+    /// Syncs, ends deeds and commands and answers looks until nothing moves but time.
     pub(crate) fn run(&mut self) {
         for _ in 0..10_000 {
             let looked = std::mem::take(&mut self.observes);
@@ -86,7 +86,8 @@ impl World {
                 let observation = self.provider.observe(vm_id);
                 self.step(Input::VmObserved { vm_id, observation });
             }
-            if !self.end_deed() && !moved || self.crashed {
+            let ended = self.end_deed() || self.end_command();
+            if !ended && !moved || self.crashed {
                 return;
             }
         }
@@ -124,6 +125,7 @@ impl World {
         for deed in &mut self.deeds {
             deed.fate = Fate::Done;
         }
+        self.commands.end_hangs();
     }
 
     /// The host booted again while the program was down.
@@ -150,6 +152,7 @@ impl World {
         for deed in std::mem::take(&mut self.deeds) {
             self.provider.perform_part(&deed.work, part);
         }
+        self.commands.killed();
         self.crashed = false;
         self.crash_after = None;
         self.watches.clear();

@@ -1,0 +1,2 @@
+-- What the command of an action came to, as JSON.
+ALTER TABLE actions ADD COLUMN output TEXT;
