@@ -183,6 +183,20 @@ fn no_restart_while_the_program_ends() {
     assert_eq!(world.state(1), Some(VmState::Running), "the next run of the program restarts it");
 }
 
+/// The next number is taken a little later.
+#[test]
+fn an_id_that_somebody_else_has_used_is_passed_over() {
+    let mut world = running(RestartPolicy::Always);
+    let named = |restart: u64| format!("restart:{}:{restart}", vm_id(1));
+    world.ask(&named(1), create(2));
+    world.die(1, killed());
+    world.drain();
+    assert_eq!(world.state(1), Some(VmState::Running));
+    assert_eq!(restart_ids(&world.journal), [named(1), named(2)]);
+    assert_eq!(world.deeds_of(&named(1)), [Deed::Create], "what it was asked for, once");
+    assert_eq!(world.deeds_of(&named(2)), [Deed::Boot]);
+}
+
 /// Ids of restarts that were taken in.
 fn restart_ids(journal: &[Record]) -> Vec<String> {
     let accepted = journal.iter().filter_map(|record| match record {
