@@ -131,7 +131,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
                 }
                 () = tokio::time::sleep_until(stop_at.unwrap_or(write_at)), if stop_at.is_some() => {
                     let handed_on = self.tracker.performing().count();
-                    tracing::warn!(actions = handed_on, "actions still run; the next start goes on with them");
+                    tracing::warn!(actions = handed_on, "actions still run; the next start goes on with them, and ends what is left of a command");
                     return Ok(());
                 }
                 () = tokio::time::sleep_until(write_at), if was_dirty => self.write_state_file(),
@@ -387,9 +387,9 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         self.write(Write::LossIsOnRecord(noted)).await
     }
 
-    /// Starts the journal over with what is still needed, in a moment when nothing is under way.
+    /// Starts the journal over with what is still needed, in a moment when nothing but a command is under way.
     async fn compact_if_large(&mut self) -> Result<(), ExecutorError> {
-        if self.journal_bytes < COMPACT_ABOVE_BYTES || !self.tracker.is_idle() {
+        if self.journal_bytes < COMPACT_ABOVE_BYTES || !self.tracker.can_start_over() {
             return Ok(());
         }
         let encode = |record| serde_json::to_vec(&record).map_err(|source| ExecutorError::Encode { source });

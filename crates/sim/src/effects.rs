@@ -171,7 +171,7 @@ impl World<'_> {
     fn compact_if_large(&mut self, agent: usize) {
         let bug = self.bug;
         let Some(run) = self.running(agent) else { return };
-        if run.journal_bytes < COMPACT_ABOVE_BYTES || !run.tracker.is_idle() {
+        if run.journal_bytes < COMPACT_ABOVE_BYTES || !run.tracker.can_start_over() {
             return;
         }
         let mut records = run.tracker.snapshot();

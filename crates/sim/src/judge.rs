@@ -124,7 +124,8 @@ impl Judge {
         let begun = self.commands_began.keys().filter(of_it).filter(|(_, id)| is_unbegun(id));
         let begun: Vec<OnHost> = begun.cloned().collect();
         for on_host in begun {
-            self.lost.insert(on_host, Lack::End { known: knows });
+            // Commands are given up whatever was lost.
+            self.lost.insert(on_host, Lack::End { known: true });
         }
         for on_host in gone {
             self.clock_began.remove(&on_host);
@@ -134,7 +135,8 @@ impl Judge {
         for on_host in ends {
             self.ended.remove(&on_host);
             if accepted.contains(&on_host.1) {
-                self.lost.insert(on_host, Lack::End { known: knows });
+                let known = knows || self.commands_began.contains_key(&on_host);
+                self.lost.insert(on_host, Lack::End { known });
             }
         }
     }
@@ -167,12 +169,9 @@ impl Judge {
         self.commands_began.insert(on_host, state.at_us);
     }
 
-    /// Nobody can know of a run when all that was on record of it is lost, or seems never to have been durable.
+    /// Nobody can know of a run when all that was on record of it is lost.
     fn may_run_again(&self, on_host: &OnHost) -> bool {
-        match self.lost.get(on_host) {
-            Some(Lack::Admission { heard_of: known } | Lack::End { known }) => !known,
-            None => false,
-        }
+        matches!(self.lost.get(on_host), Some(Lack::Admission { heard_of: false }))
     }
 
     /// The end of a command is told: what is said of its run is held against what there was of it.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use nkudo_domain::{ActionId, Observation, Outcome, Request, VmId};
+use nkudo_domain::{ActionId, Lane, Observation, Outcome, Request, VmId};
 
 use crate::config::Now;
 use crate::decide::deed_again;
@@ -44,6 +44,15 @@ impl Tracker {
         for action_id in open {
             let change = self.left_by(&action_id, found, now);
             self.conclude(&action_id, Outcome::Failure { error: OUTCOME_UNKNOWN.to_owned() }, change, now);
+        }
+    }
+
+    /// Ends the commands that wait by the records that are left. What is lost was most likely never durable, and then none of them
+    /// was begun; but a rotten bit may look the same, and a command is the one thing that must not be done again in any case.
+    pub(crate) fn give_up_on_queued_commands(&mut self, now: Now) {
+        let queued: Vec<ActionId> = self.lanes.get(&Lane::Commands).into_iter().flatten().cloned().collect();
+        for action_id in queued {
+            self.conclude(&action_id, Outcome::Failure { error: OUTCOME_UNKNOWN.to_owned() }, None, now);
         }
     }
 

@@ -23,8 +23,10 @@ impl Tracker {
         self.restore_deadlines(now);
         self.restore_starts(now);
         let mut found = self.by_vm(found);
-        if self.config.lost == Lost::Ends {
-            self.give_up_on_lost(&found, now);
+        match self.config.lost {
+            Lost::Nothing => {}
+            Lost::Unwritten => self.give_up_on_queued_commands(now),
+            Lost::Ends => self.give_up_on_lost(&found, now),
         }
         let observed = |found: &mut BTreeMap<VmId, Found>, vm_id: VmId| {
             found.remove(&vm_id).map_or(Observation::Absent, |found| found.observation)

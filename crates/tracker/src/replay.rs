@@ -72,7 +72,7 @@ impl Tracker {
     }
 
     /// The records that give this state back, for a journal that starts over with them. Only while
-    /// [`Tracker::is_idle`] says so does that lose nothing.
+    /// [`Tracker::can_start_over`] says so does that lose nothing.
     pub fn snapshot(&self) -> Vec<Record> {
         let rolled = self.history.rolled.iter().map(|(action_type, rolled)| (*action_type, rolled.clone()));
         let mut records = vec![self.outbox_record(), Record::Aggregates(rolled.collect())];
@@ -96,7 +96,12 @@ impl Tracker {
         }
         let mut live: Vec<&Tracked> = self.live().collect();
         live.sort_by_key(|tracked| tracked.ordinal);
-        records.extend(live.into_iter().map(accepted));
+        for tracked in live {
+            records.push(accepted(tracked));
+            if let Some(execution) = tracked.execution.clone() {
+                records.push(Record::Started { execution: Box::new(execution), vm: None });
+            }
+        }
         records.extend(self.vms.values().map(|vm| Record::Vm(VmChange::Is(vm.durable()))));
         records
     }

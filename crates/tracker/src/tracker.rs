@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use nkudo_domain::{ActionId, ActionType, Execution, Lane, VmId};
 
-use crate::actions::Tracked;
+use crate::actions::{Phase, Tracked};
 use crate::config::{Config, Now};
 use crate::history::{Aggregate, History};
 use crate::message::{Effect, Input, Seq};
@@ -225,6 +225,16 @@ impl Tracker {
     /// Whether no provider works for any action and nothing waits to be durable.
     pub fn is_idle(&self) -> bool {
         self.gated.is_empty() && !self.live().any(Tracked::has_begun)
+    }
+
+    /// Whether nothing but commands is under way, so that a [`snapshot`](Tracker::snapshot) loses nothing. A command may take
+    /// a day, and the journal is not to grow all day for it.
+    pub fn can_start_over(&self) -> bool {
+        let is_running_command = |tracked: &Tracked| {
+            tracked.action.request.lane() == Lane::Commands && matches!(tracked.phase, Phase::Running { .. })
+        };
+        self.gated.is_empty()
+            && !self.live().any(|tracked| tracked.has_begun() && !is_running_command(tracked))
     }
 
     /// The actions for which a provider works now.
