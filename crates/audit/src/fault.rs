@@ -70,7 +70,8 @@ pub enum Fault {
     },
 }
 
-const COMPARE: &str = "compare it with a copy that was shipped or backed up";
+const COMPARE: &str = "compare it with a backup of the log";
+const RESTORE: &str = "restore what is missing from a backup of the log";
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +97,7 @@ impl fmt::Display for Fault {
                 write!(f, "it does not follow from the line before: one of the two was replaced; {COMPARE}")
             }
             Fault::Missing { from, to } => {
-                write!(f, "lines {from} to {to} are missing before it; restore them from a shipped copy")
+                write!(f, "{} missing before it; {RESTORE}", Lines { from, to })
             }
             Fault::OutOfPlace { due } => {
                 write!(f, "it was moved, repeated or inserted: line {due} was due here; {COMPARE}")
@@ -125,8 +126,8 @@ impl fmt::Display for Fault {
             ),
             Fault::StartMissing { from, to } => write!(
                 f,
-                "lines {from} to {to} are missing at the beginning, and no checkpoint says that they were pruned; \
-                 restore them from a shipped copy"
+                "{} missing at the beginning, and no checkpoint says that anything was pruned; {RESTORE}",
+                Lines { from, to }
             ),
             Fault::OtherHead { expected } => write!(
                 f,
@@ -139,5 +140,36 @@ impl fmt::Display for Fault {
                 expected.seq
             ),
         }
+    }
+}
+
+/// Which lines something is said of, with its verb.
+struct Lines<'n> {
+    from: &'n u64,
+    to: &'n u64,
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to } = self;
+        if from == to { write!(f, "line {from} is") } else { write!(f, "lines {from} to {to} are") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_that_is_missing_is_told_as_one() {
+        let check = |fault: Fault, expected: &str| {
+            let sentence = fault.to_string();
+            assert!(sentence.starts_with(expected), "{sentence}");
+            assert!(sentence.ends_with("from a backup of the log"), "{sentence}");
+        };
+        check(Fault::Missing { from: 5, to: 5 }, "line 5 is missing before it;");
+        check(Fault::Missing { from: 5, to: 6 }, "lines 5 to 6 are missing before it;");
+        check(Fault::StartMissing { from: 1, to: 1 }, "line 1 is missing at the beginning,");
+        check(Fault::StartMissing { from: 1, to: 9 }, "lines 1 to 9 are missing at the beginning,");
     }
 }

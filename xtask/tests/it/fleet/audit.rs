@@ -269,12 +269,7 @@ fn verify_finds_what_was_changed_removed_swapped_or_cut() {
         None,
         ": it was changed after it was written",
     );
-    check(
-        "a removed line",
-        [&all[..5], &all[6..]].concat().concat(),
-        None,
-        ": lines 6 to 6 are missing before it",
-    );
+    check("a removed line", [&all[..5], &all[6..]].concat().concat(), None, ": line 6 is missing before it");
     let mut swapped = all.clone();
     swapped.swap(5, 6);
     check("two swapped lines", swapped.concat(), None, "it was moved, repeated or inserted");
