@@ -21,8 +21,10 @@ use crate::shown::{Room, Shown, Standing};
 
 /// Entries that wait in memory while the log cannot be written; more are lost, and counted.
 pub const WAITING_MAX: usize = 16_384;
-/// How often files are pruned that are past their age; more often while there is little room.
+/// How often files are pruned that are past their age.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often while there is little room. Whether a file is old is seen from its lines, which are read for it.
+const PRUNE_EVERY_FULL: Duration = Duration::from_secs(60);
 /// How long nothing is pruned after the clock went further at once than lines are kept: it may have been set wrong, and
 /// then somebody sets it right.
 const DOUBT: Duration = Duration::from_secs(3600);
@@ -287,8 +289,9 @@ impl<D: Disk + Clone> Book<D> {
             return;
         }
         let since = self.pruned_at.map(|at| up.saturating_sub(at));
-        let is_due = since.is_none_or(|since| since >= PRUNE_EVERY);
-        if !is_due && log.room_bytes() >= self.options.reserve_bytes {
+        let is_full = log.room_bytes() < self.options.reserve_bytes;
+        let every = if is_full { PRUNE_EVERY_FULL } else { PRUNE_EVERY };
+        if since.is_some_and(|since| since < every) {
             return;
         }
         self.pruned_at = Some(up);

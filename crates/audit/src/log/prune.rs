@@ -35,24 +35,34 @@ impl<D: Disk> AuditLog<D> {
         self.remove_pruned()
     }
 
-    /// As [`AuditLog::prune`], of files whose lines were all written before this time: those after which another begins no
-    /// later. A clock that was set back keeps files for longer.
+    /// As [`AuditLog::prune`], of files whose lines were all written before this time. The order of the lines says more than
+    /// their times do, as a clock can be set back: a line is no older than any before it. So files go up to one that begins
+    /// before this time and no earlier than anything before it. Lines from after `now` say nothing.
     ///
     /// # Errors
     /// As [`AuditLog::prune`], and when a file cannot be read.
     pub fn prune_older(&mut self, than: Timestamp, now: Timestamp) -> Result<Pruned, AuditError> {
         self.check_usable()?;
         let mut first = 0;
-        for file in self.files.iter().skip(1) {
+        let mut newest = Timestamp::MIN;
+        'files: for file in &self.files {
             let mut lines = Lines::new(&self.disk, path(&self.dir, file));
-            let begins_at = match lines.next()? {
-                Some(Piece::Line(line)) => timestamp_of(line),
-                Some(Piece::TooLong | Piece::Cut) | None => None,
-            };
-            if begins_at.is_none_or(|begins_at| begins_at > than) {
-                break;
+            let mut begins = true;
+            while let Some(piece) = lines.next()? {
+                let at = match piece {
+                    Piece::Line(line) => timestamp_of(line).filter(|at| *at <= now),
+                    Piece::TooLong | Piece::Cut => None,
+                };
+                let was_begin = std::mem::take(&mut begins);
+                let Some(at) = at else { continue };
+                if at > than {
+                    break 'files;
+                }
+                if was_begin && at >= newest {
+                    first = file.first;
+                }
+                newest = newest.max(at);
             }
-            first = file.first;
         }
         self.prune(first, now)
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use nkudo_audit::newest_first;
+use nkudo_audit::{Entry, newest_first};
 use nkudo_journal::SimulatedDisk;
 
 use crate::logs::{append, at, dir, disk_of, disk_with_key, files, first_of, open, several_files, verified};
@@ -65,6 +65,58 @@ fn files_go_by_age_when_the_next_one_begins_before_that() {
     append(&mut log, 30..32);
     log.sync().expect("durable");
     assert!(verified(&disk.crash(), Some(head)).is_untampered());
+}
+
+/// A log of several files for each of these times, in their order.
+fn files_of(times: &[i64]) -> (SimulatedDisk, Vec<(i64, usize)>) {
+    let disk = disk_with_key();
+    let (mut log, _) = open(&disk);
+    for second in times {
+        for number in 0..8_u64 {
+            let entry = Entry::new(at(*second), "orders", "order.cancel", "alice", "succeeded");
+            log.append(&entry.field("number", number)).expect("appended");
+        }
+    }
+    log.sync().expect("durable");
+    (disk.crash(), count(&disk))
+}
+
+/// How many entries there are of each time, in the order of the times.
+fn count(disk: &SimulatedDisk) -> Vec<(i64, usize)> {
+    let mut counts = std::collections::BTreeMap::new();
+    newest_first(disk, dir(), |record| {
+        *counts.entry(record.timestamp.as_second() - at(0).as_second()).or_insert(0) += 1;
+        ControlFlow::Continue(())
+    })
+    .expect("readable");
+    counts.into_iter().collect()
+}
+
+#[test]
+fn a_clock_that_was_set_back_for_a_while_makes_nothing_young_go() {
+    let check = |times: &[i64], (than, now): (i64, i64), went: &[i64]| {
+        let (disk, before) = files_of(times);
+        let (mut log, _) = open(&disk);
+        let pruned = log.prune_older(at(than), at(now)).expect("pruned");
+        let after = count(&disk);
+        for (second, had) in before {
+            let has = after.iter().find(|(of, _)| *of == second).map_or(0, |(_, has)| *has);
+            let name = format!("{second} of {times:?}, older than {than}: {has} of {had}");
+            assert_eq!(has < had, went.contains(&second), "{name}");
+        }
+        assert_eq!(pruned.files > 0, !went.is_empty());
+    };
+    check(&[100, 200, 300], (250, 400), &[100, 200]);
+    // Set back and right again: it is not what it says.
+    check(&[100, -900, -890, 300], (50, 400), &[]);
+    check(&[100, -900, -890, 300], (250, 400), &[100]);
+    check(&[100, -900, -890, 300, 310], (305, 400), &[100, -900, -890, 300]);
+    // Still set back: what was written before it is younger than it says.
+    check(&[100, 200, -900], (-1_000, -900), &[]);
+    check(&[100, 200, -900, -500], (-600, -500), &[100, 200, -900]);
+    // Set ahead and right again: that does not keep the log for ever.
+    check(&[100, 9_000, 200, 300], (250, 400), &[100, 9_000, 200]);
+    check(&[100, 9_000, 200, 300], (150, 400), &[100]);
 }
 
 #[test]
