@@ -174,16 +174,16 @@ impl Audit {
         self.sparingly(Kind::of_strangers("access unauthorized"), entry).await;
     }
 
-    /// A request with a key that may not do this.
+    /// A request of somebody who may not do this: the id of their key, or of the agent.
     pub(crate) async fn access_forbidden(
         &self,
-        key_id: &str,
+        actor: &str,
         tenant_id: &TenantId,
         route: &'static str,
         why: String,
     ) {
-        let entry = in_tenant(access_refused(key_id, StatusCode::FORBIDDEN, route, why), tenant_id);
-        self.sparingly(Kind::of_known("access forbidden", tenant_id, key_id), entry).await;
+        let entry = in_tenant(access_refused(actor, StatusCode::FORBIDDEN, route, why), tenant_id);
+        self.sparingly(Kind::of_known("access forbidden", tenant_id, actor), entry).await;
     }
 
     /// An agent was let in.

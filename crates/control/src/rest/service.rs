@@ -14,6 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use nkudo_domain::TenantId;
 use nkudo_exporter::{Answers, ProbeAnswer, Probes};
 use nkudo_metrics_core::Registry;
+use nkudo_pki::AgentIdentity;
 use nkudo_rpc::Caller;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -170,7 +171,7 @@ impl Service {
             Ok(principal) => principal,
             Err(denied) => return Err(self.on_record(denied, &head.headers, route.path).await),
         };
-        let known = principal.clone();
+        let (known, certified) = (principal.clone(), caller.clone().and_then(|caller| caller.peer));
         // Somebody without a key is told that first.
         let values = values.map_err(|error| Refused::invalid("", error.body_text()))?;
         let values = values.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -198,6 +199,17 @@ impl Service {
             // Some see only from what was asked for that it is not for this key.
             (Err(refused), Some(principal)) if refused.0.status == StatusCode::FORBIDDEN => {
                 self.forbidden(&refused, &principal, route.path).await;
+                Err(refused)
+            }
+            // A certificate has been looked up before this is said of what its agent asks for.
+            (Err(refused), None) if refused.0.status == StatusCode::FORBIDDEN => {
+                if let Some(AgentIdentity { tenant_id, agent_id, .. }) = certified.map(|peer| peer.identity) {
+                    let why = refused.0.detail.clone();
+                    self.control
+                        .audit
+                        .access_forbidden(&agent_id.to_string(), &tenant_id, route.path, why)
+                        .await;
+                }
                 Err(refused)
             }
             (answered, _) => answered,

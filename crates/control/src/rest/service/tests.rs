@@ -1,7 +1,11 @@
 //! Who is let in nowhere is on record.
 
-use nkudo_domain::Role;
+use std::net::SocketAddr;
+
+use nkudo_domain::{Role, SiteId};
+use nkudo_pki::Peer;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::admin::create_key;
@@ -52,6 +56,30 @@ async fn whose_key_may_not_do_something_is_on_record_by_name() {
     check(Method::POST, "/v1/renew", viewer, forbidden, "/v1/renew").await;
     check(Method::GET, "/metrics", other, forbidden, "/metrics").await;
     check(Method::GET, "/v1/logs", other, forbidden, "/v1/logs").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_asks_for_what_is_anothers_is_on_record_by_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::with_audit(audit_in(dir.path(), LOG_BYTES)).await;
+    let identity = AgentIdentity {
+        tenant_id: TenantId::default(),
+        site_id: SiteId::default(),
+        agent_id: world.agent_id,
+    };
+    let peer = Peer { identity, serial: "serial".to_owned(), expires_at_ms: i64::MAX };
+    let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+    let caller = Caller { remote, peer: Some(peer), traceparent: None };
+    let other = r#"{"agent_id": "00000009-0000-7000-8000-000000000000"}"#;
+    let request = Request::post("/v1/unenroll").extension(caller).body(Body::from(other)).unwrap();
+    let router = router(&world.control, &Registry::new(), Port::Tls);
+    assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::FORBIDDEN);
+    let lines = lines_of(dir.path(), "access");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    let (line, fields) = (&lines[0], &lines[0]["fields"]);
+    assert_eq!((&line["actor"], &line["outcome"]), (&json!(world.agent_id.to_string()), &json!("refused")));
+    let expected = (&json!(403), &json!("/v1/unenroll"), &json!("default"));
+    assert_eq!((&fields["status"], &fields["route"], &fields["tenant_id"]), expected);
 }
 
 #[tokio::test]
