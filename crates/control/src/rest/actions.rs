@@ -131,6 +131,11 @@ pub(super) async fn cancel(call: Call) -> Answered {
     let action_id: ActionId = call.params.require("action_id")?;
     let principal = call.principal()?;
     let (control, tenant_id) = (&call.control, &principal.tenant_id);
+    let known = control.store.action(tenant_id, &action_id).await?.ok_or_else(|| unknown(&action_id))?;
+    // Before the books have it: whenever the server is killed, what is cancelled has its line.
+    if is_open(known.status) && !known.cancel_asked {
+        control.audit.cancel_asked(&action_id, tenant_id, &principal.key_id).await;
+    }
     let now_ms = nkudo_host::clock::wall_ms();
     match control.store.cancel(tenant_id, &action_id, now_ms).await? {
         Cancelled::Done => {
@@ -139,7 +144,6 @@ pub(super) async fn cancel(call: Call) -> Answered {
             }
         }
         Cancelled::Asked(agent_id) => control.roster.cancel(agent_id, action_id.clone()),
-        // That it was asked for is on record.
         Cancelled::AskedBefore(agent_id) => {
             control.roster.cancel(agent_id, action_id.clone());
             return answer::json(StatusCode::ACCEPTED, &Accepted { action_id });
@@ -151,8 +155,16 @@ pub(super) async fn cancel(call: Call) -> Answered {
         Cancelled::Unknown => return Err(unknown(&action_id)),
     }
     tracing::info!(%action_id, by = %principal, "action cancelled");
-    control.audit.cancel_asked(&action_id, tenant_id, &principal.key_id).await;
     answer::json(StatusCode::ACCEPTED, &Accepted { action_id })
+}
+
+fn is_open(status: ActionStatus) -> bool {
+    match status {
+        ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running => true,
+        ActionStatus::Success | ActionStatus::Failure | ActionStatus::Cancelled | ActionStatus::Expired => {
+            false
+        }
+    }
 }
 
 pub(super) fn unknown(action_id: &ActionId) -> Refused {

@@ -51,6 +51,29 @@ async fn a_cancellation_has_one_line_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_cancellation_is_on_record_before_the_books_have_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::with_audit(audit_in(dir.path(), LOG_BYTES)).await;
+    assert_eq!(ask(&world, "MicroVMPause", "pause-1").await, StatusCode::ACCEPTED);
+    let action_id: ActionId = "pause-1".parse().unwrap();
+    let mut looks = 0;
+    let look = async {
+        loop {
+            let known = world.control.store.action(&Default::default(), &action_id).await.unwrap();
+            if known.is_some_and(|record| record.cancel_asked) {
+                assert_eq!(lines_of(dir.path(), "action.cancel").len(), 1, "after {looks} looks");
+                return;
+            }
+            looks += 1;
+        }
+    };
+    let (status, ()) = tokio::join!(world.ask("/v1/actions/pause-1/cancel", ""), look);
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(world.ask("/v1/actions/pause-1/cancel", "").await, StatusCode::CONFLICT);
+    assert_eq!(lines_of(dir.path(), "action.cancel").len(), 1, "what has ended is not cancelled");
+}
+
+#[tokio::test]
 async fn an_action_whose_caller_hangs_up_is_taken_in_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::with_audit(audit_in(dir.path(), LOG_BYTES)).await;
