@@ -123,16 +123,6 @@ impl Board {
         });
     }
 
-    /// A component was stopped on purpose: how it does is no question any more.
-    pub(crate) fn remove(&self, name: &'static str) {
-        self.with(|state| {
-            state.components.retain(|entry| entry.name != name);
-            for health in Health::STATES {
-                self.metrics.health.remove(&ByHealth { component: name, health });
-            }
-        });
-    }
-
     fn show(&self, name: &'static str, health: &Health) {
         for state in Health::STATES {
             let value = if state == health.as_str() { 1.0 } else { 0.0 };

@@ -33,7 +33,6 @@
 
 mod check;
 mod component;
-mod handle;
 mod health;
 mod life;
 mod mailbox;
@@ -47,7 +46,6 @@ mod watch;
 
 pub use check::Check;
 pub use component::{ComponentError, ComponentSpec, Context};
-pub use handle::ComponentHandle;
 pub use health::{ComponentReport, Health, HealthChange, HealthReporter, Report};
 pub use mailbox::{Closed, Receiver, Sender, TrySendError};
 pub use operations::{Operation, Operations};

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 
 use crate::component::{ComponentError, ComponentSpec, Context};
-use crate::handle::ComponentHandle;
 use crate::health::{Board, Health, HealthChange, HealthReporter, Report};
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::{self, ByCause, ByComponent, Metrics};
@@ -138,18 +137,17 @@ impl Supervisor {
     ///
     /// # Panics
     /// When a component of this name runs: names are written in the program, one for each.
-    pub fn start<F, Fut>(&self, spec: ComponentSpec, factory: F) -> ComponentHandle
+    pub fn start<F, Fut>(&self, spec: ComponentSpec, factory: F)
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), ComponentError>> + Send + 'static,
     {
         let name = spec.name;
         self.0.runtime.get_or_init(Handle::current);
-        let handle = ComponentHandle { name, supervisor: self.clone() };
         let mut state = self.0.state();
         if state.ending {
             tracing::warn!(part = name, "component is not started: the end was asked for");
-            return handle;
+            return;
         }
         state.components.retain(|running| !running.task.is_finished());
         assert!(state.components.iter().all(|running| running.name != name), "{name} is started twice");
@@ -171,26 +169,11 @@ impl Supervisor {
         if state.checker.is_none() {
             state.checker = Some(spawn(check_all(self.clone())));
         }
-        handle
     }
 
     /// Counts operations of the component of this name, for parts of it that were made before it was started.
     pub fn operations(&self, component: &'static str) -> Operations {
         Operations::of(component, self.0.metrics.clone())
-    }
-
-    /// Ends the component of this name. Answers whether it ended in time; else it was dropped.
-    pub(crate) async fn stop(&self, name: &'static str, deadline: Duration) -> bool {
-        let running = {
-            let mut state = self.0.state();
-            let index = state.components.iter().position(|running| running.name == name);
-            index.map(|index| state.components.remove(index))
-        };
-        let Some(running) = running else { return true };
-        let ended = running.end(Instant::now() + deadline).await;
-        self.0.state().watched(name).begin(None, Vec::new());
-        self.0.board.remove(name);
-        ended
     }
 
     /// Ends once a component was given up, and says which and why. Cancel safe.

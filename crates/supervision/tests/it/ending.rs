@@ -1,8 +1,8 @@
-//! Components end in order, all or one.
+//! Components end in order.
 
 use std::time::Duration;
 
-use nkudo_supervision::{ComponentSpec, Health};
+use nkudo_supervision::ComponentSpec;
 
 use crate::{serve, supervisor};
 
@@ -30,37 +30,17 @@ async fn components_end_in_reverse_order_and_the_hung_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_component_can_be_stopped_and_its_name_used_again() {
-    let (_registry, supervisor) = supervisor();
-    supervisor.start(ComponentSpec::new("stays"), serve);
-    let first = supervisor.start(ComponentSpec::new("goes"), |context| async move {
-        context.health.set(Health::Degraded("no link".to_owned()));
-        serve(context).await
-    });
-    tokio::task::yield_now().await;
-    tokio::task::yield_now().await;
-    assert_eq!(supervisor.health().overall, Health::Degraded("goes: no link".to_owned()));
-    assert!(first.stop(Duration::from_secs(1)).await);
-    assert_eq!((first.report(), supervisor.health().overall), (None, Health::Healthy));
-    let names = || supervisor.health().components.iter().map(|one| one.name).collect::<Vec<_>>();
-    assert_eq!(names(), ["stays"]);
-    let second = supervisor.start(ComponentSpec::new("goes"), serve);
-    assert_eq!((names(), second.name()), (vec!["stays", "goes"], "goes"));
-    assert_eq!(supervisor.shutdown(Duration::from_secs(1)).await, Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_component_that_does_not_stop_is_dropped() {
     let (_registry, supervisor) = supervisor();
     let (guard, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
-    let handle = supervisor.start(ComponentSpec::new("deaf"), move |_| {
+    supervisor.start(ComponentSpec::new("deaf"), move |_| {
         let guard = guard.clone();
         async move {
             guard.closed().await;
             Ok(())
         }
     });
-    assert!(!handle.stop(Duration::from_secs(1)).await);
+    assert_eq!(supervisor.shutdown(Duration::from_secs(1)).await, ["deaf"]);
     assert_eq!(dropped.recv().await, None, "nobody holds the guard");
 }
 
@@ -68,8 +48,8 @@ async fn a_component_that_does_not_stop_is_dropped() {
 async fn nothing_starts_after_the_end() {
     let (_registry, supervisor) = supervisor();
     assert_eq!(supervisor.shutdown(Duration::from_secs(1)).await, Vec::<String>::new());
-    let late = supervisor.start(ComponentSpec::new("late"), serve);
-    assert_eq!((late.report(), supervisor.health().components.len()), (None, 0));
+    supervisor.start(ComponentSpec::new("late"), serve);
+    assert_eq!(supervisor.health().components.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
