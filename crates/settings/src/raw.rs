@@ -78,9 +78,10 @@ fn known<S>(
 ) -> Result<Raw, ConfigError> {
     if schema.key(&key).is_none() {
         let names = schema.keys.iter().map(|key| key.name);
-        let hint = nearest(&key, names.clone()).map_or_else(
+        let near = nearest(&key, names.clone()).and_then(|near| schema.key(near));
+        let hint = near.map_or_else(
             || format!("the keys are: {}", names.collect::<Vec<_>>().join(", ")),
-            |near| format!("did you mean `{near}`?"),
+            |Key { name, help, .. }| format!("did you mean `{name}`? ({help})"),
         );
         return Err(ConfigError::UnknownKey { source_at: source, key, hint });
     }
@@ -213,7 +214,7 @@ mod tests {
             ),
             Key::<Settings>::new(
                 "bytes",
-                "",
+                "how much there is room for",
                 |s| s.bytes.to_string(),
                 |s, given| {
                     s.bytes = given.number(0, i64::MAX)?;
@@ -257,7 +258,10 @@ mod tests {
 
     #[test]
     fn each_fault_names_its_line_and_the_remedy() {
-        check("\nbyte = 1", "demo.toml:2: unknown key `byte`; did you mean `bytes`?");
+        check(
+            "\nbyte = 1",
+            "demo.toml:2: unknown key `byte`; did you mean `bytes`? (how much there is room for)",
+        );
         check("level = 3", "demo.toml:1: level: must be a string, not 3");
         check("[qemu]\n\nacel = \"tcg\"", "demo.toml:3: unknown key `qemu.acel`; did you mean `qemu.accel`?");
         check("interval = \"5 parsecs\"", "`5 parsecs` is not a duration; write it like 500ms, 5s, 2m or 7d");

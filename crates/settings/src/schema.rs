@@ -11,7 +11,7 @@ use crate::raw::{self, Raw};
 pub struct Key<S: 'static> {
     /// With its section: `qemu.accel`.
     pub name: &'static str,
-    /// One line for people.
+    /// One line for people, said to whoever misspells the key.
     pub help: &'static str,
     /// Whether a reload changes it; else it needs a restart.
     pub live: bool,

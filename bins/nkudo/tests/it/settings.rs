@@ -156,7 +156,10 @@ fn what_is_wrong_is_refused_with_its_place_and_the_remedy() {
 #[test]
 fn a_wrong_key_is_told_with_file_line_and_the_nearest_right_one() {
     for (text, part) in [
-        ("\nsevrer = \"http://h\"", "nkudo.toml:2: unknown key `sevrer`; did you mean `server`?"),
+        (
+            "\nsevrer = \"http://h\"",
+            "nkudo.toml:2: unknown key `sevrer`; did you mean `server`? (where the control plane is)",
+        ),
         ("server = 3", "nkudo.toml:1: server: must be a string"),
         ("token_file = \"here\"", "token_file: must be an absolute path"),
         ("server = ", "nkudo.toml:1: this is not TOML"),
