@@ -7,7 +7,7 @@ use nkudo_api::view::{HealthChangeView, HealthSinceView, HostHealthView, List};
 use nkudo_host::clock;
 use nkudo_terminal::daemon::running;
 use nkudo_terminal::print::{self, or_dash};
-use nkudo_terminal::{Failure, Output, outages};
+use nkudo_terminal::{Failure, Output, health, outages};
 
 use crate::query::path;
 
@@ -68,16 +68,7 @@ async fn changes(settings: &Settings, since: WallTime) -> Result<List<HealthChan
 fn text(view: &HostHealthView, since: WallTime) -> Result<(), Failure> {
     if view.daemon_running {
         print::line(&format!("Agent: {}", view.health))?;
-        let rows = view.components.iter().map(|component| {
-            vec![
-                component.component.clone(),
-                component.health.clone(),
-                component.since.to_string(),
-                component.restarts.to_string(),
-                or_dash(component.reason.as_ref()),
-            ]
-        });
-        print::table(&["component", "health", "since", "restarts", "reason"], rows)?;
+        health::table(&view.components)?;
     } else {
         print::line("Agent: not running")?;
     }

@@ -1,8 +1,7 @@
 //! `health`.
 
 use nkudo_api::view::HealthView;
-use nkudo_terminal::print::{self, or_dash};
-use nkudo_terminal::{Failure, Output};
+use nkudo_terminal::{Failure, Output, health, print};
 
 use crate::list::unexpected;
 use crate::query::Query;
@@ -15,16 +14,7 @@ pub(crate) async fn run(session: &Session) -> Result<(), Failure> {
         Output::Json => print::json(&answer)?,
         Output::Text => {
             print::line(&format!("Control plane: {}", view.health))?;
-            let rows = view.components.iter().map(|component| {
-                vec![
-                    component.component.clone(),
-                    component.health.clone(),
-                    component.since.to_string(),
-                    component.restarts.to_string(),
-                    or_dash(component.reason.as_deref()),
-                ]
-            });
-            print::table(&["component", "health", "since", "restarts", "reason"], rows)?;
+            health::table(&view.components)?;
         }
     }
     if view.health == "unhealthy" { Err(Failure::NotFine) } else { Ok(()) }
