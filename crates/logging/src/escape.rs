@@ -73,7 +73,7 @@ pub(crate) fn escaped(mut text: &str, quoted: &[char], out: &mut Vec<u8>) {
 /// The control characters of ASCII and Latin-1, which terminals obey, Unicode's own line and paragraph separators, at
 /// which some readers split lines, and the controls of direction, with which a line shows another text than it has
 /// (Unicode Standard Annex 9, section 2). None is above U+FFFF.
-pub(crate) fn is_special(c: char) -> bool {
+pub fn is_special(c: char) -> bool {
     let turns =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')

@@ -82,6 +82,7 @@ mod visit;
 mod writer;
 
 pub use config::{ColorChoice, LogConfig, LogError, LogFormat, flush, init, init_with_spans, subscriber};
+pub use escape::is_special;
 pub use files::{FilesConfig, FilesError, LogFiles, Rotation};
 pub use handle::LogHandle;
 pub use level::{InvalidFormat, InvalidLevel, InvalidRotation, LogLevel};

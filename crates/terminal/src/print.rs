@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use nkudo_logging::is_special;
 pub use nkudo_traces::escaped;
 use serde::Serialize;
 
@@ -46,11 +47,11 @@ pub fn note(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{}", inert(text)));
 }
 
-/// A text that commands no terminal: control characters but line feeds and tabs, and what turns the direction of a text, are
-/// escaped as JSON reads it, so that a document stays what it is. A carriage return, which may also stand between the values of JSON, becomes a space.
+/// A text that commands no terminal: what the lines of a log escape, but for line feeds and tabs, is escaped as JSON reads
+/// it, so that a document stays what it is. A carriage return, which may also stand between the values of JSON, becomes a
+/// space.
 pub fn inert(text: &str) -> Cow<'_, str> {
-    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns(c);
+    let is_odd = |c: char| is_special(c) && c != '\n' && c != '\t';
     if !text.contains(is_odd) {
         return Cow::Borrowed(text);
     }
@@ -120,11 +121,19 @@ mod tests {
         check("plain ü\n\tand more", "plain ü\n\tand more");
         check("\u{1b}[2J\u{9b}m\u{7f}\u{0}\u{7}", "\\u001b[2J\\u009bm\\u007f\\u0000\\u0007");
         check("left \u{202e}right\u{2066}", "left \\u202eright\\u2066");
+        check("\u{61c}a\u{200f}b\u{2028}", "\\u061ca\\u200fb\\u2028");
         check("over\rwritten\r\n", "over written \n");
         let value = serde_json::json!({"name": "\u{9b}2J\u{7f}\u{85}", "list": ["\u{1b}", 1]});
         let text = value.to_string().replace(',', ",\r\n");
         assert!(text.contains('\u{9b}'), "JSON leaves it as it is");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&inert(&text)).unwrap(), value);
+    }
+
+    #[test]
+    fn a_cell_of_a_table_shows_nothing_that_a_line_would_not() {
+        for c in (char::MIN..=char::MAX).filter(|c| is_special(*c)) {
+            assert!(escaped(&c.to_string()).is_ascii(), "{}", c.escape_unicode());
+        }
     }
 
     #[test]
