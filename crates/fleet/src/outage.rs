@@ -20,6 +20,10 @@
 //!    that a part failed for good or said nothing, `reboot` where it said nothing and the host has booted since.
 //! 6. The daemon is known to have lived by a stamp that is at most [`STAMP_EVERY_MS`] old, or by a record that is younger.
 //!
+//! Records that are cut off exactly after one of them look as if there had never been more, but where [`Ledger::is_cut`] can
+//! tell. Without that the outages in them are forgotten, what was open counts until the last record that is left, and
+//! numbers are given again: the control plane keeps the outage that it had first of each.
+//!
 //! **Invariant:** outages are numbered in the order in which they end, each number is given once, and what was
 //! acknowledged is not told again.
 

@@ -114,6 +114,9 @@ impl Reading {
         if self.not_understood > 0 {
             lost.push(format!("{} records are not understood", self.not_understood));
         }
+        if self.ledger.is_cut() {
+            lost.push("records at its end are missing".to_owned());
+        }
         (self.ledger, (!lost.is_empty()).then(|| lost.join("; ")))
     }
 }

@@ -167,6 +167,40 @@ async fn a_ledger_that_is_cut_or_flipped_is_told_and_goes_on() {
 }
 
 #[tokio::test]
+async fn a_ledger_without_what_was_acknowledged_is_told_once_and_goes_on_under_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path()).await;
+    daemon.outages.enrolled(Some(agent()));
+    for _ in 0..2 {
+        daemon.outages.failed(Failure::Closed, "closed");
+        daemon.outages.heard();
+    }
+    daemon.written().await;
+    let name = daemon.outages.state().ledger.as_ref().map(|ledger| ledger.id().to_owned()).unwrap();
+    daemon.outages.acknowledged(&name, 2);
+    daemon.written().await;
+    let snapshot = daemon.outages.state().ledger.as_ref().map(Ledger::snapshot).unwrap();
+    daemon.stop().await;
+    let mut file = LedgerFile::open(&dir.path().join(DIR)).unwrap().file;
+    // As after a cut between two records: the name, what was acknowledged, the first outage.
+    file.write_anew(&snapshot[..3]).unwrap();
+    drop(file);
+    let offline = OfflineOutages::read(dir.path(), i64::MIN).unwrap();
+    assert_eq!(offline.lacking.unwrap(), "records at its end are missing");
+
+    let daemon = Daemon::start(dir.path()).await;
+    assert!(daemon.outages.state().loss.is_some());
+    daemon.outages.enrolled(Some(agent()));
+    daemon.outages.failed(Failure::Closed, "closed");
+    daemon.outages.heard();
+    daemon.written().await;
+    assert_eq!(told(&daemon.outages, 0), [2]);
+    assert_ne!(daemon.outages.untold(agent(), 0).unwrap().ledger_id, name);
+    daemon.stop().await;
+    assert_eq!(OfflineOutages::read(dir.path(), i64::MIN).unwrap().lacking, None);
+}
+
+#[tokio::test]
 async fn records_of_a_later_version_are_passed_over_and_told() {
     let dir = tempfile::tempdir().unwrap();
     Daemon::start(dir.path()).await.stop().await;

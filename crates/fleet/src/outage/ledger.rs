@@ -62,7 +62,11 @@ impl Ledger {
     /// Takes a record.
     pub fn apply(&mut self, record: Record) {
         match record {
-            Record::Ledger { id } => self.id = id,
+            Record::Ledger { id } => {
+                self.id = id;
+                // What was acknowledged beyond is lost, and its numbers are given again under this name.
+                self.acknowledged = self.acknowledged.min(self.last_seq);
+            }
             Record::Began { boot_id, at } => self.life = Some(Life { boot_id, seen: at, ended: None }),
             Record::Alive { at } => self.seen(at),
             Record::Ended { at, fault } => {
@@ -100,6 +104,13 @@ impl Ledger {
         }
         records.extend(self.gap.as_ref().map(|gap| Record::Open { gap: gap.clone() }));
         records
+    }
+
+    /// Whether the records that were read are not all that there were, as far as they tell: something was acknowledged
+    /// that they do not have, or outages are there without a life in which they became known. Of the last records nothing
+    /// tells whether there were more.
+    pub fn is_cut(&self) -> bool {
+        self.acknowledged > self.last_seq || (self.life.is_none() && !self.outages.is_empty())
     }
 
     fn seen(&mut self, at: Moment) {

@@ -121,6 +121,12 @@ impl Host {
             assert!(again.outages().eq(self.ledger.outages()), "{again:?}");
             let open = |ledger: &Ledger| ledger.gap().map(|gap| (gap.cause, gap.began));
             assert_eq!(open(&again), open(&self.ledger));
+            assert!(!again.is_cut());
+        }
+        let mut so_far = Ledger::default();
+        for record in &self.disk {
+            so_far.apply(record.clone());
+            assert!(!so_far.is_cut(), "a kill before the next record looks like damage: {so_far:?}");
         }
         let numbers: Vec<u64> = self.ledger.outages().map(|entry| entry.seq).collect();
         assert!(numbers.is_sorted_by(|a, b| a + 1 == *b), "{numbers:?}");
@@ -355,6 +361,38 @@ fn a_ledger_that_lost_records_gets_another_name() {
     host.step(&Damage);
     host.step(&Begin);
     assert_eq!(host.ledger.id(), "ledger-3");
+}
+
+#[test]
+fn a_ledger_without_what_was_acknowledged_or_its_life_is_cut_and_tells_again_under_its_new_name() {
+    let mut host = Host::new();
+    for _ in 0..3 {
+        [After(S), Fails(Failure::Closed, "c"), Heard].iter().for_each(|step| host.step(step));
+    }
+    assert_eq!(host.ledger.acknowledged("ledger-1", 2).len(), 1);
+    // Name, what was acknowledged, three outages, the life.
+    let snapshot = host.ledger.snapshot();
+    for (length, expected) in [(1, false), (2, true), (3, true), (4, true), (5, true), (6, false)] {
+        host.disk = snapshot.iter().take(length).cloned().collect();
+        let mut read = Ledger::default();
+        host.disk.iter().cloned().for_each(|record| read.apply(record));
+        assert_eq!(read.is_cut(), expected, "{length} of {snapshot:?}");
+    }
+    host.disk = snapshot.iter().take(3).cloned().collect();
+    let fresh_id = "fresh".to_owned();
+    let beginning =
+        Beginning { at: host.now, boot_id: String::new(), agent_id: Some(agent(1)), fresh_id, damaged: true };
+    host.ledger = Ledger::default();
+    host.disk.iter().cloned().for_each(|record| host.ledger.apply(record));
+    let mut records = host.ledger.begin(beginning);
+    records.extend(host.ledger.failed(host.now, Failure::Closed, "c"));
+    records.extend(host.ledger.heard(host.now));
+    host.disk.extend(records);
+    let numbers: Vec<u64> = host.ledger.untold(agent(1), 0, 9).iter().map(|entry| entry.seq).collect();
+    assert_eq!(numbers, [2], "it was another that was acknowledged");
+    let mut again = Ledger::default();
+    host.disk.iter().cloned().for_each(|record| again.apply(record));
+    assert!(!again.is_cut(), "it is told once");
 }
 
 #[test]
