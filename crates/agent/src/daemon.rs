@@ -28,7 +28,7 @@ use crate::link::{Link, Standing};
 use crate::local::{self, Local};
 use crate::offline::executor_config;
 use crate::outages::Outages;
-use crate::providers::providers;
+use crate::providers::{providers, qemu};
 use crate::reload::Reloader;
 use crate::sampler::Sampler;
 use crate::state_dir::{StateDir, StateDirError};
@@ -264,6 +264,7 @@ impl Daemon {
         let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&self.mailbox));
         let ready = Arc::clone(&self.ready);
         let handle = self.handle.clone();
+        let qemu = Arc::new(qemu(&self.settings.borrow()));
         let answers = Check::new("answers", EXECUTOR_ANSWERS, move || {
             let handle = handle.clone();
             async move { handle.look(|_| ()).await.map_err(|error| error.to_string()) }
@@ -271,9 +272,10 @@ impl Daemon {
         self.supervisor.start(ComponentSpec::new("executor").with_check(answers), move |context| {
             let (executor, mailbox, ready) =
                 (Arc::clone(&executor), Arc::clone(&mailbox), Arc::clone(&ready));
-            let readiness = Arc::clone(&ready);
+            let (readiness, qemu) = (Arc::clone(&ready), Arc::clone(&qemu));
             async move {
                 let mut mailbox = mailbox.lock().await;
+                qemu.sweep();
                 let tell_ready = || {
                     ready.store(true, Ordering::Release);
                     tell_systemd(&[sd_notify::NotifyState::Ready]);

@@ -22,7 +22,7 @@ use crate::audit::{Asked, Audit};
 use crate::config::Settings;
 use crate::identity::IdentityDir;
 use crate::outages::OfflineOutages;
-use crate::providers::{providers, tracker_config};
+use crate::providers::{providers, qemu, tracker_config};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::status::status;
 
@@ -214,6 +214,7 @@ pub async fn apply(
         Some(witness) => executor.witnessed_by(witness),
         None => executor,
     };
+    qemu(settings).sweep();
     let stop = CancellationToken::new();
     let guard = stop.clone();
     let work = async {

@@ -73,7 +73,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// it is slower.
     async fn evidence(&self, vm_id: VmId) -> Result<Findings, ProviderError>;
 
-    /// The VMs of which there is anything on this host.
+    /// The VMs of which there is anything on this host. Alters nothing.
     async fn list(&self) -> Result<Vec<VmId>, ProviderError>;
 
     /// The specification that the VM's run directory holds.

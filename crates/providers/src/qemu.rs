@@ -115,6 +115,11 @@ impl Qemu {
         }
     }
 
+    /// Removes what an earlier run left half made or half removed. Only for whoever performs the deeds of these VMs.
+    pub fn sweep(&self) {
+        run_directory::sweep(&self.config.vms_dir);
+    }
+
     fn run_directory(&self, vm_id: VmId) -> RunDirectory {
         RunDirectory::of(&self.config.vms_dir, vm_id)
     }

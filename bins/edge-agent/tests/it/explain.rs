@@ -87,6 +87,21 @@ fn a_vm_is_explained_with_and_without_the_daemon() {
 }
 
 #[test]
+fn a_look_at_a_host_without_its_daemon_sweeps_nothing_and_the_daemon_does() {
+    let mut host = Host::running("");
+    host.stop();
+    let gone = host.vm_dir(&format!(".gone-{}", vm_id(1)));
+    std::fs::create_dir_all(&gone).unwrap();
+    for look in [["vms", "--output", "json"], ["executions", "--output", "json"]] {
+        assert_eq!(host.run(&look).code(), 0, "{look:?}");
+        assert!(gone.exists(), "{look:?}");
+    }
+    host.start();
+    assert!(!gone.exists());
+    host.stop();
+}
+
+#[test]
 fn who_is_unknown_is_told_with_the_nearest_that_is_known() {
     let mut host = Host::running("[providers]\nsimulated = true\n");
     host.succeed(&host.create_simulated(&vm_id(4), "database-1", &json!({})));

@@ -1,6 +1,6 @@
 //! The run directory of one VM, and the directory that holds them all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -172,35 +172,41 @@ impl RunDirectory {
     }
 }
 
-/// The VMs that have a run directory. What was left half made or half removed is swept away.
+/// The VMs that have a run directory.
 pub(super) fn list(vms_dir: &Path) -> Result<Vec<VmId>, ProviderError> {
-    let entries = match fs::read_dir(vms_dir) {
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|source| failed("cannot list", vms_dir, source))?,
-    };
-    let mut vm_ids = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| failed("cannot list", vms_dir, source))?;
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        if let Ok(vm_id) = name.parse::<VmId>() {
-            vm_ids.push(vm_id);
-        } else if is_rubbish(&name, &entry) {
-            let path = entry.path();
-            if let Err(error) = remove_directory(&path) {
-                tracing::warn!(path = %path.display(), %error, "a removed vm's directory cannot be swept");
-            }
-        }
-    }
+    let names = entries(vms_dir)?.into_iter().map(|entry| entry.file_name());
+    let mut vm_ids: Vec<VmId> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
     vm_ids.sort_unstable();
     Ok(vm_ids)
 }
 
-fn is_rubbish(name: &str, entry: &fs::DirEntry) -> bool {
+/// Removes what was left half made or half removed. What cannot be removed stays.
+pub(super) fn sweep(vms_dir: &Path) {
+    // A directory that cannot be listed is told by the next who lists it.
+    for entry in entries(vms_dir).unwrap_or_default().iter().filter(|entry| is_rubbish(entry)) {
+        let path = entry.path();
+        if let Err(error) = remove_directory(&path) {
+            tracing::warn!(path = %path.display(), %error, "a removed vm's directory cannot be swept");
+        }
+    }
+}
+
+fn entries(vms_dir: &Path) -> Result<Vec<DirEntry>, ProviderError> {
+    let listed = match fs::read_dir(vms_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.and_then(Iterator::collect),
+    };
+    listed.map_err(|source| failed("cannot list", vms_dir, source))
+}
+
+fn is_rubbish(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    let name = name.to_str().unwrap_or_default();
     let names_vm = |prefix| name.strip_prefix(prefix).is_some_and(|id| id.parse::<VmId>().is_ok());
     names_vm(GONE) || (names_vm(NEW) && is_abandoned(entry).unwrap_or(false))
 }
 
-fn is_abandoned(entry: &fs::DirEntry) -> Option<bool> {
+fn is_abandoned(entry: &DirEntry) -> Option<bool> {
     let modified = entry.metadata().ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     let now = Duration::from_millis(u64::try_from(clock::wall_ms()).ok()?);
     Some(now.saturating_sub(modified) > ABANDONED_AFTER)

@@ -123,7 +123,7 @@ async fn events_are_asked_for_again_by_who_adopts() {
 }
 
 #[tokio::test]
-async fn what_was_left_half_made_is_swept_away() {
+async fn what_was_left_half_made_is_swept_away_and_not_by_who_only_looks() {
     let world = World::new();
     let qemu = world.qemu();
     let spec = world.spec(Machine::Q35, "");
@@ -141,6 +141,9 @@ async fn what_was_left_half_made_is_swept_away() {
     }
     let long_ago = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
     fs::File::open(&abandoned).unwrap().set_times(long_ago).unwrap();
+    assert_eq!(qemu.list().await.unwrap(), [spec.vm_id]);
+    assert!(gone.exists() && abandoned.exists());
+    qemu.sweep();
     assert_eq!(qemu.list().await.unwrap(), [spec.vm_id]);
     assert!(!gone.exists() && !abandoned.exists());
     assert!(being_made.exists() && foreign.exists());
