@@ -7,14 +7,13 @@ mod steps;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use nkudo_domain::{Action, ActionId, AskedBy};
 use nkudo_executor::Witness;
 use nkudo_host::clock;
 use nkudo_metrics_core::Registry;
-use nkudo_scribe::{Entry, Head, Options, Place, Room, Scribe, ScribeError, ScribeMetrics};
+use nkudo_scribe::{Entry, Head, Options, Place, Scribe, ScribeError, ScribeMetrics};
 use nkudo_supervision::{ComponentError, Context};
 
 use crate::config::Settings;
@@ -57,8 +56,7 @@ pub fn place(state_dir: &Path) -> Place {
 }
 
 fn options(settings: &Settings) -> Options {
-    let keep = Duration::from_secs(u64::from(settings.audit_keep_days) * 24 * 3600);
-    Options::bounded(settings.audit_disk_bytes, keep)
+    Options::of_days(settings.audit_disk_bytes, settings.audit_keep_days)
 }
 
 /// The same clock for all lines.
@@ -114,11 +112,8 @@ impl Audit {
     /// An action was not taken in. Where there is no room such lines are counted only, and the count is a line.
     pub(crate) async fn refused(&self, asked: Asked, why: &str) {
         let Some(scribe) = &self.0 else { return };
-        if scribe.room() == Room::Free {
-            scribe.write(vec![asked.entry("action.accept", "refused").field("reason", why.to_owned())]).await;
-        } else {
-            scribe.count_refused();
-        }
+        let entry = asked.entry("action.accept", "refused").field("reason", why.to_owned());
+        scribe.write_refusal(entry).await;
     }
 
     /// Somebody asked for an action to be cancelled.

@@ -8,7 +8,6 @@ mod strangers;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -43,8 +42,7 @@ pub fn place(data_dir: &Path) -> Place {
 }
 
 fn options(settings: &Settings) -> Options {
-    let keep = Duration::from_secs(u64::from(settings.audit_keep_days) * 24 * 3600);
-    Options::bounded(settings.audit_disk_bytes, keep)
+    Options::of_days(settings.audit_disk_bytes, settings.audit_keep_days)
 }
 
 fn now() -> Timestamp {
@@ -110,9 +108,8 @@ impl Audit {
 
     /// Something that somebody with a name asked for was refused. Where there is no room such lines are counted only.
     async fn refused(&self, entry: Entry<'static>) {
-        match &self.scribe {
-            Some(scribe) if scribe.room() != Room::Free => scribe.count_refused(),
-            Some(_) | None => self.write(entry).await,
+        if let Some(scribe) = &self.scribe {
+            scribe.write_refusal(entry).await;
         }
     }
 

@@ -57,11 +57,16 @@ impl Options {
         let reserve_bytes = (8 << 20).min(log_bytes / 8);
         Options { log: nkudo_audit::Options { log_bytes, file_bytes, ..log }, keep, reserve_bytes }
     }
+
+    /// As [`Options::bounded`], with lines that are kept for so many days.
+    pub fn of_days(log_bytes: u64, keep_days: u32) -> Options {
+        Options::bounded(log_bytes, Duration::from_secs(u64::from(keep_days) * 24 * 3600))
+    }
 }
 
 impl Default for Options {
     /// 256 MiB, 90 days.
     fn default() -> Options {
-        Options::bounded(256 << 20, Duration::from_secs(90 * 24 * 3600))
+        Options::of_days(256 << 20, 90)
     }
 }

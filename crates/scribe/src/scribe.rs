@@ -127,6 +127,15 @@ impl Scribe {
         self.0.shown.with().refused += 1;
     }
 
+    /// Writes the entry of a refusal, or counts it while there is not room for everything: refusals come at will.
+    pub async fn write_refusal(&self, entry: Entry<'static>) {
+        if self.room() == Room::Free {
+            self.write(vec![entry]).await;
+        } else {
+            self.count_refused();
+        }
+    }
+
     /// Why there is not room for everything, or what others left does not reach the log.
     pub fn trouble(&self) -> Option<String> {
         self.0.shown.with().trouble.clone()
