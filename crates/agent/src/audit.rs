@@ -177,6 +177,7 @@ pub(crate) struct Asked {
     by: AskedBy,
     action_type: Option<&'static str>,
     vm_id: Option<String>,
+    command: Option<String>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
 }
@@ -188,6 +189,7 @@ impl Asked {
             by: action.asked_by,
             action_type: Some(action.request.action_type().as_str()),
             vm_id: action.request.vm_id().map(|vm_id| vm_id.to_string()),
+            command: action.request.program().map(|program| program.display().to_string()),
             trace_id: action.trace_id.map(|id| id.to_string()),
             correlation_id: action.correlation_id.clone(),
         }
@@ -195,7 +197,15 @@ impl Asked {
 
     /// One of which nothing else could be read.
     pub(crate) const fn unreadable(action_id: ActionId, by: AskedBy) -> Self {
-        Self { action_id, by, action_type: None, vm_id: None, trace_id: None, correlation_id: None }
+        Self {
+            action_id,
+            by,
+            action_type: None,
+            vm_id: None,
+            command: None,
+            trace_id: None,
+            correlation_id: None,
+        }
     }
 
     fn entry(self, operation: &'static str, outcome: &'static str) -> Entry<'static> {
@@ -204,6 +214,7 @@ impl Asked {
         let optional = [
             ("action_type", self.action_type.map(str::to_owned)),
             ("vm_id", self.vm_id),
+            ("command", self.command),
             ("trace_id", self.trace_id),
             ("correlation_id", self.correlation_id),
         ];

@@ -76,7 +76,8 @@ impl Link {
         let mut backoff = Backoff::new(DIAL_AGAIN_BASE_MS, DIAL_AGAIN_CAP_MS);
         // After an outage the first heartbeat of a fleet is spread; a single start need not wait.
         let mut outage = false;
-        let mut reporting = false;
+        // The executor does not know whom results are owed to until it was told once.
+        let mut reporting = true;
         while !context.shutdown.is_cancelled() {
             let identity = match self.identity(&dir) {
                 Ok(Some(identity)) => identity,

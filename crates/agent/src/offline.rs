@@ -296,9 +296,13 @@ pub(crate) fn refusal(admission: Admission) -> &'static str {
     match admission {
         Admission::New | Admission::Repeated => "",
         Admission::Conflict => "this action_id was used for another action; use a new one",
-        Admission::QueueFull => "too many actions are waiting, or too many commands; try again later",
-        Admission::ResultsFull => {
-            "too many results must be kept for seven days, or too much of what commands wrote; try again later"
+        Admission::QueueFull => "too many actions are waiting; try again later",
+        Admission::ResultsFull => "too many results must be kept for seven days; try again later",
+        Admission::CommandsFull => {
+            "too many commands are waiting on this host; ask again when some have ended"
+        }
+        Admission::OutputsFull => {
+            "too much of what commands wrote has still to be told to the control plane; ask again when it is reachable"
         }
         Admission::DiskFull => {
             "the disk of the state directory is full but for its reserve; free some space, or delete a vm"

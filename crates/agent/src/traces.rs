@@ -159,6 +159,7 @@ mod tests {
             parent_span_id: nkudo_domain::SpanId::from_bytes([7; 8]),
             correlation_id: None,
             asked_by: AskedBy::Unknown,
+            start_within: None,
         }
     }
 

@@ -20,7 +20,7 @@ const GRACE_SECONDS_MAX: u64 = 3_600;
 /// Grace time of a stop when it does not say, in seconds.
 const GRACE_SECONDS_DEFAULT: u64 = 30;
 /// Longest time an action may be given, in seconds.
-const TIMEOUT_SECONDS_MAX: u64 = 86_400;
+const TIMEOUT_SECONDS_MAX: u64 = nkudo_domain::TIMEOUT_MAX.as_secs();
 
 /// What an action gets from the call that brings it rather than from its body.
 #[derive(Debug, Clone)]
@@ -59,6 +59,7 @@ pub fn parse(value: &Value, path: &str, origin: Origin) -> Result<Action, Vec<Fi
             parent_span_id: origin.parent_span_id,
             correlation_id: origin.correlation_id,
             asked_by: AskedBy::Unknown,
+            start_within: None,
         }),
         Some(_) | None => Err(faults.into_inner()),
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use nkudo_domain::{Action, ActionId, ActionType, AgentId, Request, TenantId};
+use nkudo_domain::{Action, ActionId, ActionType, AgentId, TenantId};
 use nkudo_host::clock;
 use nkudo_metrics_core::Registry;
 use nkudo_pki::AgentIdentity;
@@ -311,20 +311,11 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(action: &Action, agent_id: AgentId, tenant_id: &TenantId, key_id: &str) -> Self {
-        let program = match &action.request {
-            Request::Execute(command) => Some(command.program.display().to_string()),
-            Request::Create(_)
-            | Request::Start(_)
-            | Request::Stop(_)
-            | Request::Delete(_)
-            | Request::Pause(_)
-            | Request::Resume(_) => None,
-        };
         let known = [
             Some(("action_id", action.action_id.to_string())),
             Some(("action_type", action.request.action_type().to_string())),
             action.request.vm_id().map(|vm_id| ("vm_id", vm_id.to_string())),
-            program.map(|program| ("command", program)),
+            action.request.program().map(|program| ("command", program.display().to_string())),
             action.trace_id.map(|id| ("trace_id", id.to_string())),
             action.correlation_id.clone().map(|id| ("correlation_id", id)),
         ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub struct DeleteVm {
 }
 
 /// Run a program of the host to its end, without a shell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCommand {
     /// An absolute path on the host's allow-list.
     pub program: PathBuf,
@@ -96,6 +96,20 @@ pub struct HostCommand {
     pub dir: PathBuf,
     /// All of its environment but `PATH`, which it has in any case.
     pub env: BTreeMap<String, String>,
+}
+
+/// Arguments and environment may be secrets.
+impl fmt::Debug for HostCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, args, timeout, dir, env } = self;
+        f.debug_struct("HostCommand")
+            .field("program", program)
+            .field("args", &format_args!("{} not shown", args.len()))
+            .field("timeout", timeout)
+            .field("dir", dir)
+            .field("env", &format_args!("{} not shown", env.len()))
+            .finish()
+    }
 }
 
 impl Request {
@@ -130,6 +144,19 @@ impl Request {
         }
     }
 
+    /// The program of a command.
+    pub fn program(&self) -> Option<&Path> {
+        match self {
+            Self::Execute(command) => Some(&command.program),
+            Self::Create(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Delete(_)
+            | Self::Pause(_)
+            | Self::Resume(_) => None,
+        }
+    }
+
     /// How long it may take from admission to its end when nobody said.
     pub fn default_timeout(&self) -> Duration {
         match self {
@@ -138,10 +165,13 @@ impl Request {
             Self::Stop(stop) => stop.grace + Duration::from_secs(30),
             Self::Pause(_) | Self::Resume(_) => Duration::from_secs(30),
             // It may wait for others of its lane first.
-            Self::Execute(command) => command.timeout + Duration::from_secs(60),
+            Self::Execute(command) => (command.timeout + Duration::from_secs(60)).min(TIMEOUT_MAX),
         }
     }
 }
+
+/// The longest time that an action may be given.
+pub const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
 /// One request with the name by which it is asked for once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +189,9 @@ pub struct Action {
     /// Set by whoever takes it in on its host.
     #[serde(default)]
     pub asked_by: AskedBy,
+    /// From admission on the host to its start; after that it is not started any more. Set by whoever takes it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_within: Option<Duration>,
 }
 
 impl Action {

@@ -68,6 +68,8 @@ pub enum Outcome {
     },
     /// Cancelled on request, before or after its start.
     Cancelled,
+    /// Its turn came when it was too old to be started; nothing of it was done.
+    Expired,
 }
 
 impl Outcome {
@@ -75,8 +77,19 @@ impl Outcome {
     pub fn status(&self) -> ExecutionStatus {
         match self {
             Self::Success { .. } => ExecutionStatus::Success,
-            Self::Failure { .. } => ExecutionStatus::Failure,
+            // One that expired was never run, and has no execution.
+            Self::Failure { .. } | Self::Expired => ExecutionStatus::Failure,
             Self::Cancelled => ExecutionStatus::Cancelled,
+        }
+    }
+
+    /// The same among the ends of actions.
+    pub fn end(&self) -> EndStatus {
+        match self {
+            Self::Success { .. } => EndStatus::Success,
+            Self::Failure { .. } => EndStatus::Failure,
+            Self::Cancelled => EndStatus::Cancelled,
+            Self::Expired => EndStatus::Expired,
         }
     }
 
@@ -84,6 +97,7 @@ impl Outcome {
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Failure { error } => Some(error),
+            Self::Expired => Some("it expired before its turn came"),
             Self::Success { .. } | Self::Cancelled => None,
         }
     }
@@ -118,13 +132,21 @@ pub struct CommandOutput {
 impl CommandOutput {
     /// The most that is kept of each of the two texts, in bytes.
     pub const TEXT_MAX_BYTES: usize = 32 << 10;
+    /// The most that is shown of each in a list of actions, in bytes.
+    pub const LISTED_MAX_BYTES: usize = 1 << 10;
 
     /// The same with texts that are not longer than they may be.
     #[must_use]
-    pub fn bounded(mut self) -> Self {
+    pub fn bounded(self) -> Self {
+        self.cut(Self::TEXT_MAX_BYTES)
+    }
+
+    /// The same with texts of at most so many bytes each.
+    #[must_use]
+    pub fn cut(mut self, text_bytes_max: usize) -> Self {
         for text in [&mut self.stdout, &mut self.stderr] {
-            self.truncated |= text.len() > Self::TEXT_MAX_BYTES;
-            text.truncate(text.floor_char_boundary(Self::TEXT_MAX_BYTES));
+            self.truncated |= text.len() > text_bytes_max;
+            text.truncate(text.floor_char_boundary(text_bytes_max));
         }
         self
     }

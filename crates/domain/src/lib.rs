@@ -16,7 +16,9 @@ mod lifecycle;
 mod outage;
 mod vm;
 
-pub use action::{Action, ActionType, AskedBy, CreateVm, DeleteVm, HostCommand, Lane, Request, StopVm};
+pub use action::{
+    Action, ActionType, AskedBy, CreateVm, DeleteVm, HostCommand, Lane, Request, StopVm, TIMEOUT_MAX,
+};
 pub use evidence::{Evidence, Exit, Monitor, Observation};
 pub use execution::{
     ActionStatus, CommandOutput, EndStatus, Execution, ExecutionStatus, Outcome, ResourceUsage,
@@ -26,6 +28,6 @@ pub use ids::{ActionId, InvalidId, SpanId, TraceId, VmId, VmName};
 pub use lifecycle::{Deed, Refusal, Verdict, verdict};
 pub use outage::{Outage, OutageCause};
 pub use vm::{
-    Console, Disk, DiskFormat, InvalidSpec, MEMORY_BYTES_MIN, Machine, Nic, ProviderKind, RestartPolicy,
-    VCPUS_MAX, VmSpec, VmState, labels_fit,
+    Console, Disk, DiskFormat, InvalidSpec, MEMORY_BYTES_MIN, Machine, Nic, PATH_MAX_BYTES, ProviderKind,
+    RestartPolicy, VCPUS_MAX, VmSpec, VmState, labels_fit,
 };

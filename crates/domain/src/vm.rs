@@ -16,7 +16,7 @@ pub const MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// Longest kernel command line, in bytes (what x86 Linux takes).
 const CMDLINE_MAX_BYTES: usize = 2048;
 /// Longest path, in bytes (Linux's PATH_MAX, without the NUL).
-const PATH_MAX_BYTES: usize = 4095;
+pub const PATH_MAX_BYTES: usize = 4095;
 /// Most disks of one VM.
 const DISKS_MAX: usize = 16;
 /// Most labels of one VM.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nkudo_catalogue::AgentMetrics;
 use nkudo_domain::{Action, ActionType, ProviderKind, VmId};
-use nkudo_host::contained::{self, Owner};
 use nkudo_host::{clock, disk};
 use nkudo_journal::Disk;
 use nkudo_providers::Provider;
@@ -19,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::boot_file::BootFile;
 use crate::command::Command;
-use crate::error::{ExecutorError, chain};
+use crate::error::ExecutorError;
 use crate::handle::Handle;
+use crate::host_command::Commands;
 use crate::journal_writer::{self, Target};
 use crate::look_over::look_over;
 use crate::observer::Observer;
@@ -56,23 +56,24 @@ pub struct Executor<D: Disk> {
     pub(crate) providers: Providers,
     pub(crate) disk: D,
     pub(crate) observer: Observer,
+    pub(crate) commands: Commands,
 }
 
 impl<D: Disk + Clone> Executor<D> {
-    /// An executor that will run on this state directory, and the handle to it. `commands` is the sending end of the
-    /// mailbox that [`Executor::run`] is given.
+    /// An executor that will run on this state directory, and the handle to it. `mailbox` is the sending end of the one that [`Executor::run`] is given.
     pub fn new(
         config: ExecutorConfig,
         providers: Providers,
         disk: D,
         metrics: AgentMetrics,
         operations: Operations,
-        commands: Sender<Command>,
+        mailbox: Sender<Command>,
     ) -> (Self, Handle) {
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        let handle = Handle { commands, events: events.clone() };
+        let handle = Handle { commands: mailbox, events: events.clone() };
+        let commands = Commands::new(config.state_dir.clone(), config.free_bytes_min, operations.clone());
         let observer = Observer { metrics, operations, events, witness: Arc::new(Nobody) };
-        (Self { config, providers, disk, observer }, handle)
+        (Self { config, providers, disk, observer, commands }, handle)
     }
 
     /// The same with somebody who puts on record what becomes of actions.
@@ -97,30 +98,12 @@ impl<D: Disk + Clone> Executor<D> {
         ended
     }
 
-    /// Whose the commands of this executor are, also after a restart of the program.
-    pub(crate) fn owner(&self) -> Owner {
-        let state_dir = &self.config.state_dir;
-        let state_dir = state_dir.canonicalize().unwrap_or_else(|_| state_dir.clone());
-        Owner::new(&state_dir.to_string_lossy())
-    }
-
-    /// What commands of a former run of the program have left is ended: nobody waits for it any more.
+    /// As [`Commands::end_left_over`]; a failure is tried again before the next command.
     async fn end_left_over(&self) -> Result<(), ExecutorError> {
-        let owner = self.owner();
-        let ended = tokio::task::spawn_blocking(move || contained::end_left_over(&owner)).await;
-        let ended = ended.map_err(|source| ExecutorError::TaskPanicked { source })?;
-        match ended {
-            Ok(names) => {
-                for action_id in names {
-                    tracing::warn!(action_id, "what a command had left running was ended");
-                }
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = chain(&error),
-                    "what commands may have left running could not be ended"
-                );
-            }
+        let commands = self.commands.clone();
+        let ended = tokio::task::spawn_blocking(move || commands.end_left_over()).await;
+        if let Err(error) = ended.map_err(|source| ExecutorError::TaskPanicked { source })? {
+            tracing::error!(error, "no command is started until that succeeds");
         }
         Ok(())
     }

@@ -47,7 +47,11 @@ impl Observer {
                 self.metrics.action_retries(action_type, execution.retries);
             }
             None => {
-                let status = if *outcome == Outcome::Cancelled { "cancelled" } else { "timed_out" };
+                let status = match outcome {
+                    Outcome::Cancelled => "cancelled",
+                    Outcome::Expired => "expired",
+                    Outcome::Success { .. } | Outcome::Failure { .. } => "timed_out",
+                };
                 self.metrics.action_ended(action_type, status);
             }
         }
@@ -61,6 +65,7 @@ impl Observer {
                 tracing::warn!(%action_type, vm_id, error, duration_ms, "action failed");
             }
             Outcome::Cancelled => tracing::info!(%action_type, vm_id, duration_ms, "action cancelled"),
+            Outcome::Expired => tracing::warn!(%action_type, vm_id, "action expired before its turn came"),
         }
     }
 

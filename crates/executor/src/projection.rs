@@ -2,12 +2,25 @@
 
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{ActionView, AggregateView, ExecutionView, StateFile, VmView, command_result};
-use nkudo_domain::{ActionStatus, ActionType, ExecutionStatus, VmId, VmState};
+use nkudo_domain::{ActionStatus, ActionType, CommandOutput, VmId, VmState};
 use nkudo_tracker::{Aggregate, Phase, Tracked, Tracker, Vm};
 use std::collections::BTreeMap;
 
 /// An action and how it stands.
 pub fn action_view(tracked: &Tracked) -> ActionView {
+    let output = tracked.execution.as_ref().filter(|_| tracked.has_ended());
+    view(tracked, output.and_then(|execution| execution.output.as_deref().map(command_result)))
+}
+
+/// The same among others, with no more than the beginning of what a command wrote.
+pub fn listed_action_view(tracked: &Tracked) -> ActionView {
+    let output = tracked.execution.as_ref().filter(|_| tracked.has_ended());
+    let listed =
+        |output: &CommandOutput| command_result(&output.clone().cut(CommandOutput::LISTED_MAX_BYTES));
+    view(tracked, output.and_then(|execution| execution.output.as_deref().map(listed)))
+}
+
+fn view(tracked: &Tracked, result: Option<serde_json::Value>) -> ActionView {
     let action = &tracked.action;
     let execution = tracked.execution.as_ref();
     let outcome = tracked.outcome();
@@ -28,11 +41,7 @@ pub fn action_view(tracked: &Tracked) -> ActionView {
         status: action_status(tracked),
         changed: outcome.map(nkudo_domain::Outcome::changed),
         error: outcome.and_then(|outcome| outcome.error()).map(str::to_owned),
-        result: tracked
-            .execution
-            .as_ref()
-            .filter(|_| tracked.has_ended())
-            .and_then(|execution| execution.output.as_deref().map(command_result)),
+        result,
         retries: execution.map_or(0, |execution| execution.retries),
         created_at: WallTime(tracked.admitted.wall_ms),
         started_at: execution.map(|execution| WallTime(execution.started_at_ms)),
@@ -51,12 +60,7 @@ fn action_status(tracked: &Tracked) -> ActionStatus {
         | Phase::TakingBack { .. }
         | Phase::Waiting { .. }
         | Phase::Concluding { .. } => ActionStatus::Running,
-        Phase::Ended { outcome, .. } => match outcome.status() {
-            ExecutionStatus::Success => ActionStatus::Success,
-            ExecutionStatus::Failure => ActionStatus::Failure,
-            ExecutionStatus::Cancelled => ActionStatus::Cancelled,
-            ExecutionStatus::Running => ActionStatus::Running,
-        },
+        Phase::Ended { outcome, .. } => outcome.end().into(),
     }
 }
 

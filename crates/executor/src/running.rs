@@ -379,6 +379,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
         // Threads that write cannot be aborted; they are waited for.
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        self.executor.commands.settle().await;
         state_file::write(&self.executor.disk, &path, &last, &self.executor.observer.operations);
     }
 

@@ -1,7 +1,7 @@
 //! Who puts on record what becomes of actions.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nkudo_domain::{Action, ActionId, ActionType, AskedBy, Outcome, Request, TraceId, VmId, VmName};
 use nkudo_tracker::{Phase, Record, Tracked, Tracker};
@@ -94,22 +94,13 @@ impl Witnessed {
             | Request::Resume(_)
             | Request::Execute(_) => None,
         };
-        let command = match &action.request {
-            Request::Execute(command) => Some(command.program.clone()),
-            Request::Create(_)
-            | Request::Start(_)
-            | Request::Stop(_)
-            | Request::Delete(_)
-            | Request::Pause(_)
-            | Request::Resume(_) => None,
-        };
         Self {
             step,
             at_ms,
             action_id: action.action_id.clone(),
             action_type: action.request.action_type(),
             vm_id: action.request.vm_id(),
-            command,
+            command: action.request.program().map(Path::to_owned),
             vm_name,
             asked_by: action.asked_by,
             trace_id: action.trace_id,
@@ -149,7 +140,10 @@ impl Witnessed {
             let Tracked { action, admitted, phase, execution, .. } = tracked;
             let accepted = Some(Self::of(action, Step::Accepted, admitted.wall_ms));
             let began = execution.as_ref();
-            let started = began.map(|execution| Self::of(action, Step::Started, execution.started_at_ms));
+            // What ended the moment its turn came was not begun.
+            let started = began
+                .filter(|_| tracked.has_started)
+                .map(|execution| Self::of(action, Step::Started, execution.started_at_ms));
             let ended = match phase {
                 Phase::Ended { outcome, at_ms } => {
                     let duration_ms = began.and_then(|execution| execution.duration_ms);

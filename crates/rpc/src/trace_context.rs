@@ -73,6 +73,7 @@ mod tests {
             parent_span_id: context.parent_span_id,
             correlation_id: None,
             asked_by: AskedBy::Unknown,
+            start_within: None,
         }
     }
 

@@ -217,7 +217,7 @@ impl World<'_> {
         }
         for record in &records {
             if let Record::Ended { action_id, outcome, execution, .. } = record {
-                self.judge.reads_end(agent, action_id, outcome.status());
+                self.judge.reads_end(agent, action_id, outcome.end());
                 let ran = edge.host.command(action_id);
                 if execution.as_ref().map_or(ran.times > 0, |execution| execution.vm_id.is_none()) {
                     let end = CommandEndState::of(outcome, execution.as_deref());

@@ -216,7 +216,7 @@ impl World<'_> {
         let action_id = &action.action_id;
         let Some(run) = self.running(agent) else { return };
         let end = EndState {
-            status: outcome.status(),
+            status: outcome.end(),
             durable: run.is_durable(run.written.ended.get(action_id)),
             timed_out: outcome.error().is_some_and(|error| error.contains("timed out")),
             timeout_ms: millis(action.timeout),

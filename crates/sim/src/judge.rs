@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use nkudo_domain::{ActionId, ActionStatus, Deed, Execution, ExecutionStatus, Outcome};
+use nkudo_domain::{ActionId, ActionStatus, Deed, EndStatus, Execution, Outcome};
 use nkudo_tracker::{Record, Work};
 
 use crate::host::CommandRun;
@@ -28,7 +28,9 @@ pub(crate) struct Judge {
     /// What the operator was told is taken in.
     accepted: BTreeSet<ActionId>,
     /// What was told of the end of an action, by its host.
-    ended: BTreeMap<OnHost, ExecutionStatus>,
+    ended: BTreeMap<OnHost, EndStatus>,
+    /// Commands for which their host had no room.
+    refused: BTreeSet<OnHost>,
     /// Whose admission was told to somebody.
     admitted: BTreeSet<OnHost>,
     /// Deeds that a provider ended with a permanent error since the program started.
@@ -80,6 +82,11 @@ impl Judge {
             self.breaks("acknowledged is durable", format!("{action_id} was taken in by agent {agent}"));
         }
         self.admitted.insert((agent, action_id.clone()));
+    }
+
+    /// An agent has no room for another command.
+    pub(crate) fn refuses(&mut self, agent: usize, action_id: &ActionId) {
+        self.refused.insert((agent, action_id.clone()));
     }
 
     /// A host loses its programs; what they had in memory is gone.
@@ -267,7 +274,7 @@ impl Judge {
     }
 
     /// An end that is read from a host's disk: it may have been killed before it told.
-    pub(crate) fn reads_end(&mut self, agent: usize, action_id: &ActionId, status: ExecutionStatus) {
+    pub(crate) fn reads_end(&mut self, agent: usize, action_id: &ActionId, status: EndStatus) {
         let before = *self.ended.entry((agent, action_id.clone())).or_insert(status);
         if before != status {
             let what =
@@ -296,11 +303,12 @@ impl Judge {
         let told = self.ended.get(&on_host).copied();
         let right = match terminal {
             _ if self.lost.contains_key(&on_host) => true,
-            ActionStatus::Success => told == Some(ExecutionStatus::Success),
-            // No ask of a plan is one that an agent may refuse.
-            ActionStatus::Failure => told == Some(ExecutionStatus::Failure),
-            ActionStatus::Cancelled => told.is_none_or(|told| told == ExecutionStatus::Cancelled),
-            ActionStatus::Expired => told.is_none(),
+            ActionStatus::Success => told == Some(EndStatus::Success),
+            // No ask of a plan is one that an agent may refuse, but a command where too many wait.
+            ActionStatus::Failure if told.is_none() => self.refused.contains(&on_host),
+            ActionStatus::Failure => told == Some(EndStatus::Failure),
+            ActionStatus::Cancelled => told.is_none_or(|told| told == EndStatus::Cancelled),
+            ActionStatus::Expired => told.is_none_or(|told| told == EndStatus::Expired),
             ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running => true,
         };
         if !right {
@@ -312,7 +320,8 @@ impl Judge {
     /// At the end: what the books say was not run did nothing.
     pub(crate) fn unrun_did_nothing(&mut self, action_id: &ActionId, agent: usize, status: ActionStatus) {
         let on_host = (agent, action_id.clone());
-        let unrun = matches!(status, ActionStatus::Cancelled | ActionStatus::Expired);
+        let on_its_own = matches!(status, ActionStatus::Cancelled | ActionStatus::Expired);
+        let unrun = on_its_own || self.refused.contains(&on_host);
         let unrun = unrun && !self.lost.contains_key(&on_host);
         if unrun && self.began.contains(&on_host) && !self.ended.contains_key(&on_host) {
             let what = format!("{action_id} is {status} in the books and was begun by agent {agent}");
@@ -351,14 +360,14 @@ impl CommandEndState {
     pub(crate) fn of(outcome: &Outcome, execution: Option<&Execution>) -> Self {
         let is_open = outcome.error().is_some_and(|error| error.starts_with("interrupted, outcome unknown"));
         let has_output = execution.is_some_and(|execution| execution.output.is_some());
-        Self { succeeded: outcome.status() == ExecutionStatus::Success, unrun: !has_output && !is_open }
+        Self { succeeded: outcome.end() == EndStatus::Success, unrun: !has_output && !is_open }
     }
 }
 
 /// What is so when an end is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EndState {
-    pub(crate) status: ExecutionStatus,
+    pub(crate) status: EndStatus,
     pub(crate) durable: bool,
     pub(crate) timed_out: bool,
     pub(crate) timeout_ms: u64,

@@ -1,6 +1,6 @@
 //! The agent's end of its link: dialling, deliveries in, results out.
 
-use nkudo_domain::{ActionId, ActionStatus, ExecutionStatus, VmId, VmState};
+use nkudo_domain::{ActionId, VmId, VmState};
 use nkudo_fleet::{Telling, TheirTime};
 use nkudo_tracker::{Admission, Input, Known, Now, Phase, Tracked};
 
@@ -216,6 +216,9 @@ impl World<'_> {
                 return self.say(agent, FromAgent::Received { action_id, answer });
             }
         }
+        let mut action = action;
+        let left_ms = expires_at_ms.saturating_sub(theirs_ms).max(0).unsigned_abs();
+        action.start_within = Some(std::time::Duration::from_millis(left_ms));
         let Some(run) = self.running(agent) else { return };
         run.last_ticket += 1;
         let ticket = run.last_ticket;
@@ -231,12 +234,17 @@ impl World<'_> {
         let is_here = run.link.stream() == Some(stream);
         let answer = match admission {
             Admission::New | Admission::Repeated => Answer::Accepted,
-            Admission::Conflict | Admission::AuditFull => Answer::Refused,
+            Admission::Conflict | Admission::AuditFull | Admission::CommandsFull | Admission::OutputsFull => {
+                Answer::Refused
+            }
             _ if bug == Some(Bug::RefusesWhenBusy) => Answer::Refused,
             Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
                 Answer::Busy
             }
         };
+        if matches!(admission, Admission::CommandsFull | Admission::OutputsFull) {
+            self.judge.refuses(agent, &action_id);
+        }
         if answer == Answer::Accepted {
             self.judge.admitted(agent, &action_id, durable);
         }
@@ -289,13 +297,7 @@ impl World<'_> {
 
 fn result(seq: u64, tracked: &Tracked) -> Option<ToldResult> {
     let Phase::Ended { outcome, .. } = &tracked.phase else { return None };
-    let status = match outcome.status() {
-        ExecutionStatus::Success => ActionStatus::Success,
-        ExecutionStatus::Failure => ActionStatus::Failure,
-        ExecutionStatus::Cancelled => ActionStatus::Cancelled,
-        ExecutionStatus::Running => return None,
-    };
-    Some(ToldResult { seq, action: tracked.action.clone(), status })
+    Some(ToldResult { seq, action: tracked.action.clone(), status: outcome.end().into() })
 }
 
 /// How a host's VMs are in the eyes of its agent.

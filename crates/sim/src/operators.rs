@@ -89,6 +89,7 @@ fn action(ask: &Ask) -> Action {
         parent_span_id: None,
         correlation_id: None,
         asked_by: AskedBy::Unknown,
+        start_within: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use nkudo_domain::{Action, Deed, Execution, Outcome};
 
+use crate::admission::millis;
 use crate::record::Stamp;
 
 /// How far an action is.
@@ -69,12 +70,19 @@ pub struct Tracked {
     pub(crate) deadline_ms: u64,
     /// It is that of a command's own timeout, which counts from its start.
     pub(crate) deadline_is_own: bool,
+    /// When it is too old to be started, on the boot-time clock.
+    pub(crate) expires_ms: Option<u64>,
+    /// There was a record of its start.
+    pub has_started: bool,
 }
 
 impl Tracked {
     /// An action that waits in its lane.
-    pub(crate) fn queued(action: Action, admitted: Stamp, ordinal: u64, deadline_ms: u64) -> Self {
+    pub(crate) fn queued(action: Action, admitted: Stamp, ordinal: u64) -> Self {
+        let after = |duration| admitted.boottime_ms.saturating_add(millis(duration));
         Self {
+            deadline_ms: after(action.timeout),
+            expires_ms: action.start_within.map(after),
             action,
             admitted,
             ordinal,
@@ -86,8 +94,16 @@ impl Tracked {
             result_seq: None,
             foreign: false,
             cancel_asked: false,
-            deadline_ms,
             deadline_is_own: false,
+            has_started: false,
+        }
+    }
+
+    /// When it is not to be started any more, and whether that is because it expires.
+    pub(crate) fn start_by(&self) -> (u64, bool) {
+        match self.expires_ms {
+            Some(expires_ms) if expires_ms < self.deadline_ms => (expires_ms, true),
+            Some(_) | None => (self.deadline_ms, false),
         }
     }
 

@@ -78,15 +78,14 @@ impl Tracker {
         if deletes {
             self.clear_lane(lane, now);
         }
-        let deadline_ms = now.boottime_ms.saturating_add(millis(action.timeout));
-        self.enqueue(action, admitted, deadline_ms);
+        self.enqueue(action, admitted);
     }
 
     /// Puts an admitted action at the end of its lane.
-    pub(crate) fn enqueue(&mut self, action: Action, admitted: Stamp, deadline_ms: u64) {
+    pub(crate) fn enqueue(&mut self, action: Action, admitted: Stamp) {
         let (action_id, lane) = (action.action_id.clone(), action.request.lane());
         self.admitted += 1;
-        let tracked = Tracked::queued(action, admitted, self.admitted, deadline_ms);
+        let tracked = Tracked::queued(action, admitted, self.admitted);
         self.actions.insert(action_id.clone(), tracked);
         self.lanes.entry(lane).or_default().push_back(action_id);
     }

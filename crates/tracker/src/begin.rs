@@ -18,7 +18,7 @@ impl Tracker {
     /// Starts the execution of an action whose turn it is, if that is not too late.
     pub(crate) fn begin(&mut self, action_id: &ActionId, now: Now) {
         let Some(tracked) = self.actions.get(action_id) else { return };
-        if tracked.deadline_ms <= now.boottime_ms {
+        if tracked.start_by().0 <= now.boottime_ms {
             return self.expire(action_id, now);
         }
         let request = tracked.action.request.clone();
@@ -59,6 +59,7 @@ impl Tracker {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
         let Some(vm_id) = tracked.action.request.vm_id() else { return };
         tracked.phase = Phase::Intending;
+        tracked.has_started = true;
         tracked.deed = Some(deed);
         let Some(execution) = tracked.execution.clone().map(Box::new) else { return };
         if let Some(vm) = self.vms.get_mut(&vm_id) {

@@ -19,9 +19,9 @@ impl Tracker {
     pub(crate) fn no_room_for_command(&self) -> Option<Admission> {
         let waiting = self.lanes.get(&Lane::Commands).map_or(0, VecDeque::len);
         if waiting >= self.config.commands_max {
-            Some(Admission::QueueFull)
+            Some(Admission::CommandsFull)
         } else if self.outputs.bytes > self.config.outputs_max {
-            Some(Admission::ResultsFull)
+            Some(Admission::OutputsFull)
         } else {
             None
         }
@@ -31,6 +31,7 @@ impl Tracker {
     pub(crate) fn intend_command(&mut self, action_id: &ActionId) {
         let Some(tracked) = self.actions.get_mut(action_id) else { return };
         tracked.phase = Phase::Intending;
+        tracked.has_started = true;
         let Some(execution) = tracked.execution.clone().map(Box::new) else { return };
         self.write(Record::Started { execution: execution.clone(), vm: None });
         self.after_written(Gated::Effect(Effect::Started { execution }));

@@ -64,7 +64,7 @@ impl Tracker {
             Outcome::Cancelled => {
                 vm.drop_restart();
             }
-            Outcome::Failure { .. } | Outcome::Success { .. } => {}
+            Outcome::Failure { .. } | Outcome::Success { .. } | Outcome::Expired => {}
         }
     }
 
@@ -77,10 +77,12 @@ impl Tracker {
         self.conclude(action_id, outcome, vm, now);
     }
 
-    /// The deadline of an action that never began has passed.
+    /// The time by which an action was to begin has passed.
     pub(crate) fn expire(&mut self, action_id: &ActionId, now: Now) {
-        let error = "timed out before it started".to_owned();
-        self.conclude_unstarted(action_id, Outcome::Failure { error }, now);
+        let expires = self.actions.get(action_id).is_some_and(|tracked| tracked.start_by().1);
+        let late = || Outcome::Failure { error: "timed out before it started".to_owned() };
+        let outcome = if expires { Outcome::Expired } else { late() };
+        self.conclude_unstarted(action_id, outcome, now);
     }
 
     /// Writes the outcome of an action.

@@ -14,7 +14,8 @@ impl Tracker {
             return None;
         }
         let actions = self.live().filter_map(|tracked| match tracked.phase {
-            Phase::Queued | Phase::Running { interrupted: None } => Some(tracked.deadline_ms),
+            Phase::Queued => Some(tracked.start_by().0),
+            Phase::Running { interrupted: None } => Some(tracked.deadline_ms),
             Phase::Waiting { until_ms } => Some(until_ms.min(tracked.deadline_ms)),
             Phase::Intending
             | Phase::Running { interrupted: Some(_) }
@@ -33,7 +34,7 @@ impl Tracker {
         }
         let due: Vec<(ActionId, Phase, bool)> = self
             .live()
-            .map(|tracked| (tracked, tracked.deadline_ms <= now.boottime_ms))
+            .map(|tracked| (tracked, is_late(tracked, now)))
             .filter(|(tracked, late)| *late || waits_until(tracked, now))
             .map(|(tracked, late)| (tracked.action.action_id.clone(), tracked.phase.clone(), late))
             .collect();
@@ -56,6 +57,11 @@ impl Tracker {
         self.restart_due(now);
         self.probe_due(now);
     }
+}
+
+fn is_late(tracked: &Tracked, now: Now) -> bool {
+    let until_ms = if tracked.phase == Phase::Queued { tracked.start_by().0 } else { tracked.deadline_ms };
+    until_ms <= now.boottime_ms
 }
 
 fn waits_until(tracked: &Tracked, now: Now) -> bool {

@@ -169,6 +169,10 @@ pub enum Admission {
     QueueFull,
     /// Too many results must be kept.
     ResultsFull,
+    /// Too many commands are waiting.
+    CommandsFull,
+    /// Too much of what commands wrote is owed to somebody.
+    OutputsFull,
     /// Too little space for records; the tracker's caller says so before it asks the tracker.
     DiskFull,
     /// There is no room to put it on record; said as the one before.

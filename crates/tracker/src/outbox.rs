@@ -86,6 +86,7 @@ impl Tracker {
     /// business any more: the host may belong to another tenant.
     pub(crate) fn report_as(&mut self, reporter: Option<AgentId>) {
         self.reporting = reporter.is_some();
+        self.reporter_is_known = true;
         if let Some(reporter) = reporter
             && self.outbox.reporter != Some(reporter)
         {
@@ -106,6 +107,12 @@ impl Tracker {
     pub(crate) fn outbox_record(&self) -> Record {
         let Outbox { id, last, acknowledged, reporter } = self.outbox.clone();
         Record::Outbox { id, last, acknowledged, reporter }
+    }
+
+    /// Whether a result has to be told to somebody, or may have, as long as nobody has said to whom.
+    pub(crate) fn may_be_owed(&self, tracked: &Tracked) -> bool {
+        let reports = if self.reporter_is_known { self.reporting } else { self.outbox.reporter.is_some() };
+        reports && !tracked.foreign && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
     }
 
     /// Whether a result has still to be told to somebody.

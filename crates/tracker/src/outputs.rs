@@ -34,13 +34,13 @@ impl Tracker {
     }
 
     /// Lets go of the oldest outputs while they are too much. What is owed to somebody stays until it is told, and commands
-    /// are not taken in meanwhile. Not while records are replayed: it is not known then to whom they are owed.
+    /// are not taken in meanwhile.
     pub(crate) fn forget_outputs(&mut self) {
         while self.outputs.bytes > self.config.outputs_max
             && let Some(Kept { action_id, result_seq, bytes }) = self.outputs.kept.front().cloned()
         {
             let is_its = |tracked: &&Tracked| tracked.result_seq == result_seq;
-            if self.actions.get(&action_id).filter(is_its).is_some_and(|tracked| self.is_owed(tracked)) {
+            if self.actions.get(&action_id).filter(is_its).is_some_and(|tracked| self.may_be_owed(tracked)) {
                 return;
             }
             let tracked = self.actions.get_mut(&action_id).filter(|tracked| is_its(&&**tracked));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nkudo_domain::{ActionId, Lane, Observation, Outcome, VmId};
 
@@ -12,6 +13,7 @@ use crate::config::Now;
 use crate::decide::{deed_again, done_already, take_back};
 use crate::lost::Lost;
 use crate::message::{Effect, Found};
+use crate::record::Stamp;
 use crate::tracker::Tracker;
 use crate::vms::Vm;
 
@@ -76,13 +78,17 @@ impl Tracker {
     fn restore_deadlines(&mut self, now: Now) {
         let boot = self.config.boot;
         for tracked in self.actions.values_mut().filter(|tracked| !tracked.has_ended()) {
-            let timeout_ms = millis(tracked.action.timeout);
-            let past_ms = now.wall_ms.saturating_sub(tracked.admitted.wall_ms).max(0).unsigned_abs();
-            tracked.deadline_ms = if tracked.admitted.boot == boot {
-                tracked.admitted.boottime_ms.saturating_add(timeout_ms)
-            } else {
-                now.boottime_ms.saturating_add(timeout_ms.saturating_sub(past_ms))
+            let Stamp { wall_ms, boottime_ms, boot: admitted_in } = tracked.admitted;
+            let past_ms = now.wall_ms.saturating_sub(wall_ms).max(0).unsigned_abs();
+            let end_of = |duration: Duration| {
+                if admitted_in == boot {
+                    boottime_ms.saturating_add(millis(duration))
+                } else {
+                    now.boottime_ms.saturating_add(millis(duration).saturating_sub(past_ms))
+                }
             };
+            tracked.expires_ms = tracked.action.start_within.map(end_of);
+            tracked.deadline_ms = end_of(tracked.action.timeout);
         }
     }
 

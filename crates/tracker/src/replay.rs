@@ -15,7 +15,7 @@ impl Tracker {
         match record {
             Record::Accepted { action, admitted, foreign } => {
                 let action_id = action.action_id.clone();
-                self.enqueue(*action, admitted, 0);
+                self.enqueue(*action, admitted);
                 if let Some(tracked) = self.actions.get_mut(&action_id) {
                     tracked.foreign = foreign;
                 }
@@ -24,6 +24,7 @@ impl Tracker {
                 if let Some(tracked) = self.actions.get_mut(&execution.action_id) {
                     tracked.phase = Phase::Running { interrupted: None };
                     tracked.execution = Some(*execution);
+                    tracked.has_started = true;
                 }
                 self.apply_vm(vm);
             }

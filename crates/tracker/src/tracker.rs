@@ -28,6 +28,8 @@ pub struct Tracker {
     pub(crate) outputs: Outputs,
     /// Whether somebody elsewhere is to be told of results.
     pub(crate) reporting: bool,
+    /// Whether that was said since the program started.
+    pub(crate) reporter_is_known: bool,
     /// Actions ever admitted.
     pub(crate) admitted: u64,
     /// The last record written.
@@ -68,6 +70,7 @@ impl Tracker {
             outbox: Outbox::default(),
             outputs: Outputs::default(),
             reporting: false,
+            reporter_is_known: false,
             admitted: 0,
             written: 0,
             durable: 0,

@@ -81,6 +81,7 @@ impl Tracker {
                 parent_span_id: None,
                 correlation_id: None,
                 asked_by: AskedBy::RestartPolicy,
+                start_within: None,
             };
             self.admit(action, now);
         }

@@ -134,6 +134,7 @@ fn entry(step: Witnessed) -> Entry<'static> {
         Step::Ended { outcome: Outcome::Success { .. }, .. } => "success",
         Step::Ended { outcome: Outcome::Failure { .. }, .. } => "failure",
         Step::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
+        Step::Ended { outcome: Outcome::Expired, .. } => "expired",
     };
     let entry = Entry::new(at(at_ms), "executor", operation, asked_by.as_str(), outcome)
         .field("action_id", action_id.to_string())
@@ -157,7 +158,7 @@ fn entry(step: Witnessed) -> Entry<'static> {
             error.truncate(error.floor_char_boundary(REASON_MAX_BYTES));
             entry.field("reason", error)
         }
-        Outcome::Cancelled => entry,
+        Outcome::Cancelled | Outcome::Expired => entry,
     }
 }
 

@@ -79,14 +79,20 @@ fn interrupted(picture: &Picture) -> Vec<Finding> {
     if picture.host.daemon_running {
         return Vec::new();
     }
-    let one = |(vm_id, action): &(VmId, String)| {
-        finding(
+    let one = |(vm_id, action): &(Option<VmId>, String)| {
+        let found = finding(
             "interrupted_action",
             format!("{action} began and did not end"),
             "the journal has its intent and no outcome",
-        )
-        .of(*vm_id)
-        .remedy("start the agent: it finishes the action or takes it back")
+        );
+        match vm_id {
+            Some(vm_id) => {
+                found.of(*vm_id).remedy("start the agent: it finishes the action or takes it back")
+            }
+            None => {
+                found.remedy("start the agent: it ends what is left of the command and does not run it again")
+            }
+        }
     };
     picture.ledger.begun.iter().map(one).collect()
 }

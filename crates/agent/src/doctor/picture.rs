@@ -30,7 +30,7 @@ pub(super) struct Ledger {
     /// Files that its VMs are made of, or are to be.
     pub(super) named: BTreeSet<PathBuf>,
     /// Actions that began and did not end, as sentences, with their VMs.
-    pub(super) begun: Vec<(VmId, String)>,
+    pub(super) begun: Vec<(Option<VmId>, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,9 +119,9 @@ impl Ledger {
             (vm_id, LedgerVm { name, provider, state })
         });
         let open = || tracker.actions().filter(|tracked| !tracked.has_ended());
-        let begun = open().filter(|tracked| tracked.phase != Phase::Queued).filter_map(|tracked| {
+        let begun = open().filter(|tracked| tracked.phase != Phase::Queued).map(|tracked| {
             let request = &tracked.action.request;
-            Some((request.vm_id()?, format!("{} {}", request.action_type(), tracked.action.action_id)))
+            (request.vm_id(), format!("{} {}", request.action_type(), tracked.action.action_id))
         });
         let created = open().filter_map(|tracked| match &tracked.action.request {
             Request::Create(create) => Some(&create.spec),

@@ -1,6 +1,7 @@
 //! Actions that come over the link, on their way into the executor.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use nkudo_domain::{ActionId, AskedBy};
@@ -51,6 +52,8 @@ impl Deliveries {
         action.asked_by = AskedBy::ControlPlane;
         let asked = Asked::of(&action);
         let now_ms = theirs.at(clock::boottime_ms());
+        action.start_within =
+            Some(Duration::from_millis(expires_at_ms.saturating_sub(now_ms).max(0).unsigned_abs()));
         if cancel || taken_in || now_ms >= expires_at_ms {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
             let delivered = action.clone();
@@ -89,7 +92,11 @@ impl Deliveries {
                         Answer::Accepted
                     }
                 }
-                refused @ (Admission::Conflict | Admission::AuditFull) => {
+                // Busy would hold up what is for VMs, which wait for no command.
+                refused @ (Admission::Conflict
+                | Admission::AuditFull
+                | Admission::CommandsFull
+                | Admission::OutputsFull) => {
                     audit.refused(asked, refusal(refused)).await;
                     Answer::Refused(refusal(refused).to_owned())
                 }

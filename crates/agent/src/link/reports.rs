@@ -1,7 +1,6 @@
 //! What the control plane is told: results in their order, VMs as they are.
 
 use nkudo_api::view::VmView;
-use nkudo_domain::{EndStatus, ExecutionStatus};
 use nkudo_executor::projection::vm_view;
 use nkudo_executor::{Handle, NoAnswer};
 use nkudo_rpc::message::{ActionResult, ExecutionReport, FromAgent, VmReport, VmStanding};
@@ -28,18 +27,12 @@ pub(super) async fn results(
 
 fn result(seq: u64, tracked: &Tracked) -> Option<ActionResult> {
     let Phase::Ended { outcome, at_ms } = &tracked.phase else { return None };
-    let status = match outcome.status() {
-        ExecutionStatus::Success => EndStatus::Success,
-        ExecutionStatus::Failure => EndStatus::Failure,
-        ExecutionStatus::Cancelled => EndStatus::Cancelled,
-        ExecutionStatus::Running => return None,
-    };
     let execution = tracked.execution.as_ref();
     Some(ActionResult {
         seq,
         action_id: tracked.action.action_id.clone(),
         action: Some(tracked.action.clone()),
-        status,
+        status: outcome.end(),
         changed: Some(outcome.changed()),
         error: outcome.error().map(str::to_owned),
         retries: execution.map_or(0, |execution| execution.retries),

@@ -98,6 +98,7 @@ mod tests {
                 parent_span_id: None,
                 correlation_id: None,
                 asked_by: AskedBy::Unknown,
+                start_within: None,
             };
             ActionResult {
                 seq,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use nkudo_api::view::ActionView;
-use nkudo_domain::{ActionStatus, AskedBy};
+use nkudo_domain::{ActionStatus, AskedBy, CommandOutput};
 use nkudo_executor::{Event, NoAnswer};
 use nkudo_fleet::outage::Failure;
 use nkudo_fleet::{Schedule, Telling, TheirTime};
@@ -287,10 +287,13 @@ impl Open {
     fn has_room_for_results(&self) -> bool {
         let bytes = self.outgoing.iter().map(|message| match message {
             FromAgent::Spans { otlp_json } => otlp_json.len(),
+            FromAgent::Result(result) => {
+                let output = result.execution.as_ref().and_then(|execution| execution.output.as_ref());
+                output.map_or(0, CommandOutput::len)
+            }
             FromAgent::Hello(_)
             | FromAgent::Received { .. }
             | FromAgent::Started { .. }
-            | FromAgent::Result(_)
             | FromAgent::Vms(_)
             | FromAgent::Logs(_)
             | FromAgent::Outages(_)

@@ -11,7 +11,7 @@ use nkudo_api::Problem;
 use nkudo_api::action::{Origin, parse};
 use nkudo_api::view::{Accepted, ActionView, List};
 use nkudo_domain::{ActionId, ActionStatus, ActionType, AskedBy, SpanId, TraceId, VmId};
-use nkudo_executor::projection::action_view;
+use nkudo_executor::projection::{action_view, listed_action_view};
 use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use tracing::Instrument as _;
 
@@ -45,7 +45,9 @@ pub(crate) async fn submit(
             return Ok((StatusCode::ACCEPTED, Json(Accepted { action_id })));
         }
         Admission::Conflict => StatusCode::CONFLICT,
-        Admission::QueueFull | Admission::ResultsFull => StatusCode::TOO_MANY_REQUESTS,
+        Admission::QueueFull | Admission::ResultsFull | Admission::CommandsFull | Admission::OutputsFull => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Admission::DiskFull | Admission::AuditFull => StatusCode::INSUFFICIENT_STORAGE,
         Admission::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -75,7 +77,7 @@ pub(crate) async fn list(
     let vm_id: Option<VmId> = query.get("vm_id")?;
     let (since, until) = (query.time("since")?, query.time("until")?);
     let look = move |tracker: &Tracker| {
-        let mut views: Vec<ActionView> = tracker.actions().map(action_view).collect();
+        let mut views: Vec<ActionView> = tracker.actions().map(listed_action_view).collect();
         views.retain(|view| {
             status.is_none_or(|wanted| view.status == wanted)
                 && action_type.is_none_or(|wanted| view.action_type == wanted)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nkudo_domain::HostCommand;
+use nkudo_domain::{HostCommand, PATH_MAX_BYTES};
 use serde_json::{Value, json};
 
 use super::TIMEOUT_SECONDS_MAX;
@@ -14,8 +14,8 @@ use crate::fields::{Faults, Fields};
 const TIMEOUT_SECONDS_DEFAULT: u64 = 30;
 /// Most arguments, and most variables of an environment.
 const ITEMS_MAX: usize = 1_000;
-/// Longest text of an argument or a variable, in bytes: what Linux takes is 128 KiB with its end.
-const TEXT_MAX_BYTES: usize = 128 << 10;
+/// Most bytes of all arguments and variables together: they are kept with the action for a week.
+const TEXTS_MAX_BYTES: usize = 32 << 10;
 
 pub(super) fn parse(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<HostCommand> {
     let program = fields.text("command", faults);
@@ -26,6 +26,13 @@ pub(super) fn parse(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Host
     let env = env(fields, faults);
     check_path("command", program.as_deref(), fields, faults);
     check_path("dir", Some(&dir), fields, faults);
+    let bytes: usize = args.iter().chain(env.keys()).chain(env.values()).map(|text| text.len() + 1).sum();
+    if bytes > TEXTS_MAX_BYTES {
+        let what = format!(
+            "has {bytes} bytes together with env; at most {TEXTS_MAX_BYTES} are taken: give a file instead"
+        );
+        faults.add(fields.path_of("args"), what);
+    }
     Some(HostCommand { program: program?, args, timeout: Duration::from_secs(timeout), dir, env })
 }
 
@@ -35,6 +42,11 @@ fn check_path(name: &str, path: Option<&Path>, fields: &Fields<'_>, faults: &mut
         faults.add(fields.path_of(name), "is to be an absolute path; no shell and no PATH is asked");
     } else if path.as_os_str().as_encoded_bytes().contains(&0) {
         faults.add(fields.path_of(name), "must not contain a NUL");
+    } else if path.as_os_str().len() > PATH_MAX_BYTES {
+        faults.add(
+            fields.path_of(name),
+            format!("is longer than a path can be, which is {PATH_MAX_BYTES} bytes"),
+        );
     }
 }
 
@@ -68,6 +80,11 @@ fn env(fields: &mut Fields<'_>, faults: &mut Faults) -> BTreeMap<String, String>
         if name.is_empty() || name.contains(['=', '\0']) {
             faults.add(path.clone(), format!("`{}` is no name of a variable", name.escape_debug()));
         }
+        if name.starts_with("LD_") {
+            let what =
+                "decides which code a program runs, and would make the allow-list of the host mean nothing";
+            faults.add(format!("{path}.{name}"), what);
+        }
         check_text(&format!("{path}.{name}"), value, faults);
     }
     env
@@ -76,11 +93,6 @@ fn env(fields: &mut Fields<'_>, faults: &mut Faults) -> BTreeMap<String, String>
 fn check_text(at: &str, text: &str, faults: &mut Faults) {
     if text.contains('\0') {
         faults.add(at.to_owned(), "must not contain a NUL");
-    } else if text.len() >= TEXT_MAX_BYTES {
-        faults.add(
-            at.to_owned(),
-            format!("is {} bytes long; at most {} are taken", text.len(), TEXT_MAX_BYTES - 1),
-        );
     }
 }
 
@@ -107,6 +119,12 @@ mod tests {
         let long = parse(&body(&long), "", origin()).unwrap();
         assert!(short.asks_the_same(&long), "{short:?}");
         assert_eq!(short.timeout, Duration::from_secs(90), "a command waits for those before it");
+        let longest = parse(&body(&json!({"command": "/a", "timeout": 86_400})), "", origin()).unwrap();
+        assert_eq!(
+            parse(&to_json(&longest), "", origin()),
+            Ok(longest),
+            "nor can it be given more than that"
+        );
         assert_eq!(short.request.vm_id(), None);
         let full = json!({"command": "/bin/echo", "args": ["a", "ü b"], "timeout": 3, "dir": "/tmp", "env": {"A": "1"}});
         let full = parse(&body(&full), "", origin()).unwrap();
@@ -128,7 +146,12 @@ mod tests {
         check(json!({"command": "/a", "args": ["-l", 1]}), "params.args[1]", "string");
         check(json!({"command": "/a", "args": ["\u{0}"]}), "params.args[0]", "NUL");
         check(json!({"command": "/a", "args": vec!["x"; 1_001]}), "params.args", "at most 1000");
-        check(json!({"command": "/a", "args": ["x".repeat(128 << 10)]}), "params.args[0]", "at most 131071");
+        check(json!({"command": "/a", "args": ["x".repeat(32 << 10)]}), "params.args", "at most 32768");
+        check(json!({"command": "/a", "env": {"A": "x".repeat(32 << 10)}}), "params.args", "at most 32768");
+        check(json!({"command": "/a", "env": {"LD_PRELOAD": "/x"}}), "params.env.LD_PRELOAD", "allow-list");
+        let long = format!("/{}", "x".repeat(4_095));
+        check(json!({"command": long}), "params.command", "4095 bytes");
+        check(json!({"command": "/a", "dir": long}), "params.dir", "4095 bytes");
         check(json!({"command": "/a", "timeout": 0}), "params.timeout", "from 1 to 86400, not 0");
         check(json!({"command": "/a", "env": {"A=B": ""}}), "params.env", "no name of a variable");
         check(json!({"command": "/a", "env": {"": ""}}), "params.env", "no name of a variable");

@@ -5,7 +5,7 @@ use nkudo_api::Problem;
 use nkudo_api::action::{Origin as Asking, parse};
 use nkudo_api::time::WallTime;
 use nkudo_api::view::{Accepted, ActionView, List, command_result};
-use nkudo_domain::{ActionId, ActionStatus, AgentId, SpanId, TraceId};
+use nkudo_domain::{ActionId, ActionStatus, AgentId, CommandOutput, SpanId, TraceId};
 use nkudo_store::{ActionFilter, ActionRecord, Asked as AskedOfBooks, Cancelled, Origin};
 use tracing::field::display;
 
@@ -116,7 +116,7 @@ pub(super) async fn list(call: Call) -> Answered {
     };
     let listed =
         call.control.store.actions(&call.principal()?.tenant_id, &filter, &call.params.page()?).await?;
-    let items: Vec<ActionView> = listed.items.iter().map(view).collect();
+    let items: Vec<ActionView> = listed.items.into_iter().map(in_list).collect();
     answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
 }
 
@@ -169,6 +169,12 @@ fn is_open(status: ActionStatus) -> bool {
 
 pub(super) fn unknown(action_id: &ActionId) -> Refused {
     Refused::not_found(format!("there is no action {action_id}"))
+}
+
+/// How an action is shown among others: a page of them is not to be as large as all that commands have written.
+fn in_list(record: ActionRecord) -> ActionView {
+    let output = record.output.map(|output| output.cut(CommandOutput::LISTED_MAX_BYTES));
+    view(&ActionRecord { output, ..record })
 }
 
 /// How an action is shown.

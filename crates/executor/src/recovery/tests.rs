@@ -120,6 +120,7 @@ impl Host {
             parent_span_id: None,
             correlation_id: None,
             asked_by: AskedBy::default(),
+            start_within: None,
         };
         self.step(Input::Submit { ticket: 1, action: Box::new(action) });
     }

@@ -10,7 +10,6 @@ use tracing::Instrument as _;
 
 use super::{Done, Running};
 use crate::deed;
-use crate::host_command;
 use crate::observer::Observer;
 
 impl<D: Disk + Clone> Running<'_, D> {
@@ -51,9 +50,9 @@ impl<D: Disk + Clone> Running<'_, D> {
         let interrupt = CancellationToken::new();
         self.deeds.insert(action_id.clone(), interrupt.clone());
         let span = self.spans.command(&action_id, &command);
-        let owner = self.executor.owner();
+        let commands = self.executor.commands.clone();
         self.tasks.spawn(async move {
-            let run = host_command::run(owner, action_id.clone(), command, interrupt);
+            let run = commands.run(action_id.clone(), command, interrupt);
             let report = Box::new(run.instrument(span).await);
             Done::Command { action_id, report }
         });

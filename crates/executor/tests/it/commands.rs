@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use nkudo_api::view::ActionView;
 use nkudo_domain::{Action, ActionStatus};
+use nkudo_executor::projection::listed_action_view;
 use nkudo_journal::SimulatedDisk;
-use nkudo_tracker::{Admission, CancelAnswer};
+use nkudo_tracker::{Admission, CancelAnswer, Tracker};
 use serde_json::{Value, json};
 
 use crate::world::{World, create, parse};
@@ -125,6 +126,27 @@ async fn one_that_takes_too_long_or_is_cancelled_is_ended_with_all_that_it_has_s
     let view = world.handle.wait(&cancelled.action_id).await.unwrap().unwrap();
     assert_eq!(view.status, ActionStatus::Cancelled);
     until_dead(&dir.path().join("cancelled")).await;
+}
+
+#[tokio::test]
+async fn one_that_exits_by_itself_is_told_so_whatever_it_left() {
+    let world = World::on(SimulatedDisk::new()).await;
+    let view =
+        world.done(&script("leaves", "trap '' TERM; sleep 300 & exit 0", &json!({"timeout": 60}))).await;
+    assert_eq!((view.status, &said(&view)["exit_code"]), (ActionStatus::Success, &json!(0)), "{view:?}");
+}
+
+#[tokio::test]
+async fn in_a_list_only_the_beginning_of_what_was_written_is_shown() {
+    let world = World::on(SimulatedDisk::new()).await;
+    let view = world.done(&script("long", "head -c 5000 /dev/zero | tr '\\0' x", &json!({}))).await;
+    assert_eq!(said(&view)["stdout"].as_str().unwrap().len(), 5_000);
+    let look = |tracker: &Tracker| tracker.actions().map(listed_action_view).next().unwrap();
+    let listed = world.handle.look(look).await.unwrap();
+    assert_eq!(
+        (said(&listed)["stdout"].as_str().unwrap().len(), &said(&listed)["truncated"]),
+        (1_024, &json!(true))
+    );
 }
 
 #[tokio::test]

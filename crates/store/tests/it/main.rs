@@ -91,6 +91,7 @@ pub(crate) fn pause(action_id: &str, vm: u128) -> Action {
         parent_span_id: SpanId::from_bytes([2; 8]),
         correlation_id: Some("c".to_owned()),
         asked_by: AskedBy::Unknown,
+        start_within: None,
     }
 }
 

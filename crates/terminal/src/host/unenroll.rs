@@ -81,5 +81,6 @@ fn delete(vm: &VmView) -> Action {
         parent_span_id: origin.parent_span_id,
         correlation_id: None,
         asked_by: AskedBy::Unknown,
+        start_within: None,
     }
 }

@@ -94,5 +94,6 @@ pub(crate) fn action(id: &str, request: Request) -> Action {
         parent_span_id: None,
         correlation_id: None,
         asked_by: AskedBy::Unknown,
+        start_within: None,
     }
 }

@@ -259,7 +259,7 @@ fn full_of_commands_refuses_commands_only() {
     world.ask("runs", execute());
     world.ask("waits", execute());
     let third = world.submit("third", execute());
-    assert_eq!(world.admissions.get(&third), Some(&Admission::QueueFull), "at once");
+    assert_eq!(world.admissions.get(&third), Some(&Admission::CommandsFull), "at once");
     let repeated = world.submit("waits", execute());
     world.ask("vm", create(1));
     assert_eq!(world.admissions[&repeated], Admission::Repeated);

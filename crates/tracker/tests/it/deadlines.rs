@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nkudo_domain::{Action, Deed, VmState};
+use nkudo_domain::{Action, Deed, Outcome, VmState};
 use nkudo_tracker::{Config, Input, Phase};
 
 use crate::asking::{action, create, create_stopped, pause, resume, start};
@@ -32,6 +32,60 @@ fn in_the_lane() {
     assert_eq!(world.told.last().unwrap().execution, None);
     assert!(matches!(world.phase("hangs"), Phase::Running { interrupted: None }), "the other one goes on");
     assert_eq!(world.tracker.next_wake(), Some(admitted_ms + 30_000), "the deadline of the one that hangs");
+}
+
+fn start_within(seconds: u64, action: Action) -> Action {
+    Action { start_within: Some(Duration::from_secs(seconds)), ..action }
+}
+
+/// What the control plane says counts from admission too, also across restarts; what has begun by then goes on.
+#[test]
+fn what_is_too_old_when_its_turn_comes_expires() {
+    for (crashes, boots) in [(false, false), (true, false), (true, true)] {
+        let mut world = World::with(Config { boot: 1, ..Config::default() });
+        world.ask("make", create(1));
+        world.fate(Deed::Pause, [Fate::Hangs, Fate::Hangs]);
+        world.submit_action(start_within(3, action("hangs", pause(1))));
+        world.run();
+        let admitted_ms = world.now.boottime_ms;
+        world.submit_action(start_within(3, action("waits", resume(1))));
+        world.submit_action(start_within(60, action("later", resume(1))));
+        world.run();
+        assert_eq!(world.tracker.next_wake(), Some(admitted_ms + 3_000));
+        if crashes {
+            world.now.wall_ms += 1_000;
+            world.now.boottime_ms += 1_000;
+            world.crash(true, Part::Nothing);
+            if boots {
+                world.reboot();
+            }
+            world.recover();
+        }
+        world.advance(3_000);
+        world.run();
+        assert_eq!(world.outcome("waits"), Some(&Outcome::Expired), "crashes {crashes}, boots {boots}");
+        assert_eq!(world.deeds_of("waits"), []);
+        assert_eq!(world.tracker.action(&"waits".parse().unwrap()).unwrap().execution, None);
+        let hangs = world.outcome("hangs").cloned();
+        assert_ne!(hangs, Some(Outcome::Expired), "it had begun: crashes {crashes}, boots {boots}");
+        assert_eq!(world.outcome("later").is_some(), hangs.is_some(), "crashes {crashes}, boots {boots}");
+    }
+    // No tick came in between.
+    let mut world = World::with(Config { parallel_max: 1, ..Config::default() });
+    world.fate(Deed::Create, [Fate::Hangs]);
+    world.ask("hangs", create(1));
+    world.submit_action(start_within(5, action("waits", create(2))));
+    world.cancel("hangs");
+    world.now.boottime_ms += 6_000;
+    world.run();
+    assert_eq!(world.outcome("waits"), Some(&Outcome::Expired));
+    // The earlier of both ends it.
+    world.fate(Deed::Create, [Fate::Hangs]);
+    world.ask("hangs-too", create(3));
+    world.submit_action(within(4, start_within(5, action("timed-out", create(4)))));
+    world.advance(6_000);
+    world.run();
+    assert_eq!(world.outcome("timed-out"), Some(&failure("timed out before it started")));
 }
 
 /// No tick came in between, as when the host slept.

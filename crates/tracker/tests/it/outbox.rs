@@ -202,6 +202,7 @@ fn what_another_agent_had_asked_is_not_known_as_the_same() {
         parent_span_id: None,
         correlation_id: None,
         asked_by: AskedBy::Unknown,
+        start_within: None,
     };
     assert_eq!(world.tracker.knows(&action(create(1))), Known::Same, "defaults are filled in");
     assert_eq!(world.tracker.knows(&action(pause(1))), Known::AsAnother);

@@ -67,7 +67,7 @@ fn outputs_that_are_owed_stay_and_commands_are_refused_meanwhile() {
     ask_all(&mut world, &["a", "b", "c"]);
     assert_eq!(["a", "b", "c"].map(|id| kept(&world, id)), [100, 100, 100]);
     let full = world.submit("d", execute());
-    assert_eq!(world.admissions.get(&full), Some(&Admission::ResultsFull), "at once");
+    assert_eq!(world.admissions.get(&full), Some(&Admission::OutputsFull), "at once");
     let repeated = world.submit("a", execute());
     world.ask("vm", create(1));
     assert_eq!(world.admissions[&repeated], Admission::Repeated);
@@ -97,13 +97,29 @@ fn outputs_come_back_with_the_records_and_keep_their_bound() {
         assert_eq!(["a", "b", "c"].map(|id| kept(&world, id)), [100, 100, 100], "compact {compact}");
         world.step(Input::ReportAs(Some(agent())));
         let full = world.submit("d", execute());
-        assert_eq!(world.admissions.get(&full), Some(&Admission::ResultsFull), "compact {compact}");
+        assert_eq!(world.admissions.get(&full), Some(&Admission::OutputsFull), "compact {compact}");
         world.step(Input::Acknowledged { seq: 3 });
         world.run();
         assert_eq!(["a", "b", "c"].map(|id| kept(&world, id)), [0, 100, 100], "compact {compact}");
         let replayed = Tracker::replay(world.config.clone(), world.tracker.snapshot());
         assert_eq!(observable(&replayed), observable(&world.tracker), "compact {compact}");
     }
+}
+
+/// Until somebody says to whom results are owed, it may be to whom it was before.
+#[test]
+fn outputs_that_may_be_owed_stay_after_a_restart() {
+    let mut world = world();
+    world.step(Input::ReportAs(Some(agent())));
+    ask_all(&mut world, &["a", "b", "c"]);
+    world.crash(true, Part::Nothing);
+    world.recover();
+    let full = world.submit("d", execute());
+    assert_eq!(world.admissions.get(&full), Some(&Admission::OutputsFull));
+    assert_eq!(["a", "b", "c"].map(|id| kept(&world, id)), [100, 100, 100]);
+    world.step(Input::ReportAs(None));
+    ask_all(&mut world, &["d"]);
+    assert_eq!(["a", "b", "c", "d"].map(|id| kept(&world, id)), [0, 0, 100, 100]);
 }
 
 /// A result that is forgotten takes its output along; the next that has its id keeps its own.

@@ -192,7 +192,7 @@ fn vms_of_the_journal_are_looked_for_on_the_host() {
         add(picture, entry("1", EntryKind::Run(RunFacts { socket, unfinished, ..run(1) })));
     });
     check(&[("interrupted_action", false)], |picture| {
-        picture.ledger.begun.push((vm_id(1), "MicroVMStop stop-1".to_owned()));
+        picture.ledger.begun.push((Some(vm_id(1)), "MicroVMStop stop-1".to_owned()));
         picture.ledger.busy.insert(vm_id(1));
     });
 }
