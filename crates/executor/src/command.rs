@@ -60,3 +60,50 @@ pub enum Event {
     /// The executor was restarted: what happened meanwhile was not told, so look.
     LookAgain,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nkudo_domain::{AskedBy, HostCommand, Request};
+
+    use super::*;
+
+    #[test]
+    fn a_message_says_which_action_it_is_about_and_none_of_its_secrets() {
+        let command = HostCommand {
+            program: "/bin/true".into(),
+            args: vec!["hush".to_owned()],
+            timeout: Duration::from_secs(1),
+            dir: "/".into(),
+            env: [("TOKEN".to_owned(), "hush".to_owned())].into(),
+        };
+        let action = Action {
+            action_id: "one".parse().unwrap(),
+            request: Request::Execute(command),
+            timeout: Duration::from_secs(1),
+            trace_id: None,
+            parent_span_id: None,
+            correlation_id: None,
+            asked_by: AskedBy::File,
+            start_within: None,
+        };
+        assert!(!format!("{action:?}").contains("hush"));
+        let action_id = action.action_id.clone();
+        let submit =
+            Kind::Submit { action: Box::new(action), answer: oneshot::channel().0, bringing: Span::none() };
+        let kinds = [
+            (submit, "Submit { action_id: ActionId(\"one\") }"),
+            (
+                Kind::Cancel { action_id, answer: oneshot::channel().0 },
+                "Cancel { action_id: ActionId(\"one\") }",
+            ),
+            (Kind::Acknowledge { seq: 7 }, "Acknowledge { seq: 7 }"),
+            (Kind::ReportAs(None), "ReportAs(None)"),
+            (Kind::Look(Box::new(|_| ())), "Look"),
+        ];
+        for (kind, expected) in kinds {
+            assert_eq!(format!("{:?}", Command(kind)), expected);
+        }
+    }
+}

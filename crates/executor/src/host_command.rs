@@ -32,7 +32,7 @@ pub(crate) struct Commands {
     free_bytes_min: u64,
     /// Held while one is being started: nobody waits for that thread if it hangs, and no other is started beside it.
     starting: Arc<Mutex<()>>,
-    /// What commands of a former run of the program have left may still run.
+    /// What an earlier command has left may still run.
     left_over: Arc<AtomicBool>,
     operations: Operations,
 }
@@ -90,6 +90,7 @@ impl Commands {
         let began = Instant::now();
         let state_dir = self.state_dir.clone();
         let (free_bytes_min, operations) = (self.free_bytes_min, self.operations.clone());
+        let left_over = Arc::clone(&self.left_over);
         let patience = async {
             interrupt.cancelled().await;
             sleep(START_GRACE).await;
@@ -120,12 +121,14 @@ impl Commands {
             }
         };
         let Ended { exit, stdout, stderr, cpu, peak_memory_bytes, left } = running.ended().await;
-        if !left.is_empty() {
-            let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
-            tracing::error!(?pids, "processes of a command do not end; the kernel holds them");
-        }
+        let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
         // One that exited by itself has a status, also when it was to be ended meanwhile.
         let end = match exit.code {
+            _ if !pids.is_empty() => {
+                // Nothing is started beside them.
+                left_over.store(true, Ordering::Relaxed);
+                CommandEnd::Stuck { pids }
+            }
             Some(status) => CommandEnd::Exited(status),
             None if interrupted => CommandEnd::Interrupted,
             None => CommandEnd::Killed { signal: exit.signal },

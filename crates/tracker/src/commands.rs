@@ -75,6 +75,12 @@ impl Tracker {
             Outcome::Failure { error }
         };
         let outcome = match (report.end, interrupted) {
+            (CommandEnd::Stuck { pids }, _) => {
+                let error = format!(
+                    "its processes {pids:?} cannot be ended, as the kernel holds them; does a file system or a disk of the host hang?"
+                );
+                Outcome::Failure { error }
+            }
             (CommandEnd::Exited(0), _) => Outcome::Success { changed: true },
             (_, Some(Interruption::Cancelled)) | (CommandEnd::Interrupted, None) => Outcome::Cancelled,
             (CommandEnd::Interrupted, Some(Interruption::TimedOut)) => timed_out(),

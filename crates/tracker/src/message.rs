@@ -80,6 +80,10 @@ pub enum CommandEnd {
     },
     /// [`Effect::Interrupt`] reached it first.
     Interrupted,
+    /// Some of its processes were to be ended and are still there.
+    Stuck {
+        pids: Vec<u32>,
+    },
     NotStarted {
         error: String,
     },

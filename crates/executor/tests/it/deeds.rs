@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nkudo_domain::{ActionStatus, VmState};
+use nkudo_domain::{Action, ActionStatus, VmState};
 use nkudo_executor::ExecutorError;
 use nkudo_journal::SimulatedDisk;
 use nkudo_providers::ProviderError;
@@ -106,6 +106,17 @@ async fn a_cancel_reaches_a_deed_that_hangs_and_an_action_that_waits() {
     assert_eq!(again, Ok(CancelAnswer::AlreadyEnded));
     assert_eq!(world.handle.cancel("never".parse().unwrap()).await, Ok(CancelAnswer::Unknown));
     assert_eq!(world.handle.wait(&"never".parse().unwrap()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn what_is_too_old_when_its_turn_comes_has_expired() {
+    let world = World::on(SimulatedDisk::new()).await;
+    let hangs = hanging(1);
+    assert_eq!(world.handle.submit(hangs.clone()).await, Ok(Admission::New));
+    let late = Action { start_within: Some(Duration::from_millis(100)), ..pause(1, &hangs) };
+    let view = world.done(&late).await;
+    assert_eq!((view.status, view.started_at), (ActionStatus::Expired, None), "{view:?}");
+    assert_eq!(view.error.as_deref(), Some("it expired before its turn came"));
 }
 
 #[tokio::test]

@@ -99,6 +99,10 @@ fn what_a_command_comes_to_is_how_it_ended() {
     check(not_started(), ByItself, failure("no such file"));
     check(not_started(), Cancelled, Outcome::Cancelled);
     check(not_started(), TimedOut, failure("no such file"));
+    let stuck = "its processes [7, 8] cannot be ended, as the kernel holds them; does a file system or a disk of the host hang?";
+    for how in [ByItself, Cancelled, TimedOut] {
+        check(CommandEnd::Stuck { pids: vec![7, 8] }, how, failure(stuck));
+    }
     check(CommandEnd::Interrupted, ByItself, Outcome::Cancelled);
     check(CommandEnd::Interrupted, Cancelled, Outcome::Cancelled);
     check(CommandEnd::Interrupted, TimedOut, failure(OWN_TIMEOUT));
