@@ -7,8 +7,10 @@ use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::thread;
 
 use nix::errno::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use thiserror::Error;
 
 use crate::pidfd::{PidFd, PidFdError};
@@ -30,7 +32,7 @@ pub struct Detached<'a> {
     pub env: &'a [(OsString, OsString)],
 }
 
-/// Why nothing was started.
+/// Why nothing runs; of [`SpawnError::Unended`] something may.
 #[derive(Debug, Error)]
 pub enum SpawnError {
     #[error("there is no program {}", .0.display())]
@@ -57,6 +59,14 @@ pub enum SpawnError {
         #[source]
         source: PidFdError,
     },
+    /// Never to be tried again: the program has begun, and may still run.
+    #[error("{} was started and may still run, because it can be neither watched nor ended ({kill})", program.display())]
+    Unended {
+        program: PathBuf,
+        kill: io::Error,
+        #[source]
+        source: PidFdError,
+    },
 }
 
 /// How a process ended.
@@ -64,7 +74,7 @@ pub enum SpawnError {
 pub struct Exit {
     /// The status it exited with.
     pub code: Option<i32>,
-    /// The signal that ended it. Both are none when somebody else reaped the process.
+    /// The signal that ended it. Both are none when somebody else reaped the process, and when it has not ended.
     pub signal: Option<i32>,
 }
 
@@ -83,7 +93,7 @@ pub struct Child {
 /// Starts a process.
 ///
 /// # Errors
-/// Each names the program; nothing runs then.
+/// Each names the program; nothing runs then, unless it says so.
 pub fn detached(what: Detached<'_>) -> Result<Child, SpawnError> {
     started(what, Within::default())
 }
@@ -99,6 +109,14 @@ pub(crate) struct Within {
 
 /// Starts a process that enters `within` first.
 pub(crate) fn started(what: Detached<'_>, within: Within) -> Result<Child, SpawnError> {
+    started_and_watched(what, within, watch)
+}
+
+fn started_and_watched(
+    what: Detached<'_>,
+    within: Within,
+    watch: impl FnOnce(u32) -> Result<PidFd, PidFdError>,
+) -> Result<Child, SpawnError> {
     let Detached { program, args, stdin, stdout, stderr, cwd, env } = what;
     if !cwd.is_dir() {
         return Err(SpawnError::Directory { program: program.to_owned(), cwd: cwd.to_owned() });
@@ -122,7 +140,7 @@ pub(crate) fn started(what: Detached<'_>, within: Within) -> Result<Child, Spawn
             let program = program.to_owned();
             Err(match ended {
                 Ok(_) => SpawnError::Unwatched { program, source },
-                Err(source) => SpawnError::Failed { program, source },
+                Err(kill) => SpawnError::Unended { program, kill, source },
             })
         }
     }
@@ -203,6 +221,22 @@ impl Child {
             tokio::task::yield_now().await;
         }
     }
+
+    /// Reaps the child now, or else when it ends, be it long after this value is gone: a thread waits for that.
+    pub(crate) fn reap_in_the_end(&mut self) {
+        if self.try_reap().is_some() {
+            return;
+        }
+        // Nobody else reaps it, so the pid is the child's until then.
+        let Some(pid) = i32::try_from(self.identity().pid).ok().and_then(Pid::from_raw) else { return };
+        let reap = move || {
+            while waitpid(Some(pid), WaitOptions::empty())
+                .is_err_and(|error| error == rustix::io::Errno::INTR)
+            {}
+        };
+        // Without a thread it stays a zombie until this process ends.
+        drop(thread::Builder::new().name("reaper".to_owned()).spawn(reap));
+    }
 }
 
 impl From<ExitStatus> for Exit {
@@ -218,5 +252,25 @@ impl fmt::Display for Exit {
             (None, Some(signal)) => write!(f, "killed by signal {signal}"),
             (None, None) => f.write_str("ended, it is not known how"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_neither_watched_nor_ended_did_not_fail_to_start() {
+        let null = || File::options().read(true).write(true).open("/dev/null").unwrap();
+        let (program, args) = (Path::new("/bin/sleep"), &["0".into()]);
+        let (stdin, stdout, stderr) = (null(), null(), null());
+        let what = Detached { program, args, stdin, stdout, stderr, cwd: Path::new("/"), env: &[] };
+        // Reaped behind our back, it can be neither killed nor waited for.
+        let unwatched = |pid| {
+            waitpid(Pid::from_raw(i32::try_from(pid).unwrap()), WaitOptions::empty()).unwrap();
+            Err(PidFdError::Gone(Identity { pid, start_ticks: 0 }))
+        };
+        let error = started_and_watched(what, Within::default(), unwatched).unwrap_err();
+        assert!(matches!(error, SpawnError::Unended { .. }), "{error:?}");
     }
 }

@@ -51,7 +51,7 @@ pub struct Running {
 /// How it ended, what it said and what it used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Of the program itself.
+    /// Of the program itself; it tells nothing when [`Ended::left`] names the program's first process and that lives on.
     pub exit: Exit,
     pub stdout: Captured,
     pub stderr: Captured,
@@ -68,7 +68,7 @@ pub struct Ended {
 /// milliseconds.
 ///
 /// # Errors
-/// Each names the program or what is wrong with the question; nothing runs then.
+/// Each names the program or what is wrong with the question; nothing runs then, unless it says so.
 ///
 /// # Panics
 /// Outside of a tokio runtime with its I/O and time drivers.
@@ -101,7 +101,7 @@ struct Streams {
 }
 
 /// Runs a program in a group, or without when it cannot enter.
-fn start_in(mut group: Group, streams: Streams, what: Contained<'_>) -> Result<Running, SpawnError> {
+fn start_in(group: Group, streams: Streams, what: Contained<'_>) -> Result<Running, SpawnError> {
     let Contained { program, args, cwd, env, name, owner, output_max: _ } = what;
     let Streams { stdout: (stdout, stdout_writer), stderr: (stderr, stderr_writer) } = streams;
     let failed = |source: io::Error| SpawnError::Failed { program: program.to_owned(), source };
@@ -115,25 +115,34 @@ fn start_in(mut group: Group, streams: Streams, what: Contained<'_>) -> Result<R
         let detached = Detached { program, args, stdin, stdout, stderr, cwd, env: &env };
         started(detached, Within { groups, no_new_privileges: true })
     };
-    let child = match group.doors().map_err(failed).and_then(&spawn) {
+    let enter = |group: &Group| group.doors().map_err(failed).and_then(&spawn);
+    let (child, group) = begin(group, enter)?;
+    let reach = Reach::new(group, mark, child.identity());
+    let mut peak = Peak::new();
+    peak.look(&reach);
+    Ok(Running { child, reach, stdout, stderr, peak, left: Vec::new(), ended: None })
+}
+
+/// Starts it in its group, or without when that could not be entered; tells in which it is.
+fn begin<Started>(
+    mut group: Group,
+    enter: impl Fn(&Group) -> Result<Started, SpawnError>,
+) -> Result<(Started, Group), SpawnError> {
+    match enter(&group) {
+        Ok(started) => Ok((started, group)),
         // It may be the group that could not be entered; the program did not begin. If it was not, it fails again.
         Err(SpawnError::Failed { .. } | SpawnError::NotExecutable(_)) if !group.is_none() => {
             group.remove_blocking();
-            group = Group::default();
-            spawn(Vec::new())?
+            let none = Group::default();
+            Ok((enter(&none)?, none))
         }
         Err(error) => {
             // Of one that was started and could not be watched, something may be left.
             group.kill();
             group.remove_blocking();
-            return Err(error);
+            Err(error)
         }
-        Ok(child) => child,
-    };
-    let reach = Reach::new(group, mark, child.identity());
-    let mut peak = Peak::new();
-    peak.look(&reach);
-    Ok(Running { child, reach, stdout, stderr, peak, left: Vec::new(), ended: None })
+    }
 }
 
 impl Running {
@@ -149,17 +158,22 @@ impl Running {
 
     /// Waits for the end of the program, ends whatever it has left, and tells of it, at each call anew. Output is read
     /// only while somebody awaits this: a program that says much waits otherwise. Cancel safe.
+    ///
+    /// When [`Running::kill`] gave up on the program's first process, as the kernel holds that, its end is not waited for.
+    /// It is reaped when it comes.
     pub async fn ended(&mut self) -> Ended {
         if let Some(ended) = &self.ended {
             return ended.clone();
         }
-        self.watch().await;
-        self.kill().await;
+        if !self.is_held() {
+            self.watch().await;
+            self.kill().await;
+        }
         let drain = async { tokio::join!(self.stdout.fill(), self.stderr.fill()) };
         // Not to the end: the streams say so.
         drop(tokio::time::timeout(DRAIN_WITHIN, drain).await);
         let cpu = self.reach.cpu();
-        let exit = self.child.exited().await;
+        let exit = if self.is_held() { Exit { code: None, signal: None } } else { self.child.exited().await };
         let ended = Ended {
             exit,
             stdout: self.stdout.take(),
@@ -181,6 +195,11 @@ impl Running {
         }
     }
 
+    /// Whether the program's first process was given up, and lives on.
+    fn is_held(&self) -> bool {
+        self.left.contains(&self.child.identity()) && !self.child.pidfd().has_exited()
+    }
+
     /// Reads and measures until the program itself has ended.
     async fn watch(&mut self) {
         let Running { child, reach, stdout, stderr, peak, .. } = self;
@@ -198,9 +217,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.ended.is_none() {
             self.reach.kill_blocking();
-            // Reaped here; one that could not be ended stays.
-            self.child.try_reap();
         }
+        self.child.reap_in_the_end();
         self.reach.group.remove_blocking();
     }
 }
@@ -218,9 +236,33 @@ impl fmt::Debug for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::pidfd::PidFdError;
+
+    #[test]
+    fn what_has_begun_is_not_begun_again_without_its_group() {
+        let program = || Path::new("/bin/true").to_owned();
+        let gone = || PidFdError::Gone(Identity { pid: 1, start_ticks: 0 });
+        let check = |expected: usize, error: &dyn Fn() -> SpawnError| {
+            let directory = tempfile::tempdir().unwrap();
+            let tries = Cell::new(0);
+            let enter = |_: &Group| {
+                tries.set(tries.get() + 1);
+                Err::<(), _>(error())
+            };
+            begin(Group::of_unified(directory.path().join("group")), enter).unwrap_err();
+            assert_eq!(tries.get(), expected, "{:?}", error());
+        };
+        check(2, &|| SpawnError::Failed { program: program(), source: io::Error::other("no") });
+        check(2, &|| SpawnError::NotExecutable(program()));
+        check(1, &|| SpawnError::Missing(program()));
+        check(1, &|| SpawnError::Unwatched { program: program(), source: gone() });
+        let kill = || io::Error::other("no");
+        check(1, &|| SpawnError::Unended { program: program(), kill: kill(), source: gone() });
+    }
 
     #[tokio::test]
     async fn a_group_that_cannot_be_entered_is_gone_without() {

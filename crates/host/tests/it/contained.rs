@@ -10,6 +10,7 @@ use nkudo_host::spawn::SpawnError;
 
 use crate::children::{soon, until};
 
+mod held;
 mod left_over;
 mod measured;
 mod said;
