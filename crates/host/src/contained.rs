@@ -50,6 +50,7 @@
 //!   missed: zero says that none was seen, which is common for programs of under a millisecond and happens up to some
 //!   milliseconds.
 
+mod aside;
 mod group;
 mod killing;
 mod left_over;

@@ -19,7 +19,7 @@ mod kin;
 mod places;
 mod stat;
 
-pub(crate) use kin::{Kin, environment_value, every};
+pub(crate) use kin::{Kin, environment_value, every, handle, runs};
 pub use places::{Place, below, reads};
 use stat::{Memory, Stat};
 

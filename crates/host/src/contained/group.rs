@@ -3,6 +3,7 @@
 //! Sources: the kernel's "Control Group v2" (`cgroup.kill`, `cgroup.freeze`, `cpu.stat`), "Cgroup Freezer" and "CPU
 //! Accounting Controller" of version 1.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,15 @@ use rustix::event::{Timespec, poll};
 use super::owner::{Groups, Owner};
 use crate::cgroup;
 use crate::pidfd::{PidFd, Signal};
-use crate::process::Kin;
+use crate::process::{Kin, handle};
 
 /// How often a freezer is asked whether all have stopped. Asking drives it on; what it did not stop yet is ended all the
 /// same, and looked for again.
 const FREEZE_LOOKS: usize = 100;
+const FREEZE_PAUSE: Duration = Duration::from_millis(1);
+
+/// How many processes are held at once while they are ended one by one; each takes a descriptor.
+const HANDLES_MAX: usize = 256;
 
 /// A group can be busy for a moment after its last process has ended.
 const REMOVE_TRIES: usize = 100;
@@ -37,7 +42,7 @@ enum Kind {
 }
 
 /// What one that is contained has of each hierarchy; nothing, when no group could be made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Group {
     parts: Vec<(Kind, PathBuf)>,
 }
@@ -117,7 +122,7 @@ impl Group {
         pids.into_iter().filter_map(Kin::of).filter(|kin| kin.alive).collect()
     }
 
-    /// Sends SIGKILL to all of them.
+    /// Sends SIGKILL to all of them. It blocks: for milliseconds, and a tenth of a second where the kernel holds one.
     pub(super) fn kill(&self) {
         for (kind, path) in &self.parts {
             match kind {
@@ -132,7 +137,12 @@ impl Group {
                     let frozen = || {
                         fs::read_to_string(path.join("freezer.state")).is_ok_and(|state| state == "FROZEN\n")
                     };
-                    (0..FREEZE_LOOKS).find(|_| frozen());
+                    (0..FREEZE_LOOKS).find(|look| {
+                        if *look > 0 {
+                            pause(FREEZE_PAUSE);
+                        }
+                        frozen()
+                    });
                     kill_each(path);
                     write(path, "freezer.state", "THAWED");
                 }
@@ -168,9 +178,7 @@ impl Group {
             if self.remove() {
                 return true;
             }
-            let pause = Timespec::try_from(REMOVE_PAUSE).ok();
-            // Of nothing: only the time ends it.
-            poll(&mut [], pause.as_ref()).ok();
+            pause(REMOVE_PAUSE);
         }
         false
     }
@@ -262,13 +270,21 @@ fn pids(path: &Path) -> Vec<u32> {
 
 /// Those that were in it before a handle was had and are in it after, so that no pid can have changed its meaning.
 fn kill_each(path: &Path) {
-    let kins = pids(path).into_iter().filter_map(Kin::of);
-    let handles: Vec<PidFd> = kins.filter_map(|kin| kin.handle()).collect();
-    let still = pids(path);
-    for handle in handles.iter().filter(|handle| still.contains(&handle.identity().pid)) {
-        // One that has ended meanwhile needs no signal; one that cannot be signalled is seen to live.
-        drop(handle.signal(Signal::Kill));
+    for some in pids(path).chunks(HANDLES_MAX) {
+        let kins = some.iter().copied().filter_map(Kin::of);
+        let handles: Vec<PidFd> = kins.filter_map(|kin| handle(kin.identity)).collect();
+        let still: BTreeSet<u32> = pids(path).into_iter().collect();
+        for handle in handles.iter().filter(|handle| still.contains(&handle.identity().pid)) {
+            // One that has ended meanwhile needs no signal; one that cannot be signalled is seen to live.
+            drop(handle.signal(Signal::Kill));
+        }
     }
+}
+
+/// Blocks for this time.
+pub(super) fn pause(time: Duration) {
+    // Of nothing: only the time ends it.
+    poll(&mut [], Timespec::try_from(time).ok().as_ref()).ok();
 }
 
 fn write(path: &Path, file: &str, text: &str) -> bool {

@@ -1,16 +1,19 @@
 //! The end of all processes of one that is contained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process_group};
 use tokio::time::Instant;
 
-use super::group::Group;
+use super::aside::aside;
+use super::group::{Group, pause};
 use super::members;
 use crate::clock;
-use crate::pidfd::{PidFd, Signal};
-use crate::process::{Identity, Kin};
+use crate::pidfd::{PidFd, PidFdError, Signal};
+use crate::process::{Identity, Kin, handle, runs};
 
 /// After this, what lives on is given up: it waits in the kernel for something that does not come.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
@@ -24,16 +27,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How the processes of one are reached, from its start until its first process is reaped.
 #[derive(Debug)]
 pub(super) struct Reach {
-    pub(super) group: Group,
-    pub(super) mark: String,
-    pub(super) leader: Identity,
-    /// What had been used by those that we had to end.
-    ended: BTreeMap<Identity, Duration>,
+    group: Group,
+    mark: String,
+    leader: Identity,
+    /// What had been used by those that we had to end. Locked for as long as a round takes.
+    used: Mutex<BTreeMap<Identity, Duration>>,
 }
+
+/// One look for all and killing of them, on a thread that may block; tells who lives. When it is dropped it goes on, or
+/// does not begin any more.
+pub(super) type Round = Pin<Box<dyn Future<Output = Vec<Identity>> + Send + Sync>>;
 
 impl Reach {
     pub(super) fn new(group: Group, mark: String, leader: Identity) -> Reach {
-        Reach { group, mark, leader, ended: BTreeMap::new() }
+        Reach { group, mark, leader, used: Mutex::default() }
     }
 
     /// Its living processes, as cheaply as they can be had.
@@ -45,38 +52,68 @@ impl Reach {
     pub(super) fn cpu(&self) -> Duration {
         self.group.cpu().unwrap_or_else(|| {
             let leader = Kin::of(self.leader.pid).map_or(Duration::ZERO, |leader| leader.cpu);
-            self.ended.values().fold(leader, |sum, cpu| sum.saturating_add(*cpu))
+            self.used().values().fold(leader, |sum, cpu| sum.saturating_add(*cpu))
         })
     }
 
-    /// Ends all of them; tells who lives on after [`KILL_WITHIN`]. Cancel safe.
-    pub(super) async fn kill(&mut self) -> Vec<Identity> {
+    /// Ends all of them; tells who lives on after [`KILL_WITHIN`]. Cancel safe: a round that was given up is gone on with, so
+    /// it comes to an end however often that happens.
+    pub(super) async fn kill(self: &Arc<Self>, round: &mut Option<Round>) -> Vec<Identity> {
         let ends_at = Instant::now() + KILL_WITHIN;
         loop {
-            let alive = self.kill_once();
+            let alive = round.get_or_insert_with(|| self.round()).await;
+            *round = None;
             let Some(first) = alive.first() else { return Vec::new() };
             if Instant::now() >= ends_at {
-                return alive.iter().map(PidFd::identity).collect();
+                return alive;
             }
-            // Whether it ended or the time did: it is looked again.
-            drop(tokio::time::timeout(LOOK_AGAIN, first.exited()).await);
+            match PidFd::open_unchecked(*first) {
+                // Whether it ended or the time did: it is looked again.
+                Ok(first) => drop(tokio::time::timeout(LOOK_AGAIN, first.exited()).await),
+                Err(PidFdError::Gone(_)) => {}
+                Err(PidFdError::Open { .. }) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         }
     }
 
     /// As [`Reach::kill`], for where nothing can be awaited.
-    pub(super) fn kill_blocking(&mut self) -> Vec<Identity> {
-        kill_blocking(|| self.kill_once())
+    pub(super) fn kill_blocking(&self) -> Vec<Identity> {
+        kill_blocking(|| self.kill_once(|| true))
     }
 
-    /// Sends SIGKILL to all that can be found now; handles on those that have not ended by it yet.
-    fn kill_once(&mut self) -> Vec<PidFd> {
+    /// To be called before the first process is reaped, as its pid may be another's then, and after the [`Round`] was dropped:
+    /// waits for it, if it runs.
+    pub(super) fn settle(&self) {
+        drop(self.used());
+    }
+
+    fn round(self: &Arc<Self>) -> Round {
+        let (reach, working, awaited) = (Arc::clone(self), Arc::clone(self), Arc::new(()));
+        Box::pin(async move {
+            let is_awaited = Arc::downgrade(&awaited);
+            let round = aside(move || working.kill_once(|| is_awaited.strong_count() > 0)).await;
+            drop(awaited);
+            round.unwrap_or_else(|| reach.kill_once(|| true))
+        })
+    }
+
+    fn used(&self) -> MutexGuard<'_, BTreeMap<Identity, Duration>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends SIGKILL to all that can be found now, unless nobody awaits it any more; tells who has not ended by it yet.
+    fn kill_once(&self, is_awaited: impl Fn() -> bool) -> Vec<Identity> {
+        let mut used = self.used();
+        if !is_awaited() {
+            return Vec::new();
+        }
         self.group.kill();
-        let mut alive: Vec<PidFd> = self.group.members().iter().filter_map(Kin::handle).collect();
+        let mut alive: Vec<Identity> = self.group.members().iter().map(|kin| kin.identity).collect();
         let stopped = stop_all(|| members::of_running(&self.mark, self.leader));
         if self.group.cpu().is_none() {
-            for kin in stopped.iter().filter_map(|handle| Kin::of(handle.identity().pid)) {
+            for kin in stopped.iter().filter_map(|process| Kin::of(process.pid)) {
                 if kin.identity != self.leader {
-                    self.ended.insert(kin.identity, kin.cpu);
+                    used.insert(kin.identity, kin.cpu);
                 }
             }
         }
@@ -86,33 +123,33 @@ impl Reach {
         }
         kill_all(&stopped);
         alive.extend(stopped);
-        alive.retain(|handle| !handle.has_exited());
+        alive.retain(|process| runs(*process));
         alive
     }
 }
 
 /// Stops all that can be found, until no more are: so no parent ends before its children are known, and none forks while
-/// they are ended.
-pub(super) fn stop_all(mut find: impl FnMut() -> Vec<Kin>) -> Vec<PidFd> {
-    let mut stopped: BTreeMap<Identity, PidFd> = BTreeMap::new();
+/// they are ended. However many they are, one descriptor is open at a time.
+pub(super) fn stop_all(mut find: impl FnMut() -> Vec<Kin>) -> Vec<Identity> {
+    let mut stopped = BTreeSet::new();
     let mut quiet = 0;
     for _ in 0..STOP_LOOKS {
-        let found = find().into_iter().filter(|kin| !stopped.contains_key(&kin.identity)).collect::<Vec<_>>();
+        let found = find().into_iter().filter(|kin| !stopped.contains(&kin.identity)).collect::<Vec<_>>();
         // A look goes through the pids and may miss one that has just moved to another; hardly twice.
         quiet = if found.is_empty() { quiet + 1 } else { 0 };
         if quiet == 2 {
             break;
         }
-        for handle in found.iter().filter_map(Kin::handle) {
+        for handle in found.iter().filter_map(|kin| handle(kin.identity)) {
             send(&handle, Signal::Stop);
-            stopped.insert(handle.identity(), handle);
+            stopped.insert(handle.identity());
         }
     }
-    stopped.into_values().collect()
+    stopped.into_iter().collect()
 }
 
-pub(super) fn kill_all(handles: &[PidFd]) {
-    handles.iter().for_each(|handle| send(handle, Signal::Kill));
+pub(super) fn kill_all(processes: &[Identity]) {
+    processes.iter().filter_map(|process| handle(*process)).for_each(|handle| send(&handle, Signal::Kill));
 }
 
 /// One that has ended meanwhile needs no signal; one that may not be signalled is seen to live.
@@ -121,16 +158,20 @@ fn send(handle: &PidFd, signal: Signal) {
 }
 
 /// Repeats a round until it finds none that lives; tells who lives on after [`KILL_WITHIN`].
-pub(super) fn kill_blocking(mut round: impl FnMut() -> Vec<PidFd>) -> Vec<Identity> {
+pub(super) fn kill_blocking(mut round: impl FnMut() -> Vec<Identity>) -> Vec<Identity> {
     let began_ms = clock::monotonic_ms();
     let bound_ms = u64::try_from(KILL_WITHIN.as_millis()).unwrap_or(u64::MAX);
     loop {
         let alive = round();
         let Some(first) = alive.first() else { return Vec::new() };
         if clock::monotonic_ms().saturating_sub(began_ms) >= bound_ms {
-            return alive.iter().map(PidFd::identity).collect();
+            return alive;
         }
-        first.wait(LOOK_AGAIN);
+        match PidFd::open_unchecked(*first) {
+            Ok(first) => first.wait(LOOK_AGAIN),
+            Err(PidFdError::Gone(_)) => {}
+            Err(PidFdError::Open { .. }) => pause(LOOK_AGAIN),
+        }
     }
 }
 
@@ -138,19 +179,37 @@ pub(super) fn kill_blocking(mut round: impl FnMut() -> Vec<PidFd>) -> Vec<Identi
 mod tests {
     use std::fs::{self, File};
     use std::path::Path;
+    use std::task::{Context, Waker};
 
     use super::*;
-    use crate::spawn::{Detached, detached};
+    use crate::spawn::{Child, Detached, detached};
+
+    fn sleep() -> Child {
+        let null = || File::options().read(true).write(true).open("/dev/null").unwrap();
+        let (program, args) = (Path::new("/bin/sleep"), &["600".into()]);
+        let (stdin, stdout, stderr) = (null(), null(), null());
+        detached(Detached { program, args, stdin, stdout, stderr, cwd: Path::new("/"), env: &[] }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_round_that_was_given_up_before_it_began_ends_nobody_and_blocks_no_task() {
+        let mut child = sleep();
+        let reach = Arc::new(Reach::new(Group::default(), "a mark".to_owned(), child.identity()));
+        // As if another round took long.
+        let other = reach.used();
+        let mut round = None;
+        let mut kill = Box::pin(reach.kill(&mut round));
+        assert!(kill.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(kill);
+        drop(round);
+        drop(other);
+        assert_eq!(reach.kill_once(|| false), []);
+        child.pidfd().signal(Signal::Term).unwrap();
+        assert_eq!(child.exited().await.signal, Some(15));
+    }
 
     #[tokio::test]
     async fn what_is_found_late_is_stopped_too() {
-        let null = || File::options().read(true).write(true).open("/dev/null").unwrap();
-        let sleep = || {
-            let (program, args) = (Path::new("/bin/sleep"), &["600".into()]);
-            let (stdin, stdout, stderr) = (null(), null(), null());
-            detached(Detached { program, args, stdin, stdout, stderr, cwd: Path::new("/"), env: &[] })
-                .unwrap()
-        };
         let mut children = [sleep(), sleep()];
         let kins = children.each_ref().map(|child| Kin::of(child.identity().pid).unwrap());
         let mut looks = 0;
@@ -158,8 +217,6 @@ mod tests {
             looks += 1;
             kins.into_iter().take(looks / 2).collect()
         });
-        let mut found: Vec<Identity> = stopped.iter().map(PidFd::identity).collect();
-        found.sort_unstable();
         let mut expected = kins.map(|kin| kin.identity);
         expected.sort_unstable();
         let began_ms = clock::monotonic_ms();
@@ -172,11 +229,11 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let stand_still = all_stopped();
-        kill_all(&children.each_ref().map(|child| PidFd::open_unchecked(child.identity()).unwrap()));
+        kill_all(&expected);
         for child in &mut children {
             assert_eq!(child.exited().await.signal, Some(9));
         }
-        assert_eq!(found, expected);
+        assert_eq!(stopped, expected);
         assert!(stand_still);
     }
 }

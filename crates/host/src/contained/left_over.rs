@@ -7,7 +7,7 @@ use super::group::Group;
 use super::killing::{kill_all, kill_blocking, stop_all};
 use super::members;
 use super::owner::Owner;
-use crate::process::Kin;
+use crate::process::{Kin, runs};
 
 /// Ends whatever processes an earlier life of this owner has left, and removes their groups; tells the names of those
 /// that had any. To be called before this life starts any: it knows no difference. It blocks, for milliseconds when
@@ -21,7 +21,7 @@ pub fn end_left_over(owner: &Owner) -> io::Result<Vec<String>> {
     let alive = kill_blocking(|| {
         let mut alive = Vec::new();
         for (name, group) in &groups {
-            let members: Vec<_> = group.members().iter().filter_map(Kin::handle).collect();
+            let members: Vec<_> = group.members().iter().map(|kin| kin.identity).collect();
             if !members.is_empty() {
                 names.insert(name.clone());
                 group.kill();
@@ -35,7 +35,7 @@ pub fn end_left_over(owner: &Owner) -> io::Result<Vec<String>> {
         });
         kill_all(&stopped);
         alive.extend(stopped);
-        alive.retain(|handle| !handle.has_exited());
+        alive.retain(|process| runs(*process));
         alive
     });
     let stays = groups.into_iter().find_map(|(name, mut group)| (!group.remove_blocking()).then_some(name));

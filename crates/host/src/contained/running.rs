@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::Group;
-use super::killing::Reach;
+use super::killing::{Reach, Round};
 use super::members;
 use super::output::{Captured, Stream};
 use super::owner::{MARK, Owner, is_name};
@@ -40,7 +41,10 @@ pub struct Contained<'a> {
 #[must_use = "dropping it ends the program"]
 pub struct Running {
     child: Child,
-    reach: Reach,
+    group: Group,
+    reach: Arc<Reach>,
+    /// Begun, and not awaited to its end yet.
+    round: Option<Round>,
     stdout: Stream,
     stderr: Stream,
     peak: Peak,
@@ -117,10 +121,10 @@ fn start_in(group: Group, streams: Streams, what: Contained<'_>) -> Result<Runni
     };
     let enter = |group: &Group| group.doors().map_err(failed).and_then(&spawn);
     let (child, group) = begin(group, enter)?;
-    let reach = Reach::new(group, mark, child.identity());
-    let mut peak = Peak::new();
+    let reach = Arc::new(Reach::new(group.clone(), mark, child.identity()));
+    let peak = Peak::new();
     peak.look(&reach);
-    Ok(Running { child, reach, stdout, stderr, peak, left: Vec::new(), ended: None })
+    Ok(Running { child, group, reach, round: None, stdout, stderr, peak, left: Vec::new(), ended: None })
 }
 
 /// Starts it in its group, or without when that could not be entered; tells in which it is.
@@ -153,7 +157,7 @@ impl Running {
 
     /// Whether it is in a control group of its own.
     pub fn is_grouped(&self) -> bool {
-        !self.reach.group.is_none()
+        !self.group.is_none()
     }
 
     /// Waits for the end of the program, ends whatever it has left, and tells of it, at each call anew. Output is read
@@ -172,18 +176,20 @@ impl Running {
         let drain = async { tokio::join!(self.stdout.fill(), self.stderr.fill()) };
         // Not to the end: the streams say so.
         drop(tokio::time::timeout(DRAIN_WITHIN, drain).await);
-        let cpu = self.reach.cpu();
+        let (cpu, peak_memory_bytes) = (self.reach.cpu(), self.peak.bytes());
+        self.round = None;
+        self.reach.settle();
         let exit = if self.is_held() { Exit { code: None, signal: None } } else { self.child.exited().await };
         let ended = Ended {
             exit,
             stdout: self.stdout.take(),
             stderr: self.stderr.take(),
             cpu,
-            peak_memory_bytes: self.peak.bytes(),
+            peak_memory_bytes,
             left: self.left.clone(),
         };
         self.ended = Some(ended.clone());
-        self.reach.group.removed().await;
+        self.group.removed().await;
         ended
     }
 
@@ -191,7 +197,7 @@ impl Running {
     /// [`Running::ended`] tells how it was. Cancel safe.
     pub async fn kill(&mut self) {
         if self.ended.is_none() {
-            self.left = self.reach.kill().await;
+            self.left = self.reach.kill(&mut self.round).await;
         }
     }
 
@@ -218,8 +224,10 @@ impl Drop for Running {
         if self.ended.is_none() {
             self.reach.kill_blocking();
         }
+        self.round = None;
+        self.reach.settle();
         self.child.reap_in_the_end();
-        self.reach.group.remove_blocking();
+        self.group.remove_blocking();
     }
 }
 

@@ -34,19 +34,22 @@ impl Kin {
         })
     }
 
-    /// A handle on it, looked at again after opening; none when it is not alive any more.
-    pub(crate) fn handle(&self) -> Option<PidFd> {
-        let handle = PidFd::open_unchecked(self.identity).ok()?;
-        Kin::of(self.identity.pid)
-            .is_some_and(|kin| kin.alive && kin.identity == self.identity)
-            .then_some(handle)
-    }
-
     /// Bytes in RAM now, and the most that ever were since its last exec.
     pub(crate) fn memory(&self) -> Option<(u64, u64)> {
         let memory = Memory::read(self.identity.pid)?;
         Some((memory.resident_bytes, memory.peak_resident_bytes))
     }
+}
+
+/// A handle on a process, looked at again after opening; none when it is not alive any more.
+pub(crate) fn handle(process: Identity) -> Option<PidFd> {
+    let handle = PidFd::open_unchecked(process).ok()?;
+    runs(process).then_some(handle)
+}
+
+/// Whether some thread of that very process runs.
+pub(crate) fn runs(process: Identity) -> bool {
+    Kin::of(process.pid).is_some_and(|kin| kin.alive && kin.identity == process)
 }
 
 /// Every process that we may see, zombies too.

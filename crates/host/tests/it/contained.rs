@@ -13,6 +13,7 @@ use crate::children::{soon, until};
 mod held;
 mod left_over;
 mod measured;
+mod narrow;
 mod said;
 mod whole;
 

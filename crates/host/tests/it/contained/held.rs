@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nkudo_host::contained::Groups;
+use nkudo_host::contained::{Ended, Groups, Running};
 use nkudo_host::process;
 use nkudo_host::spawn::Exit;
 
@@ -11,10 +11,10 @@ use super::{Case, each_way};
 use crate::children::{soon, until};
 
 /// A freezer of version 1: what is frozen in it does not end by any signal. Thawed and removed at the end.
-struct Freezer(PathBuf);
+pub(super) struct Freezer(PathBuf);
 
 impl Freezer {
-    fn new() -> Option<Freezer> {
+    pub(super) fn new() -> Option<Freezer> {
         let path = Path::new("/sys/fs/cgroup/freezer").join(format!("nkudo-test-{}", std::process::id()));
         let made = fs::create_dir(&path).is_ok();
         let freezer =
@@ -25,8 +25,10 @@ impl Freezer {
         freezer
     }
 
-    async fn freeze(&self, pid: u32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("it may be moved");
+    pub(super) async fn freeze(&self, pids: &[u32]) {
+        for pid in pids {
+            fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("it may be moved");
+        }
         self.set("FROZEN");
         let is_frozen =
             || fs::read_to_string(self.0.join("freezer.state")).is_ok_and(|now| now == "FROZEN\n");
@@ -52,16 +54,24 @@ impl Drop for Freezer {
     }
 }
 
-/// The clock runs ahead whenever nothing happens: it does not take the ten seconds.
-#[tokio::test(start_paused = true)]
+/// Kills it until that is given up, and asks how it ended. The clock runs ahead whenever nothing happens: it does not take
+/// the ten seconds.
+pub(super) async fn given_up(running: &mut Running) -> Ended {
+    tokio::time::pause();
+    running.kill().await;
+    let ended = soon("an answer", running.ended()).await;
+    tokio::time::resume();
+    ended
+}
+
+#[tokio::test]
 async fn a_first_process_that_the_kernel_holds_is_not_waited_for_and_is_reaped_when_it_ends() {
     let Some(freezer) = Freezer::new() else { return };
     let mut running = Case::new(Groups::None).shell("exec sleep $0");
     let leader = running.identity();
-    freezer.freeze(leader.pid).await;
+    freezer.freeze(&[leader.pid]).await;
 
-    running.kill().await;
-    let ended = soon("an answer", running.ended()).await;
+    let ended = given_up(&mut running).await;
     assert_eq!((ended.exit, ended.left.as_slice()), (Exit { code: None, signal: None }, [leader].as_slice()));
     assert!(ended.stdout.truncated, "it keeps its output open");
     drop(running);
