@@ -25,7 +25,7 @@ const FREEZE_PAUSE: Duration = Duration::from_millis(1);
 const HANDLES_MAX: usize = 256;
 
 /// A group can be busy for a moment after its last process has ended.
-const REMOVE_TRIES: usize = 100;
+const REMOVE_TRIES: usize = 1_000;
 const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How many groups are looked at: more than a busy host has.
