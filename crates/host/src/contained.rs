@@ -40,6 +40,9 @@
 //!   environment ([`MARK`]) that is inherited. **Invariant:** what has the session, the parents and the environment of
 //!   somebody else is out of reach then; that takes a program that means to escape.
 //!
+//! What is run is a program of this machine, or a script whose first line names its interpreter (`#!`). The C library would hand
+//! anything else that is executable to a shell (`execvp(3)`).
+//!
 //! What the numbers are:
 //! - CPU time is what the group counted: of all its processes, to the microsecond. Without a group it is that of the
 //!   first process and of all that were waited for, and of those that had to be ended, to the clock tick (10 ms).
@@ -52,6 +55,7 @@
 
 mod aside;
 mod group;
+mod image;
 mod killing;
 mod left_over;
 mod members;

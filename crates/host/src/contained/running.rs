@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::Group;
+use super::image;
 use super::killing::{Reach, Round};
 use super::members;
 use super::output::{Captured, Stream};
@@ -83,6 +84,9 @@ pub fn start(what: Contained<'_>) -> Result<Running, SpawnError> {
     }
     if !is_name(name) {
         return Err(SpawnError::Name(name.to_owned()));
+    }
+    if !image::can_be_run(program) {
+        return Err(SpawnError::NotExecutable(program.to_owned()));
     }
     let taken = || SpawnError::Taken(name.to_owned());
     if members::of_owner(owner).iter().any(|(_, known)| known == name) {

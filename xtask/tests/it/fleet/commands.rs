@@ -1,6 +1,7 @@
 //! Commands of a host, from the operator to a real process and back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -58,6 +59,18 @@ fn an_operator_hears_what_a_command_said_and_none_is_run_twice_or_left_behind() 
     assert!(ended(&fleet, "forbidden")["error"].as_str().unwrap().contains("commands.allow"));
     let relative = json!({"action_type": "CommandExecute", "params": {"command": "sh"}});
     assert_eq!(ask(&fleet, &relative), 422);
+
+    // What names no interpreter is not given to a shell.
+    let text = fleet.host.dir().join("text");
+    fs::write(&text, "echo by a shell\n").unwrap();
+    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+    fleet.host.configure(&ALLOWS.replace("\"/bin/sh\"", &format!("\"/bin/sh\", {text:?}"))).unwrap();
+    fleet.host.stop().unwrap();
+    fleet.host.start().unwrap();
+    let no_program =
+        json!({"action_id": "text", "action_type": "CommandExecute", "params": {"command": text}});
+    assert_eq!(ask(&fleet, &no_program), 202);
+    assert!(ended(&fleet, "text")["error"].as_str().unwrap().contains("is not an executable program"));
 
     // Killed while one runs: what it has started is ended by the next start, and it is not run again.
     let (runs, child) = (fleet.host.dir().join("runs"), fleet.host.dir().join("child"));
