@@ -80,7 +80,7 @@ fn env(fields: &mut Fields<'_>, faults: &mut Faults) -> BTreeMap<String, String>
         if name.is_empty() || name.contains(['=', '\0']) {
             faults.add(path.clone(), format!("`{}` is no name of a variable", name.escape_debug()));
         }
-        if name.starts_with("LD_") {
+        if loads_code(name) {
             let what =
                 "decides which code a program runs, and would make the allow-list of the host mean nothing";
             faults.add(format!("{path}.{name}"), what);
@@ -88,6 +88,24 @@ fn env(fields: &mut Fields<'_>, faults: &mut Faults) -> BTreeMap<String, String>
         check_text(&format!("{path}.{name}"), value, faults);
     }
     env
+}
+
+/// Whether loaders, shells or interpreters take code from a variable of this name. There may be others that do.
+fn loads_code(name: &str) -> bool {
+    const BEGIN: [&str; 5] = ["LD_", "BASH_FUNC_", "PYTHON", "PERL5", "RUBY"];
+    const ARE: [&str; 10] = [
+        "BASH_ENV",
+        "ENV",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "PS4",
+        "IFS",
+        "GCONV_PATH",
+        "NODE_OPTIONS",
+        "JAVA_TOOL_OPTIONS",
+        "GIT_EXEC_PATH",
+    ];
+    BEGIN.iter().any(|begin| name.starts_with(begin)) || ARE.contains(&name)
 }
 
 fn check_text(at: &str, text: &str, faults: &mut Faults) {
@@ -148,7 +166,9 @@ mod tests {
         check(json!({"command": "/a", "args": vec!["x"; 1_001]}), "params.args", "at most 1000");
         check(json!({"command": "/a", "args": ["x".repeat(32 << 10)]}), "params.args", "at most 32768");
         check(json!({"command": "/a", "env": {"A": "x".repeat(32 << 10)}}), "params.args", "at most 32768");
-        check(json!({"command": "/a", "env": {"LD_PRELOAD": "/x"}}), "params.env.LD_PRELOAD", "allow-list");
+        for name in ["LD_PRELOAD", "BASH_ENV", "ENV", "BASH_FUNC_echo%%", "PYTHONPATH", "PERL5OPT", "IFS"] {
+            check(json!({"command": "/a", "env": {name: "/x"}}), &format!("params.env.{name}"), "allow-list");
+        }
         let long = format!("/{}", "x".repeat(4_095));
         check(json!({"command": long}), "params.command", "4095 bytes");
         check(json!({"command": "/a", "dir": long}), "params.dir", "4095 bytes");
