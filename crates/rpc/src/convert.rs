@@ -293,9 +293,15 @@ impl From<ToAgent> for wire::ServerMessage {
     fn from(message: ToAgent) -> Self {
         use wire::server_message::Message;
         let message = match message {
-            ToAgent::Hello(ServerHello { version, server_time_ms, heartbeat_interval }) => {
+            ToAgent::Hello(hello) => {
+                let ServerHello { version, server_time_ms, heartbeat_interval, results_recorded } = hello;
                 let heartbeat_interval_ms = milliseconds(heartbeat_interval);
-                Message::Hello(wire::ServerHello { version, server_time_ms, heartbeat_interval_ms })
+                Message::Hello(wire::ServerHello {
+                    version,
+                    server_time_ms,
+                    heartbeat_interval_ms,
+                    results_recorded,
+                })
             }
             ToAgent::Deliver(delivery) => Message::Deliver((*delivery).into()),
             ToAgent::Cancel { action_id } => {
@@ -324,6 +330,7 @@ impl TryFrom<wire::ServerMessage> for ToAgent {
                 version: hello.version,
                 server_time_ms: hello.server_time_ms,
                 heartbeat_interval: Duration::from_millis(hello.heartbeat_interval_ms.into()),
+                results_recorded: hello.results_recorded,
             }),
             Message::Deliver(delivery) => Self::Deliver(Box::new(delivery.try_into()?)),
             Message::Cancel(wire::Cancel { action_id }) => {

@@ -150,6 +150,10 @@ pub struct ServerHello {
     pub server_time_ms: i64,
     #[prost(uint32, tag = "3")]
     pub heartbeat_interval_ms: u32,
+    /// Of the outbox that the host has named: every result up to this one is on the control plane's disk. It may be less than
+    /// was acknowledged, when a backup was put back.
+    #[prost(uint64, optional, tag = "4")]
+    pub results_recorded: ::core::option::Option<u64>,
 }
 /// An action for this host. It may come more than once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -185,6 +185,9 @@ pub struct ServerHello {
     pub version: String,
     pub server_time_ms: i64,
     pub heartbeat_interval: Duration,
+    /// The last result of the outbox that the host has named which is in the books; it may be less than was acknowledged, when
+    /// a backup was put back. None of an earlier version.
+    pub results_recorded: Option<u64>,
 }
 
 /// An action for the host.

@@ -385,6 +385,10 @@ impl Store for SqliteStore {
         perform!(self.write "expire", c => actions::expire(c, now_ms))
     }
 
+    async fn results_recorded(&self, agent_id: AgentId, outbox_id: &str) -> Result<u64, StoreError> {
+        perform!(self.read "results_recorded", c => results::recorded(c, agent_id, outbox_id))
+    }
+
     async fn record_results(&self, batch: &ResultBatch, now_ms: i64) -> Result<Recorded, StoreError> {
         perform!(self.write "record_results", c => results::record(c, batch, now_ms))
     }

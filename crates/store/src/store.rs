@@ -176,8 +176,10 @@ pub trait Store: Debug + Send + Sync {
     /// Ends as `expired` what has not been sent and is past its time, over all tenants; answers what it ended.
     async fn expire(&self, now_ms: i64) -> Result<Vec<ActionRecord>, StoreError>;
 
+    /// The last result of this outbox that is recorded; 0 where there is none.
+    async fn results_recorded(&self, agent_id: AgentId, outbox_id: &str) -> Result<u64, StoreError>;
     /// Records ends of actions, each once. Results at or below what
-    /// was recorded for the same `outbox_id` are left out; another `outbox_id` starts anew. An action that is open ends
+    /// was recorded for the same `outbox_id` are left out, but those of actions that are open; another `outbox_id` starts anew. An action that is open ends
     /// with its result; one that has ended stays as it is; one that is unknown in the tenant is added with origin
     /// [`Origin::Host`](crate::Origin::Host). Executions are kept by agent and action id.
     async fn record_results(&self, batch: &ResultBatch, now_ms: i64) -> Result<Recorded, StoreError>;

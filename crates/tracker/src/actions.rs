@@ -107,6 +107,11 @@ impl Tracked {
         }
     }
 
+    /// Its place among the results that are told elsewhere, once its end is durable.
+    pub fn result_seq(&self) -> Option<u64> {
+        self.result_seq.filter(|_| self.has_ended())
+    }
+
     /// Whether it ended and everybody may know.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended { .. })

@@ -91,9 +91,13 @@ impl Tracker {
             && self.outbox.reporter != Some(reporter)
         {
             let given_up = self.results_after(self.outbox.acknowledged).count();
+            let was_known = self.outbox.reporter.is_some();
             self.change_reporter(reporter);
             self.write(self.outbox_record());
-            self.effects.push(Effect::ReporterChanged { given_up });
+            // The first one owes nothing to another, nor does one after the records of it were lost.
+            if was_known {
+                self.effects.push(Effect::ReporterChanged { given_up });
+            }
         }
     }
 

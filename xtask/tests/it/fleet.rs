@@ -12,6 +12,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod outages;
+mod restored;
 mod rounds;
 mod tenants;
 mod traces;

@@ -9,9 +9,10 @@ use nkudo_executor::{Handle, NoAnswer};
 use nkudo_fleet::TheirTime;
 use nkudo_host::clock;
 use nkudo_rpc::message::{Answer, Delivery, FromAgent};
-use nkudo_tracker::{Admission, Known, Tracked, Tracker};
+use nkudo_tracker::{Admission, Known, Tracker};
 use tracing::Instrument as _;
 
+use super::reports;
 use crate::audit::{Asked, Audit};
 use crate::offline::refusal;
 use crate::origin::take_in;
@@ -23,7 +24,7 @@ const ANOTHER_ASKED: &str = "another action of that id was asked of this host be
 const RECORD_LOST: &str = "interrupted, outcome unknown: this host had taken it in, and its journal has lost the record; look \
                            at what is there before you ask again";
 
-type Answering = Pin<Box<dyn Future<Output = Result<FromAgent, NoAnswer>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Vec<FromAgent>, NoAnswer>> + Send>>;
 
 /// What was handed to the executor and is not answered. As many as the control plane has on its way, which bounds it.
 pub(super) struct Deliveries {
@@ -83,13 +84,21 @@ impl Deliveries {
             let answer = match admitted.await? {
                 Admission::New => Answer::Accepted,
                 Admission::Repeated => {
-                    let foreign = |tracked: &Tracked| tracked.foreign;
-                    let look = move |tracker: &Tracker| tracker.action(&wanted).is_some_and(foreign);
-                    if executor.look(look).await? {
-                        audit.refused(asked, ANOTHER_ASKED).await;
-                        Answer::Refused(ANOTHER_ASKED.to_owned())
-                    } else {
-                        Answer::Accepted
+                    let look = move |tracker: &Tracker| {
+                        let tracked = tracker.action(&wanted)?;
+                        Some((tracked.foreign, reports::told_before(tracker, tracked)))
+                    };
+                    match executor.look(look).await? {
+                        Some((true, _)) => {
+                            audit.refused(asked, ANOTHER_ASKED).await;
+                            Answer::Refused(ANOTHER_ASKED.to_owned())
+                        }
+                        // Whoever asks again does not know any more how it ended.
+                        Some((false, Some(result))) => {
+                            let result = FromAgent::Result(Box::new(result));
+                            return Ok(vec![received(action_id, Answer::Accepted), result]);
+                        }
+                        Some((false, None)) | None => Answer::Accepted,
                     }
                 }
                 // Busy would hold up what is for VMs, which wait for no command.
@@ -105,7 +114,7 @@ impl Deliveries {
                     Answer::Busy
                 }
             };
-            Ok(received(action_id, answer))
+            Ok(vec![received(action_id, answer)])
         }));
         Ok(())
     }
@@ -115,16 +124,17 @@ impl Deliveries {
         let audit = self.audit.clone();
         self.answering.push(Box::pin(async move {
             audit.refused(asked, &why).await;
-            Ok(message)
+            Ok(vec![message])
         }));
     }
 
     fn answer(&mut self, message: FromAgent) {
-        self.answering.push(Box::pin(std::future::ready(Ok(message))));
+        self.answering.push(Box::pin(std::future::ready(Ok(vec![message]))));
     }
 
-    /// The next answer for the control plane; waits for ever while nothing is under way. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<FromAgent, NoAnswer> {
+    /// The next answer for the control plane, with the result where that was told before; waits for ever while nothing is under
+    /// way. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Vec<FromAgent>, NoAnswer> {
         match self.answering.next().await {
             Some(answered) => answered,
             None => std::future::pending().await,

@@ -47,6 +47,12 @@ fn result(seq: u64, tracked: &Tracked) -> Option<ActionResult> {
     })
 }
 
+/// The result of an action that was told and acknowledged.
+pub(super) fn told_before(tracker: &Tracker, tracked: &Tracked) -> Option<ActionResult> {
+    let acknowledged = tracker.outbox().acknowledged;
+    result(tracked.result_seq().filter(|seq| *seq <= acknowledged)?, tracked)
+}
+
 /// How everything is: all the VMs of the host, and which actions run. Its ends are told as results.
 pub(super) async fn everything(executor: &Handle) -> Result<Vec<FromAgent>, NoAnswer> {
     executor.look(|tracker: &Tracker| all_vms(tracker).chain(started(tracker)).collect()).await

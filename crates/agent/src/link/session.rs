@@ -136,7 +136,7 @@ impl<'l> Session<'l> {
             outgoing: reports::everything(&self.link.executor).await?.into(),
             deliveries: Deliveries::new(self.link.executor.clone(), self.link.audit.clone()),
             questions: Questions::new(self.link.logs.clone(), self.identity.log_from),
-            telling: Telling::after(outbox.acknowledged),
+            telling: Telling::after(told_up_to(outbox.acknowledged, answer.results_recorded)),
             results: Results::new(self.link.recorder.clone()),
             outbox_id: outbox.id,
             outages_told: 0,
@@ -251,7 +251,7 @@ impl Open {
                 Some(Ok(ToAgent::Closing { retry_after })) => return Ok(Some(Ended::AskedToWait(retry_after))),
                 Some(Ok(message)) => self.hear(session, message).await?,
             },
-            answered = self.deliveries.next(), if has_room => self.outgoing.push_back(answered?),
+            answered = self.deliveries.next(), if has_room => self.outgoing.extend(answered?),
             answer = self.questions.next(), if has_room => self.outgoing.push_back(answer),
             batch = self.results.next() => self.tell_results(batch),
             event = self.events.recv(), if has_room => self.tell(session, event).await?,
@@ -428,4 +428,20 @@ fn heard<T>(session: &Session<'_>, said: Result<T, RpcError>) -> Result<T, RpcEr
 
 fn elapsed_ms(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Up to which result everything was told. When the control plane has less than it had acknowledged, a backup was put back, and
+/// what came after it is told again.
+fn told_up_to(acknowledged: u64, recorded: Option<u64>) -> u64 {
+    match recorded {
+        Some(recorded) if recorded < acknowledged => {
+            tracing::warn!(
+                acknowledged,
+                recorded,
+                "the control plane lacks results that it had: they are told again"
+            );
+            recorded
+        }
+        Some(_) | None => acknowledged,
+    }
 }

@@ -133,6 +133,8 @@ impl Session {
         let version = facts.version.clone();
         let recorded = self.control.store.record_facts(agent_id, &facts, now.wall_ms).await;
         recorded.map_err(|error| store_failed(&error))?;
+        let recorded = self.control.store.results_recorded(agent_id, &outbox_id).await;
+        let results_recorded = Some(recorded.map_err(|error| store_failed(&error))?);
         let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
         let signal = signal.ok_or_else(super::unenrolled)?;
         self.open = Some(Open {
@@ -150,6 +152,7 @@ impl Session {
             version: self.control.version.to_owned(),
             server_time_ms: now.wall_ms,
             heartbeat_interval: self.control.roster.interval(),
+            results_recorded,
         })))
     }
 

@@ -1,12 +1,26 @@
 //! Ends of actions as agents report them, each recorded once.
 
-use nkudo_domain::ActionStatus;
+use nkudo_domain::{ActionStatus, AgentId};
 use sqlx::{Row as _, SqliteConnection, query};
 
 use super::fault::Fault;
 use super::row::{number, signed, to_json};
 use super::{actions, executions};
 use crate::records::{ActionRecord, Origin, Recorded, Reported, ResultBatch};
+
+/// The last result of this outbox of an agent that is recorded.
+pub(super) async fn recorded(
+    connection: &mut SqliteConnection,
+    agent_id: AgentId,
+    outbox_id: &str,
+) -> Result<u64, Fault> {
+    let known = query("SELECT outbox_seq FROM agents WHERE agent_id = $1 AND outbox_id = $2")
+        .bind(agent_id.to_string())
+        .bind(outbox_id)
+        .fetch_optional(connection)
+        .await?;
+    known.map_or(Ok(0), |row| number(&row, "outbox_seq"))
+}
 
 pub(super) async fn record(
     connection: &mut SqliteConnection,
@@ -25,7 +39,8 @@ pub(super) async fn record(
     };
     let (mut ended, mut of_others) = (Vec::new(), Vec::new());
     for result in &batch.results {
-        if result.seq <= recorded {
+        // What was recorded before may be asked for anew, when a backup was put back or its entry was forgotten.
+        if result.seq <= recorded && !is_awaited(&mut *connection, batch, result).await? {
             continue;
         }
         match record_one(&mut *connection, batch, result, now_ms).await? {
@@ -33,7 +48,7 @@ pub(super) async fn record(
             Uptake::OfAnother => of_others.push(result.action.action_id.clone()),
             Uptake::New | Uptake::EndedBefore => {}
         }
-        recorded = result.seq;
+        recorded = recorded.max(result.seq);
     }
     query("UPDATE agents SET outbox_id = $1, outbox_seq = $2 WHERE tenant_id = $3 AND agent_id = $4")
         .bind(&batch.outbox_id)
@@ -80,6 +95,16 @@ async fn record_one(
         }
         Some(_) => Uptake::EndedBefore,
     })
+}
+
+/// Whether the books wait for the end of this action.
+async fn is_awaited(
+    connection: &mut SqliteConnection,
+    batch: &ResultBatch,
+    result: &Reported,
+) -> Result<bool, Fault> {
+    let known = actions::one(connection, &batch.tenant_id, &result.action.action_id).await?;
+    Ok(known.is_some_and(|known| known.agent_id == batch.agent_id && is_open(known.status)))
 }
 
 fn is_open(status: ActionStatus) -> bool {

@@ -130,6 +130,24 @@ async fn what_a_command_wrote_is_kept_with_its_action_and_is_about_no_vm() {
 }
 
 #[tokio::test]
+async fn what_is_asked_anew_ends_by_the_result_that_was_recorded_before() {
+    for (name, store, _dir) in stores().await {
+        let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);
+        take(&store, &batch(&a, one, "o", vec![reported(one, 7, "x", None)])).await;
+        assert_eq!(store.results_recorded(one, "o").await.unwrap(), 7, "{name}");
+        assert_eq!(store.results_recorded(one, "another").await.unwrap(), 0);
+        // As after a backup was put back: the entry is gone, and somebody asks again.
+        store.ask(&asked(&a, one, pause("y", 1), 10), 9).await.unwrap();
+        let again =
+            batch(&a, one, "o", vec![reported(one, 3, "y", None), reported(one, 4, "never-asked", None)]);
+        let Recorded { seq, ended, .. } = take(&store, &again).await;
+        assert_eq!((seq, ended.len()), (7, 1), "{name}: the number does not go back");
+        assert_eq!(ended[0].status, ActionStatus::Success);
+        assert_eq!(store.action(&a, &"never-asked".parse().unwrap()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
 async fn gaps_are_fine_and_what_is_older_is_left_out() {
     for (name, store, _dir) in stores().await {
         let (a, one) = (tenant("a"), enrol(&store, &tenant("a"), 1).await);

@@ -118,6 +118,7 @@ async fn session(
         version: "test".to_owned(),
         server_time_ms: 0,
         heartbeat_interval: Duration::from_secs(15),
+        results_recorded: None,
     };
     let mut dispatch = Dispatch::opened();
     let mut outgoing = vec![ToAgent::Hello(hello)];
