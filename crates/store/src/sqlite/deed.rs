@@ -39,12 +39,17 @@ impl Deed<Transaction<'static, Sqlite>> {
 
     /// Commits what was done, or leaves the books as they were.
     pub(super) async fn end<T>(self, done: Result<T, Fault>) -> Result<T, StoreError> {
-        let Self { name, started, observer, connection } = self;
+        let Self { name, started, observer, mut connection } = self;
         let done = match done {
             Ok(done) => connection.commit().await.map(|()| done).map_err(Fault::from),
             Err(fault) => {
+                // A full disk makes SQLite end the transaction by itself and refuse to roll it back; the driver goes on
+                // counting it, and the connection would begin no other. So there is one to roll back in any case.
+                if let Err(error) = sqlx::query("BEGIN").execute(&mut *connection).await {
+                    tracing::trace!(%error, "the transaction is there to be rolled back");
+                }
                 if let Err(error) = connection.rollback().await {
-                    tracing::debug!(%error, "a transaction was not rolled back; its connection is dropped");
+                    tracing::debug!(%error, "a transaction was not rolled back; its connection is closed");
                 }
                 Err(fault)
             }
@@ -61,5 +66,37 @@ impl Deed<PoolConnection<Sqlite>> {
     #[expect(clippy::unused_async, reason = "as the one that commits")]
     pub(super) async fn end<T>(self, done: Result<T, Fault>) -> Result<T, StoreError> {
         Self::ended(self.name, self.started, self.observer.as_deref(), done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use crate::{SqliteStore, Store as _, StoreError};
+
+    #[tokio::test]
+    async fn a_full_database_says_so_each_time_and_works_when_it_has_room() {
+        let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+        let pages = sqlx::query("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+        let pages: i64 = pages.get(0);
+        let limit = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::raw_sql(limit(pages)).execute(&store.writer).await.unwrap();
+        let mut made = 0;
+        let error = loop {
+            match store.create_tenant(&format!("tenant-{made}").parse().unwrap(), 0).await {
+                Ok(_) => made += 1,
+                Err(error) => break error,
+            }
+            assert!(made < 10_000, "a page is full by now");
+        };
+        assert!(matches!(error, StoreError::Full), "{error:?}");
+        let tenant_id = format!("tenant-{made}").parse().unwrap();
+        for _ in 0..3 {
+            let error = store.create_tenant(&tenant_id, 0).await.unwrap_err();
+            assert!(matches!(error, StoreError::Full), "{error:?}");
+        }
+        sqlx::raw_sql(limit(pages + 99)).execute(&store.writer).await.unwrap();
+        assert!(store.create_tenant(&tenant_id, 0).await.unwrap(), "it was not half made");
     }
 }

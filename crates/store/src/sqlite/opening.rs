@@ -5,9 +5,9 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::fault::on_open;
 use crate::error::StoreError;
@@ -54,7 +54,12 @@ pub(super) async fn pools(
             .idle_timeout(None)
             .max_lifetime(None)
     };
-    let writer = pool(1).connect_with(options.clone()).await.map_err(on_open)?;
+    let writer = if in_memory {
+        pool(1)
+    } else {
+        pool(1).after_release(|connection, _| Box::pin(can_begin(connection)))
+    };
+    let writer = writer.connect_with(options.clone()).await.map_err(on_open)?;
     migrate(&writer).await?;
     let reader = if in_memory {
         writer.clone()
@@ -62,6 +67,18 @@ pub(super) async fn pools(
         pool(READERS_MAX).connect_with(options).await.map_err(on_open)?
     };
     Ok((writer, reader))
+}
+
+/// Whether a connection has no transaction and so can begin one; any other is closed.
+///
+/// SQLite ends a transaction by itself when a disk is full or fails, then refuses to commit it or to roll it back, and
+/// the driver goes on counting it.
+async fn can_begin(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way: what was dropped is rolled back without being waited for.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// The address without what may be a secret in it.
@@ -105,4 +122,27 @@ async fn migrate_to(pool: &SqlitePool, last: i64) -> Result<(), StoreError> {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => on_open(error),
         source => StoreError::Migrate { source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_with_a_transaction_that_sqlite_has_ended_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", dir.path().join("books.db").display());
+        let (writer, _reader) = pools(&address, BUSY_TIMEOUT).await.unwrap();
+        for _ in 0..3 {
+            // It holds for the connection alone; what the database has is the least.
+            writer.execute("PRAGMA max_page_count = 1").await.unwrap();
+            let mut dropped = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            let large = "INSERT INTO notes (name, value) VALUES ('large', randomblob(1000000))";
+            let full = dropped.execute(large).await.unwrap_err();
+            assert!(matches!(on_open(full), StoreError::Full));
+        }
+        writer.begin_with("BEGIN IMMEDIATE").await.unwrap().commit().await.unwrap();
+    }
 }

@@ -1,11 +1,12 @@
 //! The file: kept over a restart, and every way in which it cannot be used.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nkudo_store::{AgentFilter, Page, SqliteStore, Store, StoreError};
+use nkudo_store::{AgentFilter, Asked, Page, SqliteStore, Store, StoreError};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{address, asked, enrol, pause, tenant};
@@ -116,7 +117,7 @@ impl Drop for Small {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_nothing_is_half_written() {
+async fn a_full_disk_is_told_each_time_and_nothing_is_half_written_and_with_room_all_goes_on() {
     let Some(small) = Small::mount() else {
         eprintln!("SKIPPED: no small file system can be mounted here (root is needed)");
         return;
@@ -124,6 +125,9 @@ async fn a_full_disk_is_told_and_nothing_is_half_written() {
     let store = SqliteStore::open(&address(small.0.path())).await.unwrap();
     let a = tenant("a");
     let id = enrol(&store, &a, 1).await;
+    let filler = small.0.path().join("fill");
+    let mut fill = std::fs::File::create(&filler).unwrap();
+    fill.write_all(&[1; 256 * 1024]).unwrap();
     let mut taken = 0;
     let error = loop {
         let action = pause(&format!("x{taken:0>100}"), 1);
@@ -134,6 +138,17 @@ async fn a_full_disk_is_told_and_nothing_is_half_written() {
         assert!(taken < 10_000, "a mebibyte is full by now");
     };
     assert!(matches!(error, StoreError::Full), "{error:?}");
+    // The rest of the disk, so that the log of SQLite grows by nothing.
+    while fill.write_all(&[1; 512]).is_ok() {}
+    let refused = asked(&a, id, pause(&format!("x{taken:0>100}"), 1), taken);
+    for _ in 0..3 {
+        let error = store.ask(&refused, u32::MAX).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full), "{error:?}");
+    }
     assert_eq!(store.counts().await.unwrap().open_actions, u64::try_from(taken).unwrap());
+    std::fs::remove_file(&filler).unwrap();
+    drop(fill);
+    assert_eq!(store.ask(&refused, u32::MAX).await.unwrap(), Asked::New);
+    assert_eq!(store.counts().await.unwrap().open_actions, u64::try_from(taken + 1).unwrap());
     store.close().await;
 }
