@@ -50,7 +50,8 @@ pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context:
 }
 
 async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result<(), StoreError> {
-    store.ping().await?;
+    // Who is there is to be seen, too, while nothing can be written.
+    let pinged = store.ping().await;
     let now = Now::read();
     if flush_now {
         let known_before = control.roster.known();
@@ -75,7 +76,7 @@ async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result
     let (active, idle) = store.connections();
     control.metrics.connections(active, idle);
     control.ended(&store.expire(now.wall_ms).await?);
-    Ok(())
+    pinged
 }
 
 /// Removes what is too old from the books, as much as the time allows.

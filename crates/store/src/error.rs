@@ -34,3 +34,19 @@ pub enum StoreError {
     #[error("the cursor is not one of this list; ask for the first page again")]
     Cursor,
 }
+
+impl StoreError {
+    /// Whether the next operation is likely to fail as this one did.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Full | Self::ReadOnly | Self::Failed { .. } => true,
+            Self::Address(_)
+            | Self::Newer { .. }
+            | Self::Open { .. }
+            | Self::Migrate { .. }
+            | Self::Locked
+            | Self::Corrupt { .. }
+            | Self::Cursor => false,
+        }
+    }
+}

@@ -14,10 +14,12 @@ mod retention;
 mod row;
 mod sites;
 mod tokens;
+mod trial;
 mod vms;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -37,7 +39,6 @@ use crate::records::{
 };
 use crate::store::Store;
 use deed::Deed;
-use fault::Fault;
 
 /// Hears of every operation, for metrics.
 pub trait StoreObserver: fmt::Debug + Send + Sync {
@@ -51,6 +52,8 @@ pub struct SqliteStore {
     writer: SqlitePool,
     reader: SqlitePool,
     observer: Option<Arc<dyn StoreObserver>>,
+    /// Something has failed since a write was last tried: see [`Store::ping`].
+    in_doubt: AtomicBool,
 }
 
 impl SqliteStore {
@@ -80,7 +83,7 @@ impl SqliteStore {
     }
 
     fn of((writer, reader): (SqlitePool, SqlitePool), observer: Option<Arc<dyn StoreObserver>>) -> Self {
-        Self { writer, reader, observer }
+        Self { writer, reader, observer, in_doubt: AtomicBool::new(false) }
     }
 
     /// Lets go of the database; what was answered is on disk before and after.
@@ -101,31 +104,13 @@ impl SqliteStore {
     async fn write(&self, name: &'static str) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
         let started = Instant::now();
         let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
-        self.begun(name, started, begun)
+        Deed::begun(name, started, self.observer.clone(), begun)
     }
 
     async fn read(&self, name: &'static str) -> Result<Deed<PoolConnection<Sqlite>>, StoreError> {
         let started = Instant::now();
         let begun = self.reader.acquire().await;
-        self.begun(name, started, begun)
-    }
-
-    fn begun<C>(
-        &self,
-        name: &'static str,
-        started: Instant,
-        begun: Result<C, sqlx::Error>,
-    ) -> Result<Deed<C>, StoreError> {
-        let observer = self.observer.clone();
-        match begun {
-            Ok(connection) => Ok(Deed { name, started, observer, connection }),
-            Err(error) => {
-                if let Some(observer) = observer {
-                    observer.query(name, started.elapsed(), true);
-                }
-                Err(Fault::from(error).during(name))
-            }
-        }
+        Deed::begun(name, started, self.observer.clone(), begun)
     }
 }
 
@@ -139,18 +124,22 @@ macro_rules! perform {
             let done = $work.await;
             deed.end(done).await
         };
-        within(span, performed).await
+        within(&$store.in_doubt, span, performed).await
     }};
 }
 
 /// Performs an operation within its span, which says why when it fails.
 async fn within<T>(
+    in_doubt: &AtomicBool,
     span: Span,
     performed: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let done = performed.instrument(span.clone()).await;
     if let Err(error) = &done {
         span.record("error", error as &dyn std::error::Error);
+        if error.is_of_the_disk() {
+            in_doubt.store(true, Ordering::Release);
+        }
     }
     done
 }
@@ -435,6 +424,12 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        perform!(self.read "ping", c => sites::ping(c))
+        perform!(self.read "ping", c => trial::read(c))?;
+        if self.in_doubt.load(Ordering::Acquire) {
+            perform!(self.write "ping", c => trial::write(c))?;
+            self.in_doubt.store(false, Ordering::Release);
+            perform!(self.write "ping", c => trial::tidy(c))?;
+        }
+        Ok(())
     }
 }

@@ -219,6 +219,6 @@ pub trait Store: Debug + Send + Sync {
     async fn forget(&self, before_ms: i64, now_ms: i64, limit: u32) -> Result<Forgotten, StoreError>;
 
     async fn counts(&self) -> Result<Counts, StoreError>;
-    /// Whether it answers; for readiness.
+    /// Whether it answers and, where something has failed before, whether it can be written again; for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
 }

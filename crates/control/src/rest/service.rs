@@ -117,7 +117,7 @@ fn probes(control: &Arc<Control>) -> Probes {
             } else if control.ready.load(Ordering::Acquire) {
                 (true, "ready\n")
             } else {
-                (false, "not ready: the database does not answer\n")
+                (false, "not ready: the database does not answer or cannot be written\n")
             };
             ProbeAnswer { ok, body: body.to_owned() }
         }

@@ -19,6 +19,18 @@ pub(super) struct Deed<C> {
 }
 
 impl<C> Deed<C> {
+    pub(super) fn begun(
+        name: &'static str,
+        started: Instant,
+        observer: Option<Arc<dyn StoreObserver>>,
+        begun: Result<C, sqlx::Error>,
+    ) -> Result<Self, StoreError> {
+        match begun {
+            Ok(connection) => Ok(Self { name, started, observer, connection }),
+            Err(error) => Self::ended(name, started, observer.as_deref(), Err(error.into())),
+        }
+    }
+
     fn ended<T>(
         name: &'static str,
         started: Instant,

@@ -102,8 +102,3 @@ pub(super) async fn delete(
     .await?;
     Ok(if deleted.rows_affected() > 0 { SiteDeleted::Done } else { SiteDeleted::InUse })
 }
-
-pub(super) async fn ping(connection: &mut SqliteConnection) -> Result<(), Fault> {
-    query("SELECT COUNT(*) FROM notes").fetch_one(connection).await?;
-    Ok(())
-}

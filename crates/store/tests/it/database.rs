@@ -144,10 +144,13 @@ async fn a_full_disk_is_told_each_time_and_nothing_is_half_written_and_with_room
     for _ in 0..3 {
         let error = store.ask(&refused, u32::MAX).await.unwrap_err();
         assert!(matches!(error, StoreError::Full), "{error:?}");
+        let error = store.ping().await.unwrap_err();
+        assert!(matches!(error, StoreError::Full), "{error:?}");
     }
     assert_eq!(store.counts().await.unwrap().open_actions, u64::try_from(taken).unwrap());
     std::fs::remove_file(&filler).unwrap();
     drop(fill);
+    store.ping().await.unwrap();
     assert_eq!(store.ask(&refused, u32::MAX).await.unwrap(), Asked::New);
     assert_eq!(store.counts().await.unwrap().open_actions, u64::try_from(taken + 1).unwrap());
     store.close().await;
