@@ -29,6 +29,8 @@ pub enum ProviderError {
     EndedDuring { vm_id: VmId, command: &'static str },
     #[error("vm {vm_id} has no process")]
     NotRunning { vm_id: VmId },
+    #[error("{} is in the way and is left as it is: it was not made for a vm; move it away and ask again", path.display())]
+    InTheWay { path: PathBuf },
     #[error("{operation} {}", path.display())]
     File { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{detail}")]
@@ -52,7 +54,8 @@ impl ProviderError {
             | Self::Garbage { .. }
             | Self::Refused { .. }
             | Self::EndedDuring { .. }
-            | Self::NotRunning { .. } => false,
+            | Self::NotRunning { .. }
+            | Self::InTheWay { .. } => false,
         }
     }
 }

@@ -18,6 +18,9 @@
 //!
 //! Nothing here is synced to the disk: after a loss of power no VM runs, and who asked for it keeps his own record.
 //!
+//! What has the name of a run directory and was not made as one (a link, a file, a directory without lock or records of
+//! the VM) is in the way: a create refuses it, nothing touches it, and nothing in it says anything of the VM.
+//!
 //! **Invariant:** a process is only signalled after its pid, its start time and the VM's UUID on its command line
 //! were seen to be right.
 
@@ -52,7 +55,7 @@ pub use accel::{Accel, UnknownAccel};
 use accel::Accelerator;
 use counting::Counted;
 use program::Installed;
-use run_directory::RunDirectory;
+use run_directory::{RunDirectory, There};
 
 use crate::error::ProviderError;
 use crate::evidence::Findings;
@@ -140,8 +143,10 @@ impl Provider for Qemu {
     async fn create(&self, spec: &VmSpec) -> Result<(), ProviderError> {
         images::check(spec)?;
         let directory = self.run_directory(spec.vm_id);
-        if !directory.exists() {
-            return directory.make(spec);
+        match directory.there() {
+            There::Nothing => return directory.make(spec),
+            There::InTheWay => return Err(directory.in_the_way()),
+            There::RunDirectory => {}
         }
         if self.look(&directory).is_gone() {
             return directory.write_spec(spec);
@@ -192,7 +197,8 @@ impl Provider for Qemu {
     }
 
     async fn spec(&self, vm_id: VmId) -> Option<VmSpec> {
-        self.run_directory(vm_id).read_spec()
+        let directory = self.run_directory(vm_id);
+        if directory.exists() { directory.read_spec() } else { None }
     }
 
     fn identity(&self, vm_id: VmId) -> Option<Identity> {

@@ -17,7 +17,7 @@ use super::accel::Accelerator;
 use super::observing::State;
 use super::program::{self, Installed};
 use super::qmp::{self, Reason};
-use super::run_directory::{RunDirectory, VmmRecord, append_file, create_file, failed};
+use super::run_directory::{RunDirectory, There, VmmRecord, append_file, create_file, failed};
 use super::{COMMAND_DEADLINE, Qemu, command_line, events, images};
 use crate::error::ProviderError;
 
@@ -41,9 +41,13 @@ impl Qemu {
     /// dropped, what was started stays to be found.
     pub(super) async fn boot_vm(&self, spec: &VmSpec) -> Result<(), ProviderError> {
         let directory = self.run_directory(spec.vm_id);
-        if !directory.exists() {
-            let absent = io::Error::from(io::ErrorKind::NotFound);
-            return Err(failed("cannot open the run directory", &directory.path, absent));
+        match directory.there() {
+            There::Nothing => {
+                let absent = io::Error::from(io::ErrorKind::NotFound);
+                return Err(failed("cannot open the run directory", &directory.path, absent));
+            }
+            There::InTheWay => return Err(directory.in_the_way()),
+            There::RunDirectory => {}
         }
         images::check(spec)?;
         let installed = self.installed().await?;

@@ -77,6 +77,9 @@ impl Qemu {
     }
 
     pub(super) fn bound_logs(&self, directory: &RunDirectory) -> Result<(), ProviderError> {
+        if !directory.exists() {
+            return Ok(());
+        }
         let bounds =
             [(directory.console_log(), self.config.console_max_bytes), (directory.vmm_log(), LOG_MAX_BYTES)];
         for (path, max_bytes) in bounds {

@@ -75,7 +75,9 @@ impl Qemu {
                 sleep(LOOK_AGAIN).await;
             }
         }
-        directory.forget_start()?;
+        if directory.exists() {
+            directory.forget_start()?;
+        }
         self.forget_child(vm_id);
         self.forget_counted(vm_id);
         Ok(())
@@ -99,6 +101,9 @@ impl Qemu {
     /// Why the VM's process ended, which it has.
     pub(super) fn exit_of(&self, directory: &RunDirectory) -> Exit {
         let process = self.reap(directory.vm_id);
+        if !directory.exists() {
+            return events::explain(&[], process, "");
+        }
         if host_rebooted(directory) { Exit::HostRebooted } else { events::exit(directory, process) }
     }
 }

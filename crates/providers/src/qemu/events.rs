@@ -148,7 +148,8 @@ pub(super) fn last(directory: &RunDirectory) -> Vec<VmEvent> {
     told
 }
 
-fn explain(written: &[u8], process: Option<spawn::Exit>, log: &str) -> Exit {
+/// From what QEMU wrote to its events and its standard error, and from its status, as far as they are known.
+pub(super) fn explain(written: &[u8], process: Option<spawn::Exit>, log: &str) -> Exit {
     let shutdown = events(written).filter(|event| event.event == "SHUTDOWN").last();
     let why = match shutdown.map(|shutdown| shutdown.data.reason) {
         Some(reason) => match reason.as_str() {

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::command_line::names_vm;
 use super::end::host_rebooted;
 use super::observing::{GATHER_AGAIN, GATHERINGS_MAX, STATUS_DEADLINE, State};
-use super::run_directory::{FILE_BYTES_MAX, RunDirectory, VmmRecord};
+use super::run_directory::{FILE_BYTES_MAX, RunDirectory, There, VmmRecord};
 use super::vmm::{holder, orphan};
 use super::{Qemu, events, qmp};
 use crate::evidence::{Fact, Findings};
@@ -29,7 +29,7 @@ const HOLDERS_MAX: usize = 4;
 #[derive(Debug, Clone)]
 struct Seen {
     path: PathBuf,
-    directory: bool,
+    there: There,
     lock: Result<bool, String>,
     holders: Vec<Holder>,
     record: Record,
@@ -74,17 +74,21 @@ impl Qemu {
             seen = self.see(directory).await;
         }
         let observation = seen.evidence().judge();
-        Findings { facts: seen.facts(), events: events::last(directory), observation, why: seen.why() }
+        let events = if seen.has_directory() { events::last(directory) } else { Vec::new() };
+        Findings { facts: seen.facts(), events, observation, why: seen.why() }
     }
 
     async fn see(&self, directory: &RunDirectory) -> Seen {
+        let there = directory.there();
+        if there != There::RunDirectory {
+            return self.see_without_directory(directory, there);
+        }
         let lock = lock::is_held(&directory.lock()).map_err(|error| error.to_string());
         let lock_held = lock.clone().unwrap_or(true);
         let record = read_record(directory);
         let process = match record.process() {
             Some(recorded) => Some(recorded),
             None if lock_held => holder(directory).map(|(identity, _)| identity),
-            None if !directory.exists() => orphan(directory),
             None => None,
         };
         let mut monitor = None;
@@ -102,7 +106,7 @@ impl Qemu {
         let child = self.children().contains_key(&directory.vm_id);
         Seen {
             path: directory.path.clone(),
-            directory: directory.exists(),
+            there,
             lock,
             holders: holders(&directory.lock()),
             record,
@@ -113,6 +117,24 @@ impl Qemu {
             host_rebooted: host_rebooted(directory),
             farewell: gone.then(|| self.exit_of(directory)),
             console_bytes: (length(&directory.console_log()), length(&directory.path.join("console.log.1"))),
+        }
+    }
+
+    /// What is in the way says nothing of the VM, and is not read.
+    fn see_without_directory(&self, directory: &RunDirectory, there: There) -> Seen {
+        Seen {
+            path: directory.path.clone(),
+            there,
+            lock: Ok(false),
+            holders: Vec::new(),
+            record: Record::Absent,
+            process: orphan(directory).map(|identity| identity.pid),
+            child: self.children().contains_key(&directory.vm_id),
+            socket: false,
+            monitor: None,
+            host_rebooted: false,
+            farewell: None,
+            console_bytes: (0, 0),
         }
     }
 }
@@ -128,13 +150,17 @@ impl Record {
 }
 
 impl Seen {
+    fn has_directory(&self) -> bool {
+        self.there == There::RunDirectory
+    }
+
     fn evidence(&self) -> Evidence {
         let monitor = match &self.monitor {
             Some(Ok(answer)) => State::of(answer).monitor(),
             Some(Err(_)) | None => Monitor::Silent,
         };
         Evidence {
-            directory: self.directory,
+            directory: self.has_directory(),
             lock_held: self.lock.clone().unwrap_or(true),
             process: self.process.is_some(),
             monitor,
@@ -161,6 +187,9 @@ impl Seen {
         let socket = if self.socket { "qmp.sock is there" } else { "there is no qmp.sock" };
         facts.push(Fact::seen("socket", self.socket, socket));
         facts.push(match &self.monitor {
+            None if self.process.is_some() => {
+                Fact::beside("monitor", "not asked, as there is no run directory")
+            }
             None => Fact::beside("monitor", "not asked, as there is no process"),
             Some(Ok(answer)) => {
                 let understood = State::of(answer).monitor() != Monitor::Silent;
@@ -178,8 +207,12 @@ impl Seen {
 
     fn directory_fact(&self) -> Fact {
         let path = self.path.display();
-        let is = if self.directory { "is there" } else { "is not there" };
-        Fact::seen("directory", self.directory, format!("{path} {is}"))
+        let is = match self.there {
+            There::RunDirectory => "is there",
+            There::Nothing => "is not there",
+            There::InTheWay => "was not made for a vm and is in the way: it is left as it is; move it away",
+        };
+        Fact::seen("directory", self.has_directory(), format!("{path} {is}"))
     }
 
     fn lock_fact(&self) -> Fact {
@@ -254,13 +287,13 @@ impl Seen {
                 "the lock of its run directory is held, but by no process that is known to be this VM: it may be alive"
                     .to_owned()
             }
-            (false, Some(pid)) if !self.directory => {
+            (false, Some(pid)) if !self.has_directory() => {
                 format!("pid {pid} is its process, but its run directory was taken away, and the lock with it")
             }
             (false, Some(pid)) => {
                 format!("pid {pid} is its process, but it does not hold the lock of its run directory")
             }
-            (false, None) if !self.directory => "nothing of it is on this host".to_owned(),
+            (false, None) if !self.has_directory() => "nothing of it is on this host".to_owned(),
             (false, None) => match self.exit() {
                 Some(exit) => format!("its process has ended: {exit}"),
                 None => "it has no process, and no start is recorded: it was never started, or it was stopped on request"

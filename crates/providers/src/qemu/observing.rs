@@ -77,7 +77,7 @@ impl Qemu {
     async fn gather(&self, directory: &RunDirectory) -> Evidence {
         let mut look = self.look(directory);
         let mut monitor = Monitor::Silent;
-        if let Some(identity) = look.process {
+        if let Some(identity) = look.process.filter(|_| directory.exists()) {
             monitor = ask(directory).await;
             if monitor == Monitor::Silent && !process::is_alive(identity) {
                 look = self.look(directory);

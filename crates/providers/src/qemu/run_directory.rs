@@ -1,4 +1,7 @@
 //! The run directory of one VM, and the directory that holds them all.
+//!
+//! **Invariant:** what is in the way of a run directory is neither written to nor removed: a link, a file, or a
+//! directory without the lock that is the first file of ours.
 
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,6 +14,7 @@ use nkudo_host::process::Identity;
 use nkudo_host::{clock, file};
 use serde::{Deserialize, Serialize};
 
+use super::command_line::names_vm;
 use crate::error::ProviderError;
 
 /// Begins the name of a run directory that is being made.
@@ -30,6 +34,15 @@ pub(super) struct RunDirectory {
     pub(super) vm_id: VmId,
     pub(super) path: PathBuf,
     vms_dir: PathBuf,
+}
+
+/// What has the path of a VM's run directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    Nothing,
+    RunDirectory,
+    /// Somebody else's, or nobody knows whose.
+    InTheWay,
 }
 
 /// What `vmm.json` holds: the process that was started, and how.
@@ -94,8 +107,35 @@ impl RunDirectory {
         self.path.join("vmm.json")
     }
 
+    pub(super) fn there(&self) -> There {
+        match fs::symlink_metadata(&self.path) {
+            Ok(there) if there.is_dir() && self.is_ours() => There::RunDirectory,
+            Ok(_) => There::InTheWay,
+            Err(error) if is_absence(&error) => There::Nothing,
+            // What cannot be looked at may be a VM.
+            Err(_) => There::RunDirectory,
+        }
+    }
+
+    /// Whether a run directory is there.
     pub(super) fn exists(&self) -> bool {
-        self.path.is_dir()
+        self.there() == There::RunDirectory
+    }
+
+    /// The empty lock is in every directory from before it has its name. Where it was taken away, what is recorded
+    /// of this very VM proves as much.
+    fn is_ours(&self) -> bool {
+        let has_lock = match fs::symlink_metadata(self.lock()) {
+            Ok(lock) => lock.is_file() && lock.len() == 0,
+            Err(error) => !is_absence(&error),
+        };
+        has_lock
+            || self.read_spec().is_some_and(|spec| spec.vm_id == self.vm_id)
+            || self.read_vmm().is_some_and(|record| names_vm(&record.args, self.vm_id))
+    }
+
+    pub(super) fn in_the_way(&self) -> ProviderError {
+        ProviderError::InTheWay { path: self.path.clone() }
     }
 
     /// Makes the directory whole under another name first, so that one that is there is complete.
@@ -151,14 +191,21 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Removes the directory, under another name first, so that half of one is never taken for a VM.
+    /// Removes the directory, under another name first, so that half of one is never taken for a VM. What is in its
+    /// way stays.
     pub(super) fn remove(&self) -> Result<(), ProviderError> {
+        self.try_remove().map_err(|source| failed("cannot remove", &self.path, source))
+    }
+
+    fn try_remove(&self) -> io::Result<()> {
         let (unfinished, gone) = (self.sibling(NEW), self.sibling(GONE));
-        let moved = remove_directory(&unfinished)
-            .and_then(|()| remove_directory(&gone))
-            .and_then(|()| absent_is_fine(fs::rename(&self.path, &gone)))
-            .and_then(|()| remove_directory(&gone));
-        moved.map_err(|source| failed("cannot remove", &self.path, source))
+        remove_directory(&unfinished)?;
+        remove_directory(&gone)?;
+        if !self.exists() {
+            return Ok(());
+        }
+        absent_is_fine(fs::rename(&self.path, &gone))?;
+        remove_directory(&gone)
     }
 
     /// The end of QEMU's standard error, trimmed.
@@ -175,7 +222,8 @@ impl RunDirectory {
 /// The VMs that have a run directory.
 pub(super) fn list(vms_dir: &Path) -> Result<Vec<VmId>, ProviderError> {
     let names = entries(vms_dir)?.into_iter().map(|entry| entry.file_name());
-    let mut vm_ids: Vec<VmId> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    let named = names.filter_map(|name| name.to_str()?.parse().ok());
+    let mut vm_ids: Vec<VmId> = named.filter(|vm_id| RunDirectory::of(vms_dir, *vm_id).exists()).collect();
     vm_ids.sort_unstable();
     Ok(vm_ids)
 }
@@ -193,7 +241,7 @@ pub(super) fn sweep(vms_dir: &Path) {
 
 fn entries(vms_dir: &Path) -> Result<Vec<DirEntry>, ProviderError> {
     let listed = match fs::read_dir(vms_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if is_absence(&error) => return Ok(Vec::new()),
         entries => entries.and_then(Iterator::collect),
     };
     listed.map_err(|source| failed("cannot list", vms_dir, source))
@@ -258,9 +306,13 @@ fn remove_directory(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(path))
 }
 
+fn is_absence(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if is_absence(&error) => Ok(()),
         result => result,
     }
 }

@@ -1,8 +1,8 @@
 //! Which process is a VM.
 
-use std::sync::{MutexGuard, PoisonError};
-
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{MutexGuard, PoisonError};
 
 use nkudo_domain::VmId;
 use nkudo_host::process::{self, Identity};
@@ -33,6 +33,9 @@ impl Qemu {
     /// Looks for the VM's process: the recorded one; or the holder of the lock that is named after the VM, when the
     /// program was killed before it could record what it had started; or what works in a directory that is gone.
     pub(super) fn look(&self, directory: &RunDirectory) -> Look {
+        if !directory.exists() {
+            return Look { lock_held: false, process: orphan(directory) };
+        }
         // A lock that cannot be looked at may be held.
         let lock_held = lock::is_held(&directory.lock()).unwrap_or(true);
         let is_vm = |identity: &Identity| {
@@ -42,7 +45,6 @@ impl Qemu {
         let recorded = directory.read_vmm().map(|record| record.identity).filter(is_vm);
         let process = match recorded {
             None if lock_held => adopt(directory),
-            None if !directory.exists() => orphan(directory),
             recorded => recorded,
         };
         Look { lock_held, process }
@@ -66,10 +68,14 @@ impl Qemu {
     }
 }
 
-/// Finds the process of a VM whose run directory was taken away: it still works in it.
+/// Finds the process of a VM whose run directory was taken away: it still works in it, also where a link leads to it
+/// now.
 pub(super) fn orphan(directory: &RunDirectory) -> Option<Identity> {
     let names = |pid: &u32| process::command_line(*pid).is_some_and(|line| names_vm(&line, directory.vm_id));
-    process::working_in(&directory.resolved()).into_iter().find(names).and_then(process::identity)
+    let find = |place: &Path| process::working_in(place).into_iter().find(names).and_then(process::identity);
+    let own = directory.resolved();
+    let linked = directory.path.canonicalize().ok().filter(|place| *place != own);
+    find(&own).or_else(|| find(&linked?))
 }
 
 /// Finds the process by the lock that it holds, with its command line.

@@ -18,7 +18,7 @@ fn record(now: Option<Identity>, names_vm: bool) -> Record {
 fn running() -> Seen {
     Seen {
         path: "/vms/x".into(),
-        directory: true,
+        there: There::RunDirectory,
         lock: Ok(true),
         holders: vec![Holder { pid: 7, program: "qemu".to_owned(), as_input: true }],
         record: record(Some(Identity { pid: 7, start_ticks: 70 }), true),
@@ -82,7 +82,7 @@ fn every_judgement_has_a_sentence_and_the_facts_it_stands_on() {
     check(&closed, &silent, "it may be alive", &[("lock", "cannot be looked at: denied")]);
     let loose = Seen { lock: Ok(false), holders: Vec::new(), ..running() };
     check(&loose, &silent, "does not hold the lock", &[("lock", "nobody")]);
-    let taken_away = Seen { directory: false, ..loose };
+    let taken_away = Seen { there: There::Nothing, ..loose };
     check(&taken_away, &silent, "was taken away", &[("directory", "is not there")]);
 }
 
@@ -111,6 +111,8 @@ fn an_end_is_told_with_what_is_left_of_it() {
         "never started",
         &[("record", "no start"), ("socket", "no qmp.sock")],
     );
-    let absent = Seen { directory: false, ..never };
+    let absent = Seen { there: There::Nothing, ..never };
     check(&absent, &Observation::Absent, "nothing of it is on this host", &[("directory", "is not there")]);
+    let in_the_way = Seen { there: There::InTheWay, ..absent };
+    check(&in_the_way, &Observation::Absent, "nothing of it", &[("directory", "move it away")]);
 }
