@@ -71,7 +71,7 @@ fn a_vm_is_explained_with_and_without_the_daemon() {
     send_signal(pid, "KILL");
     until("its death", || (!alive(pid)).then_some(()));
     let view = explain(&host, &id);
-    let next = [("next", "records that it is stopped and not paused"), ("remedy", "edge-agent run")];
+    let next = [("next", "records that it is failed and not paused"), ("remedy", "edge-agent run")];
     check(&view, "stopped", false, &next, &dead_facts);
     let text = host.run(&["explain", "vm", "web-1"]).stdout();
     for piece in [
@@ -84,6 +84,9 @@ fn a_vm_is_explained_with_and_without_the_daemon() {
     ] {
         assert!(text.contains(piece), "{piece}: {text}");
     }
+    // What was foretold comes true.
+    host.start();
+    host.wait_for_vm(&id, "failed");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From what the journal says and what was found to what comes next.
 
 use nkudo_api::view::ActionView;
-use nkudo_domain::{Observation, ProviderKind, RestartPolicy, VmState};
+use nkudo_domain::{Exit, Observation, ProviderKind, RestartPolicy, VmState};
 use nkudo_providers::Findings;
 
 /// What bears on what comes next.
@@ -25,6 +25,17 @@ pub(super) fn word(found: &Observation) -> &'static str {
         Observation::Stopped(_) => "stopped",
         Observation::Unresponsive => "unresponsive",
         Observation::Absent => "absent",
+    }
+}
+
+/// The state that the agent gives a VM which it finds so, when nobody asked for it.
+fn recorded(found: &Observation) -> VmState {
+    match found {
+        Observation::Running => VmState::Running,
+        Observation::Paused => VmState::Paused,
+        Observation::Unresponsive => VmState::Unknown,
+        Observation::Stopped(Some(Exit::Died(_))) | Observation::Absent => VmState::Failed,
+        Observation::Stopped(None | Some(Exit::GuestPoweredOff | Exit::HostRebooted)) => VmState::Stopped,
     }
 }
 
@@ -75,11 +86,17 @@ impl Position<'_> {
             .to_owned();
         };
         if !self.agrees(found) {
-            let found = word(found);
-            return if self.daemon_running {
-                format!("its next look, within 15 seconds, records that it is {found} and not {state}")
+            let who = if self.daemon_running {
+                "its next look, within 15 seconds,"
             } else {
-                format!("the next start of the agent records that it is {found} and not {state}")
+                "the next start of the agent"
+            };
+            let recorded = recorded(found);
+            return match self.restarts(state, found) {
+                Some(policy) => format!(
+                    "{who} records that it is {recorded} and not {state}; then it is started again, as its restart policy is {policy}"
+                ),
+                None => format!("{who} records that it is {recorded} and not {state}"),
             };
         }
         match (state, self.restart_policy) {
@@ -96,6 +113,18 @@ impl Position<'_> {
             }
             (VmState::Failed | VmState::Stopped, _) => "nothing until it is started".to_owned(),
         }
+    }
+
+    /// The policy that has it started again after an end that nobody asked for.
+    fn restarts(&self, state: VmState, found: &Observation) -> Option<RestartPolicy> {
+        let was_alive = matches!(state, VmState::Running | VmState::Paused | VmState::Unknown);
+        let ended = matches!(found, Observation::Stopped(_));
+        let wanted = match self.restart_policy? {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure => recorded(found) == VmState::Failed,
+            RestartPolicy::Always => true,
+        };
+        self.restart_policy.filter(|_| was_alive && ended && wanted)
     }
 
     /// What the user can do.
@@ -132,8 +161,6 @@ impl Position<'_> {
 
 #[cfg(test)]
 mod tests {
-    use nkudo_domain::Exit;
-
     use super::*;
 
     fn position(state: Option<VmState>, daemon_running: bool) -> Position<'static> {
@@ -172,7 +199,7 @@ mod tests {
             &known(VmState::Running),
             &died(),
             false,
-            "records that it is stopped and not running",
+            "records that it is failed and not running",
             Some(""),
         );
         let away = |state| position(state, false);
@@ -198,5 +225,40 @@ mod tests {
         let policy = Some(RestartPolicy::OnFailure);
         let restarted = Position { restart_policy: policy, ..known(VmState::Failed) };
         check(&restarted, &died(), true, "its restart policy is on-failure", Some("MicroVMStart"));
+    }
+
+    #[test]
+    fn what_is_foretold_is_what_the_agent_records() {
+        use Observation::{Absent, Paused, Running, Stopped, Unresponsive};
+        let died = Stopped(Some(Exit::Died("signal 9".to_owned())));
+        let off = Stopped(Some(Exit::GuestPoweredOff));
+        let foretold = |state, policy, found: &Observation| {
+            Position { restart_policy: Some(policy), ..position(Some(state), false) }.next(found)
+        };
+        let never = RestartPolicy::No;
+        let cases = [
+            (VmState::Running, &died, "failed and not running"),
+            (VmState::Unknown, &died, "failed and not unknown"),
+            (VmState::Running, &off, "stopped and not running"),
+            (VmState::Paused, &Stopped(Some(Exit::HostRebooted)), "stopped and not paused"),
+            (VmState::Running, &Stopped(None), "stopped and not running"),
+            (VmState::Running, &Absent, "failed and not running"),
+            (VmState::Running, &Paused, "paused and not running"),
+            (VmState::Stopped, &Unresponsive, "unknown and not stopped"),
+            (VmState::Stopped, &Running, "running and not stopped"),
+        ];
+        for (state, found, recorded) in cases {
+            let expected = format!("the next start of the agent records that it is {recorded}");
+            assert_eq!(foretold(state, never, found), expected, "{state} {found:?}");
+        }
+        let restarted = |state, policy, found: &Observation| {
+            let told = foretold(state, policy, found);
+            told.ends_with(&format!("then it is started again, as its restart policy is {policy}"))
+        };
+        assert!(restarted(VmState::Running, RestartPolicy::OnFailure, &died));
+        assert!(!restarted(VmState::Running, RestartPolicy::OnFailure, &off));
+        assert!(restarted(VmState::Paused, RestartPolicy::Always, &off));
+        assert!(!restarted(VmState::Running, RestartPolicy::Always, &Absent));
+        assert!(!restarted(VmState::Stopped, RestartPolicy::Always, &Running));
     }
 }
