@@ -116,7 +116,7 @@ impl Source {
 
     fn value(&self) -> Option<Value> {
         match self.format {
-            FileFormat::Json => serde_json::from_str(&self.text).ok(),
+            FileFormat::Json => nkudo_api::body::read(self.text.as_bytes()).ok(),
             FileFormat::Toml => toml::from_str(&self.text).ok(),
         }
     }

@@ -4,6 +4,7 @@ use nkudo_domain::Action;
 use serde_json::Value;
 
 use crate::action::{self, Origin};
+use crate::body::{self, BodyError};
 use crate::problem::FieldError;
 
 /// Most actions of one file.
@@ -60,9 +61,10 @@ pub fn parse(
 ) -> Result<Vec<Action>, FileError> {
     let text = text.trim_start_matches(BYTE_ORDER_MARK);
     let value: Value = match format {
-        FileFormat::Json => {
-            serde_json::from_str(text).map_err(|error| FileError::NotJson(error.to_string()))?
-        }
+        FileFormat::Json => body::read(text.as_bytes()).map_err(|error| match error {
+            BodyError::NotJson(why) => FileError::NotJson(why),
+            BodyError::Twice(fault) => FileError::Invalid(vec![fault]),
+        })?,
         FileFormat::Toml => toml::from_str(text)
             .map_err(|error| FileError::NotToml(error.to_string().trim_end().to_owned()))?,
     };
@@ -157,6 +159,13 @@ mod tests {
             panic!("accepted")
         };
         assert_eq!(faults[0].path, "actions[0].action_type");
+        let stopped = START.replace("{\"action_type", "{\"action_type\":\"MicroVMStop\",\"action_type");
+        let Err(FileError::Invalid(faults)) = read(&format!("[{START},{stopped}]"), None) else {
+            panic!("accepted")
+        };
+        assert_eq!(faults[0].to_string(), "[1].action_type: is given twice");
+        let twice = format!("action_type = \"MicroVMStop\"\n{}", TOML.replace("[[actions]]\n", ""));
+        assert!(matches!(read(&twice, Some("toml")), Err(FileError::NotToml(_))));
         assert_eq!(read("[]", None), Err(FileError::Empty));
         assert!(matches!(read("{", None), Err(FileError::NotJson(_))));
         assert!(matches!(read("a = ", Some("toml")), Err(FileError::NotToml(_))));

@@ -209,7 +209,7 @@ fn read_body(
     context: TraceContext,
     correlation_id: Option<String>,
 ) -> Result<Action, String> {
-    let value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let value = nkudo_api::body::read(body).map_err(|error| format!("the body of the action: {error}"))?;
     let TraceContext { trace_id, parent_span_id } = context;
     let origin = Origin { action_id: action_id.clone(), trace_id, parent_span_id, correlation_id };
     let action = action::parse(&value, "", origin).map_err(|faults| {

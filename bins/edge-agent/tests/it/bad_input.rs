@@ -124,6 +124,9 @@ fn a_wrong_apply_file_does_nothing_at_all() {
         std::fs::write(&file, json!([good, body]).to_string()).unwrap();
         check(&host, &["apply", "-f", file.to_str().unwrap()], 2, &["wrong.json", "[1]", sentence]);
     }
+    let twice = good.to_string().replace("\"vm_id\":", &format!("\"vm_id\":\"{}\",\"vm_id\":", vm_id(2)));
+    std::fs::write(&file, twice).unwrap();
+    check(&host, &["apply", "-f", file.to_str().unwrap()], 2, &["params.vm_id: is given twice"]);
     std::fs::write(&file, "{").unwrap();
     check(&host, &["apply", "-f", file.to_str().unwrap()], 2, &["is not JSON"]);
     check(&host, &["apply", "-f", "/nonexistent.json"], 2, &["/nonexistent.json", "cannot be read"]);
@@ -191,6 +194,9 @@ fn the_socket_answers_nonsense_with_problems() {
     problem("POST", "/v1/actions", "{", 400, "not JSON");
     problem("POST", "/v1/actions", "[]", 422, "must be an object");
     problem("POST", "/v1/actions", "{\"action_type\":\"Nope\"}", 422, "\"path\":\"action_type\"");
+    problem("POST", "/v1/actions", "{\"params\":{\"a\":1,\"a\":2}}", 422, "\"path\":\"params.a\"");
+    problem("POST", "/v1/actions", "{\"params\":{\"a\":1,\"a\":2}}", 422, "is given twice");
+    problem("PUT", "/v1/log-level", "{\"level\":\"info\",\"level\":\"debug\"}", 422, "\"path\":\"level\"");
     problem("POST", "/v1/actions", &"x".repeat(2 << 20), 413, "1048576");
     problem("GET", "/v1/nothing", "", 404, "/v1/nothing");
     problem("PUT", "/v1/actions", "", 405, "PUT");

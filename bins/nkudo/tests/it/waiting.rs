@@ -131,6 +131,7 @@ fn a_file_that_is_wrong_is_refused_before_anything_is_asked() {
         "params.vcpu: is not a known field; did you mean `vcpus`?",
     );
     create("vm.json", "{", "it is not JSON");
+    create("vm.json", "{\"vm_name\": \"a\", \"vm_name\": \"b\"}", "vm_name: is given twice");
     create("vm.json", "[]", "it has no action");
     let start = json!({"action_type": "MicroVMStart", "params": {"vm_id": VM}});
     create("vm.json", &start.to_string(), "it is not the creation of one VM");

@@ -31,7 +31,7 @@ pub(crate) async fn submit(
     body: Body,
 ) -> Result<(StatusCode, Json<Accepted>), Refused> {
     let bytes = answer::body(body).await?;
-    let value: serde_json::Value = answer::json(&bytes)?;
+    let value = answer::json(&bytes)?;
     let mut action =
         parse(&value, "", origin(&headers)).map_err(|errors| Refused(Problem::invalid(errors)))?;
     action.asked_by = AskedBy::LocalSocket;

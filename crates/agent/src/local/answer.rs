@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use nkudo_api::body::BodyError;
 use nkudo_api::{FieldError, Problem};
 use nkudo_executor::NoAnswer;
 
@@ -69,13 +70,11 @@ pub(crate) async fn body(body: axum::body::Body) -> Result<Bytes, Refused> {
 }
 
 /// The body as JSON.
-pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Refused::invalid("", error.to_string()),
-        serde_json::error::Category::Io
-        | serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof => {
-            Refused::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
+pub(crate) fn json(bytes: &[u8]) -> Result<serde_json::Value, Refused> {
+    nkudo_api::body::read(bytes).map_err(|error| match error {
+        BodyError::NotJson(why) => {
+            Refused::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {why}"))
         }
+        BodyError::Twice(fault) => Refused(Problem::invalid(vec![fault])),
     })
 }

@@ -159,7 +159,7 @@ pub(crate) async fn set_log_level(
     State(local): State<Arc<Served>>,
     body: Body,
 ) -> Result<Json<LogLevelView>, Refused> {
-    let body: serde_json::Value = answer::json(&answer::body(body).await?)?;
+    let body = answer::json(&answer::body(body).await?)?;
     let wanted = nkudo_api::log_level::parse(&body).map_err(|errors| Refused(Problem::invalid(errors)))?;
     let level: LogLevel =
         wanted.parse().map_err(|error: InvalidLevel| Refused::invalid("level", error.to_string()))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use nkudo_api::body::BodyError;
 use nkudo_api::{FieldError, Problem};
 use nkudo_store::StoreError;
 use serde::Serialize;
@@ -101,6 +102,26 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<serde_json::Value, Refused> {
     if bytes.is_empty() {
         return Ok(serde_json::json!({}));
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}")))
+    nkudo_api::body::read(bytes).map_err(|error| match error {
+        BodyError::NotJson(why) => {
+            Refused::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {why}"))
+        }
+        BodyError::Twice(fault) => Refused(Problem::invalid(vec![fault])),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_member_twice_is_not_valid_and_one_that_is_not_json_is_a_bad_request() {
+        let refused = |body: &str| parsed(body.as_bytes()).expect_err(body).0;
+        let twice = refused(r#"{"action_type":"MicroVMStop","params":{"vm_id":"a","vm_id":"b"}}"#);
+        let fault = FieldError { path: "params.vm_id".to_owned(), detail: "is given twice".to_owned() };
+        assert_eq!((twice.status, twice.errors), (422, vec![fault]));
+        let cut = refused(r#"{"a":1,"a":"#);
+        assert_eq!((cut.status, cut.errors.len()), (400, 0));
+        assert!(cut.detail.starts_with("the body is not JSON: "), "{cut}");
+    }
 }
