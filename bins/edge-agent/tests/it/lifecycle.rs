@@ -182,3 +182,34 @@ fn an_apply_without_a_daemon_can_be_watched_and_interrupted() {
     host.succeed(&on("MicroVMDelete", &id));
     host.assert_nothing_left();
 }
+
+#[test]
+fn what_is_in_the_way_of_a_vm_is_refused_and_left_as_it_is_also_after_a_restart() {
+    let mut host = Host::running("");
+    let (link, directory, file) = (vm_id(1), vm_id(2), vm_id(3));
+    let victim = host.path("victim");
+    for path in [&victim, &host.vm_dir(&directory)] {
+        std::fs::create_dir_all(path).unwrap();
+    }
+    std::os::unix::fs::symlink(&victim, host.vm_dir(&link)).unwrap();
+    let precious = [victim.join("spec.json"), host.vm_dir(&directory).join("disk.img"), host.vm_dir(&file)];
+    for path in &precious {
+        std::fs::write(path, "precious").unwrap();
+    }
+    for _ in 0..2 {
+        for id in [&link, &directory, &file] {
+            let mut create = host.create(id, &format!("vm-{id}"));
+            let refusal = format!("{} is in the way", host.vm_dir(id).display());
+            assert!(host.fail(&create).starts_with(&refusal), "{id}");
+            create["params"]["kernel"] = json!("/nowhere");
+            assert!(!host.fail(&create).contains("taken back"), "{id}");
+            assert_eq!(host.succeed(&on("MicroVMDelete", id))["changed"], false, "nothing of {id} stayed");
+        }
+        host.kill_9();
+        host.start();
+    }
+    for path in &precious {
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "precious");
+    }
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
+}
