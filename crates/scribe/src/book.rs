@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nkudo_audit::{AuditError, AuditLog, Entry, Head, HostKey, Opened, newest_first};
+use nkudo_audit::{AuditError, AuditLog, Entry, Head, HostKey, Opened, PublicKey, newest_first};
 use nkudo_host::lock::LockedFile;
 use nkudo_journal::Disk;
 
@@ -237,14 +237,26 @@ impl<D: Disk + Clone> Book<D> {
 
     fn open_anew(&mut self, now: Timestamp) -> Result<(), ScribeError> {
         let lock = lock(&self.place)?;
+        let had_key = PublicKey::read(&self.disk, &self.place.public_key()).is_ok();
         let key = HostKey::load_or_create(&self.disk, &self.place.key)?;
         let opened = AuditLog::open(self.disk.clone(), &self.place.log, self.options.log, key);
         let (log, opened) = opened?;
         self.open = Some(Open { log: log.count_in(self.metrics.log.clone()), _lock: lock });
         self.failure = None;
         self.shown.with().opened = Some(opened.head);
+        if had_key && opened.head == Head::START && self.told == Head::START {
+            self.begins_anew(now);
+        }
         self.take_over(&opened, now);
         Ok(())
+    }
+
+    /// The key is of an earlier start. That one may have been cut off before its first line; else there were lines, and the
+    /// new ones would hide that they are gone.
+    fn begins_anew(&mut self, now: Timestamp) {
+        let dir = self.place.log.display().to_string();
+        tracing::warn!(dir, "the audit log has no line although its key is there: it begins anew");
+        self.waiting.push_front(Entry::new(now, "audit", "open", "audit", "began_anew"));
     }
 
     /// What was not known to be durable is there now, or is written again; and what was is there, or somebody took it out.

@@ -137,7 +137,17 @@ fn verify(place: &Place, head: Option<&str>, output: Output) -> Result<(), Failu
         Output::Json => print::json(&as_json(&report))?,
         Output::Text => sentences(&report).iter().try_for_each(|sentence| print::line(sentence))?,
     }
-    if report.is_untampered() { Ok(()) } else { Err(Failure::NotFine) }
+    if is_whole(&report) { Ok(()) } else { Err(Failure::NotFine) }
+}
+
+/// What is said of a log without a line, whose files alone look like one that was just begun.
+const NO_LINE: &str = "It has no line, and its key is there: its files are gone, or its program was ended at its first start \
+    before it had written any; restore them from a backup.";
+
+/// Whether the log has all that was written to it, as far as it can tell. Its key is made at the first start, right before
+/// the first line.
+fn is_whole(report: &Report) -> bool {
+    report.is_untampered() && report.lines > 0
 }
 
 /// A file that its writer prunes meanwhile is no finding.
@@ -158,9 +168,14 @@ fn sentences(report: &Report) -> Vec<String> {
         (Some(first), Some(last)) => format!(" from {first:.3} to {last:.3}"),
         _ => String::new(),
     };
-    let verdict = if report.is_untampered() { "is whole" } else { "was tampered with" };
+    let verdict = match (is_whole(report), report.is_untampered()) {
+        (true, _) => "is whole",
+        (false, true) => "is not whole",
+        (false, false) => "was tampered with",
+    };
     let mut all =
         vec![format!("The audit log {verdict}: {lines} lines{range}; its head is {}.", report.head)];
+    all.extend((report.lines == 0).then(|| NO_LINE.to_owned()));
     all.extend(report.findings.iter().map(ToString::to_string));
     if report.findings_left_out > 0 {
         all.push(format!("{} more findings are not shown.", report.findings_left_out));
@@ -193,15 +208,17 @@ fn as_json(report: &Report) -> Value {
         Expected::Pruned => "pruned",
         Expected::Failed => "failed",
     };
+    let no_line = json!({"file": null, "line": 0, "seq": null, "fault": NO_LINE});
+    let no_line = (report.lines == 0).then_some(no_line);
     json!({
-        "ok": report.is_untampered(),
+        "ok": is_whole(report),
         "files": report.files, "lines": report.lines, "bytes": report.bytes, "checkpoints": report.checkpoints,
         "first_seq": report.first_seq,
         "from": report.first_at.map(|at| format!("{at:.3}")), "to": report.last_at.map(|at| format!("{at:.3}")),
         "head": report.head.to_string(), "signed_head": report.signed.map(|head| head.to_string()),
         "unsigned": report.unsigned, "expected": expected,
         "cut_line": report.cut.as_ref().map(|cut| json!({"file": cut.file, "line": cut.line, "bytes": cut.bytes})),
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": no_line.into_iter().chain(report.findings.iter().map(finding)).collect::<Vec<_>>(),
         "findings_left_out": report.findings_left_out,
     })
 }

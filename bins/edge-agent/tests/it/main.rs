@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod adoption;
+mod audit;
 mod bad_input;
 mod commands;
 mod doctor;

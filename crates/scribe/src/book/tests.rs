@@ -1,6 +1,6 @@
 //! The log on disks that fail and fill up at any operation.
 
-use nkudo_audit::{PublicKey, verify};
+use nkudo_audit::verify;
 use nkudo_journal::SimulatedDisk;
 
 use super::*;
@@ -68,6 +68,32 @@ fn whichever_operation_fails_each_entry_is_written_once_when_the_disk_works_agai
             check_whole(&disk.crash(), &place, 6, &format!("{times} from {failing}"));
         }
     }
+}
+
+#[test]
+fn a_log_whose_files_are_gone_says_in_its_first_line_that_it_begins_anew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place(dir.path());
+    let disk = SimulatedDisk::new();
+    let session = || {
+        let mut book = Book::new(disk.clone(), place.clone(), Options::default(), ScribeMetrics::default());
+        book.tick(now(), up(0));
+        assert_eq!(book.take(vec![entry(0)], now()), Kept::OnDisk);
+        book.close(now());
+        let mut outcomes = Vec::new();
+        newest_first(&disk, &place.log, |record| {
+            outcomes.push(record.outcome);
+            ControlFlow::Continue(())
+        })
+        .expect("readable");
+        outcomes
+    };
+    assert_eq!(session(), ["succeeded"], "a first start begins a log");
+    assert_eq!(session(), ["succeeded", "succeeded"], "and the next goes on with it");
+    for name in disk.list(&place.log).expect("a listing") {
+        disk.remove(&place.log.join(name)).expect("removed");
+    }
+    assert_eq!(session(), ["succeeded", "began_anew"]);
 }
 
 #[test]
