@@ -44,8 +44,8 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Takes the directory for writing: makes it when it is not there, and sees that it takes writes. Whoever only reads
-    /// it is given a moment to end.
+    /// Takes the directory for writing: makes it when it is not there, and sees that it takes writes, or has a reserve for
+    /// them where its disk is full. Whoever only reads it is given a moment to end.
     pub async fn exclusive(path: &Path) -> Result<Self, StateDirError> {
         let give_up_at = Instant::now() + READERS_PATIENCE;
         loop {
@@ -65,9 +65,8 @@ impl StateDir {
             Ok(None) => return Err(locked_by_another(path)),
             Err(source) => return Err(refused_write(at(), source)),
         };
-        probe(path).map_err(|source| refused_write(at(), source))?;
-        lock.write_note(&format!("pid {}", std::process::id()))
-            .map_err(|source| refused_write(at(), source))?;
+        written_or_reserved(path, probe(path))?;
+        written_or_reserved(path, lock.write_note(&format!("pid {}", std::process::id())))?;
         Ok(Self { path: at(), _lock: lock })
     }
 
@@ -112,6 +111,17 @@ fn probe(path: &Path) -> io::Result<()> {
     let written = io::Write::write_all(&mut file, &[0; 4096]).and_then(|()| file.sync_all());
     std::fs::remove_file(&probe)?;
     written
+}
+
+/// A full disk keeps nobody from starting who has a reserve to give away: only then can VMs be deleted, which makes room.
+fn written_or_reserved(path: &Path, written: io::Result<()>) -> Result<(), StateDirError> {
+    match written.map_err(|source| refused_write(path.to_owned(), source)) {
+        Err(full @ StateDirError::Full { .. }) if nkudo_executor::has_reserve(path) => {
+            tracing::warn!(error = &full as &dyn std::error::Error, "going on with the reserve");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn refused_write(path: PathBuf, source: io::Error) -> StateDirError {

@@ -36,4 +36,5 @@ pub use executor::{Executor, ExecutorConfig, Providers};
 pub use handle::{Handle, NoAnswer};
 pub use look_over::replay_view;
 pub use recovery::Decoding;
+pub use reserve::has_reserve;
 pub use witness::{OnRecord, Room, Step, Witness, Witnessed};

@@ -15,6 +15,11 @@ const BYTES: u64 = 8 << 20;
 /// How often it is tried to take it back.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 
+/// Whether a full disk has room for what an executor has to write: it gives its reserve away by itself.
+pub fn has_reserve(state_dir: &Path) -> bool {
+    std::fs::metadata(state_dir.join(FILE_NAME)).is_ok_and(|file| file.len() > 0)
+}
+
 /// The ballast of a journal.
 #[derive(Debug)]
 pub(crate) struct Reserve<D: Disk> {

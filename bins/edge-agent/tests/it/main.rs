@@ -8,6 +8,7 @@ mod bad_input;
 mod commands;
 mod doctor;
 mod explain;
+mod full_disk;
 mod harness;
 mod history;
 mod lifecycle;
