@@ -23,7 +23,7 @@ pub(super) async fn write(connection: &mut SqliteConnection) -> Result<(), Fault
     Ok(())
 }
 
-/// Removes what [`write`] wrote. In a transaction of its own: what is gone at its end would not be written.
+/// Removes what [`write()`] wrote. In a transaction of its own: what is gone at its end would not be written.
 pub(super) async fn tidy(connection: &mut SqliteConnection) -> Result<(), Fault> {
     query("DELETE FROM notes WHERE name = $1").bind(TRIAL).execute(connection).await?;
     Ok(())
