@@ -13,7 +13,8 @@
 //!    another begins there. One such try alone changes nothing. So each outage has one cause, and outages of a gap follow
 //!    one another without a hole.
 //! 4. Where the clock that goes on while the host sleeps runs ahead of the one that does not, the host slept: a `suspend`
-//!    of that length, until now. Where the wall clock does not go with them, it was set: a `clock_step`, of no length.
+//!    of that length, until now. Where the daemon has not looked for half a minute without that, it stood still, as by SIGSTOP:
+//!    a `suspend` of that length too. Where the wall clock does not go with them, it was set: a `clock_step`, of no length.
 //!    Both are told beside a gap that they fall into, whose length they do not change.
 //! 5. No outage reaches over the end of a daemon's life: what was open ends when the daemon was last known to live. From
 //!    there to the next start it is `stopped` where the daemon said that it ends on purpose, `crash` where it said
@@ -47,6 +48,8 @@ pub const EVIDENCE_MAX_BYTES: usize = 1 << 10;
 pub const STAMP_EVERY_MS: u64 = 60_000;
 /// Shorter sleeps of the host are not told, in milliseconds.
 const SUSPEND_MIN_MS: u64 = 1_000;
+/// A daemon that looks every second and has not looked for so long stood still.
+const STOOD_STILL_MIN_MS: u64 = 30_000;
 /// Smaller steps of the wall clock are not told, in milliseconds.
 const CLOCK_STEP_MIN_MS: u64 = 1_000;
 

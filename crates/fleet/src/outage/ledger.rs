@@ -7,7 +7,7 @@ use nkudo_domain::{AgentId, OutageCause};
 use super::gap::{Change, cut};
 use super::{
     CLOCK_STEP_MIN_MS, Entry, Failure, Gap, Moment, OUTAGES_MAX, Outage, Record, STAMP_EVERY_MS,
-    SUSPEND_MIN_MS,
+    STOOD_STILL_MIN_MS, SUSPEND_MIN_MS,
 };
 
 /// The newest outages of a host, and what is needed to tell the next. See the [module's rules](super).
@@ -240,9 +240,16 @@ impl Ledger {
         if let Some(before) = self.looked.replace(now) {
             let slept_ms = passed(before.boottime_ms, now.boottime_ms)
                 .saturating_sub(passed(before.monotonic_ms, now.monotonic_ms));
+            let stood_ms = passed(before.monotonic_ms, now.monotonic_ms);
             if slept_ms >= SUSPEND_MIN_MS {
                 let evidence = format!("the host slept for {}", seconds(slept_ms));
                 self.beside(&mut records, OutageCause::Suspend, evidence, now, slept_ms);
+            } else if stood_ms >= STOOD_STILL_MIN_MS {
+                let stood = seconds(stood_ms);
+                let evidence = format!(
+                    "the daemon stood still for {stood}: it was stopped by a signal, or the host was far too busy"
+                );
+                self.beside(&mut records, OutageCause::Suspend, evidence, now, stood_ms);
             }
             let passed_ms = i64::try_from(passed(before.boottime_ms, now.boottime_ms)).unwrap_or(i64::MAX);
             let step_ms = now.wall_ms.saturating_sub(before.wall_ms).saturating_sub(passed_ms);

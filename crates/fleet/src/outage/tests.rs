@@ -237,6 +237,13 @@ fn a_host_that_sleeps_is_told_beside_the_gap_that_it_causes() {
 }
 
 #[test]
+fn a_daemon_that_stood_still_is_told_too() {
+    check(&[Look, After(29_999), Look], &[]);
+    let told = "suspend 1000-46000 45000, 0: the daemon stood still for 45.000 s: it was stopped by a signal, or the host was far too busy";
+    check(&[Heard, After(S), Look, After(45 * S), Look], &[told]);
+}
+
+#[test]
 fn a_clock_that_is_set_is_told_and_changes_no_duration() {
     check(&[Set(999), Look, Set(-999), Look], &[]);
     check(
@@ -264,7 +271,21 @@ fn the_next_life_tells_how_the_last_one_ended() {
     let word = "the agent ended without a word, as when it is killed or runs out of memory, at most 60 s after it was \
          last known to live";
     let killed = format!("crash 60000-85000 25000, 0: {word}");
-    check(&[After(60 * S), Look, After(20 * S), Look, After(5 * S), Begin], &[&killed]);
+    check(
+        &[
+            After(20 * S),
+            Look,
+            After(20 * S),
+            Look,
+            After(20 * S),
+            Look,
+            After(20 * S),
+            Look,
+            After(5 * S),
+            Begin,
+        ],
+        &[&killed],
+    );
     check(
         &[After(S), End(None), After(9 * S), Begin],
         &["stopped 1000-10000 9000, 0: the agent was stopped"],
@@ -297,7 +318,9 @@ fn no_outage_reaches_over_the_end_of_a_life() {
         ],
     );
     let mut host = Host::new();
-    then(&[After(60 * S), Look, After(S), Begin]).iter().for_each(|step| host.step(step));
+    then(&[After(20 * S), Look, After(20 * S), Look, After(20 * S), Look, After(S), Begin])
+        .iter()
+        .for_each(|step| host.step(step));
     let told = host.told();
     assert_eq!(told[0], "link 0-62000 62000, 1: no name", "until the last stamp");
     assert!(told[1].starts_with("crash 62000-63000 1000, 0: "), "{told:?}");
