@@ -22,7 +22,7 @@ const IDLE_LOOKS: u32 = 8;
 const SLEEP: Duration = Duration::from_secs(60);
 /// How long whoever flushes waits for standard error, where files are written beside.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
-/// How often it is told that lines were dropped.
+/// How often it is told that lines were dropped, where nobody flushes.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Hands lines to the thread and waits for it. Cheap to clone.
@@ -98,8 +98,9 @@ fn write_all(mut drain: Drain, handle: &LogHandle, outputs: &mut Outputs, flushe
             }
         });
         write(&mut batch, handle, outputs);
-        drops.tell(handle, outputs);
-        if flushes.lock().1 < asked {
+        let is_flushing = flushes.lock().1 < asked;
+        drops.tell(handle, outputs, is_flushing);
+        if is_flushing {
             outputs.flush(STDERR_WAIT);
         }
         let mut asked_done = flushes.lock();
@@ -141,9 +142,10 @@ struct Drops {
 }
 
 impl Drops {
-    fn tell(&mut self, handle: &LogHandle, outputs: &mut Outputs) {
+    /// At once where somebody flushes: a program that ends has told of all that it lost.
+    fn tell(&mut self, handle: &LogHandle, outputs: &mut Outputs, is_flushing: bool) {
         let dropped = handle.dropped();
-        let Some(lines) = self.due(dropped, Instant::now()) else { return };
+        let Some(lines) = self.due(dropped, is_flushing, Instant::now()) else { return };
         let lines = lines.to_string();
         let line = own_line(Timestamp::now(), LogLevel::Warn, "log lines were dropped", &[("lines", &lines)]);
         let is_written = outputs.write(Timestamp::now(), &line);
@@ -152,9 +154,9 @@ impl Drops {
     }
 
     /// How many lines are to be told of now that so many are dropped.
-    fn due(&self, dropped: u64, now: Instant) -> Option<u64> {
+    fn due(&self, dropped: u64, is_flushing: bool, now: Instant) -> Option<u64> {
         let is_soon = self.told_at.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY);
-        (dropped > self.told && !is_soon).then(|| dropped - self.told)
+        (dropped > self.told && (is_flushing || !is_soon)).then(|| dropped - self.told)
     }
 
     /// The first so many were told of. What was dropped meanwhile was not; a line of this that is lost is no news itself.
@@ -175,15 +177,17 @@ mod tests {
     #[test]
     fn what_is_dropped_while_drops_are_told_is_told_with_the_next() {
         let (mut drops, start) = (Drops::default(), Instant::now());
-        assert_eq!((drops.due(0, start), drops.sleep(0)), (None, SLEEP));
-        assert_eq!(drops.due(5, start), Some(5));
+        assert_eq!((drops.due(0, true, start), drops.sleep(0)), (None, SLEEP));
+        assert_eq!(drops.due(5, false, start), Some(5));
         drops.tried(5, true, start);
-        assert_eq!((drops.due(5, start + TELL_EVERY), drops.sleep(5)), (None, SLEEP));
+        assert_eq!((drops.due(5, true, start + TELL_EVERY), drops.sleep(5)), (None, SLEEP));
         // Two more since.
-        assert_eq!((drops.due(7, start + TELL_EVERY / 2), drops.sleep(7)), (None, TELL_EVERY));
-        assert_eq!(drops.due(7, start + TELL_EVERY), Some(2));
+        assert_eq!((drops.due(7, false, start + TELL_EVERY / 2), drops.sleep(7)), (None, TELL_EVERY));
+        // Whoever flushes is told at once.
+        assert_eq!(drops.due(7, true, start + TELL_EVERY / 2), Some(2));
+        assert_eq!(drops.due(7, false, start + TELL_EVERY), Some(2));
         // Where it cannot be written it is one more itself, which wakes nobody.
         drops.tried(7, false, start + TELL_EVERY);
-        assert_eq!((drops.due(8, start + TELL_EVERY * 2), drops.sleep(8)), (None, SLEEP));
+        assert_eq!((drops.due(8, true, start + TELL_EVERY * 2), drops.sleep(8)), (None, SLEEP));
     }
 }

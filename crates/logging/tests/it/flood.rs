@@ -62,6 +62,8 @@ struct Fields {
     /// None in what the log says of itself.
     of: Option<usize>,
     n: Option<u64>,
+    /// How many lines the log says were dropped.
+    lines: Option<String>,
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn ten_million_lines_of_threads_that_start_and_die_are_in_files_in_order_or_coun
         fs::read_dir(dir.path().join("logs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let threads = usize::try_from(MADE / OF_A_THREAD).unwrap();
-    let (mut delivered, mut own, mut last) = (0, 0, vec![None; threads]);
+    let (mut delivered, mut own, mut told, mut last) = (0, 0, 0, vec![None; threads]);
     for path in &paths {
         let mut lines = BufReader::with_capacity(1 << 20, File::open(path).unwrap());
         let mut line = Vec::new();
@@ -93,13 +95,14 @@ fn ten_million_lines_of_threads_that_start_and_die_are_in_files_in_order_or_coun
             assert_eq!(line.last(), Some(&b'\n'));
             let read: Line<'_> = serde_json::from_slice(&line).unwrap();
             match read.fields {
-                Fields { of: Some(of), n: Some(n) } => {
+                Fields { of: Some(of), n: Some(n), .. } => {
                     delivered += 1;
                     assert!(last[of] < Some(n), "{n} of thread {of} after {:?}", last[of]);
                     last[of] = Some(n);
                 }
-                Fields { .. } => {
+                Fields { lines, .. } => {
                     own += 1;
+                    told += lines.unwrap().parse::<u64>().unwrap();
                     assert_eq!(read.component, "log");
                 }
             }
@@ -107,6 +110,7 @@ fn ten_million_lines_of_threads_that_start_and_die_are_in_files_in_order_or_coun
         }
     }
     assert_eq!((delivered + own, delivered + dropped), (written, MADE), "{own} lines of the log's own");
+    assert_eq!(told, dropped, "what was dropped is told in the log");
     assert!(delivered > 0);
     eprintln!(
         "{delivered} of {MADE} lines delivered, {dropped} counted as dropped, in {} files",
