@@ -81,7 +81,7 @@ pub(crate) async fn to_end(
     known: Option<ActionStatus>,
     patience: Duration,
 ) -> Result<Ended, Failure> {
-    let mut follower = Follower { session, action_id, told: known };
+    let mut follower = Follower { session, action_id, told: known, waited_for: None };
     tokio::time::timeout(patience, follower.run()).await.unwrap_or_else(|_| {
         let waited = patience.as_secs();
         Err(Failure::Failed(format!("action {action_id} did not end within {waited} s; it may do so yet")))
@@ -92,6 +92,8 @@ struct Follower<'a> {
     session: &'a Session,
     action_id: &'a ActionId,
     told: Option<ActionStatus>,
+    /// What it was told to wait for.
+    waited_for: Option<String>,
 }
 
 impl Follower<'_> {
@@ -130,9 +132,11 @@ impl Follower<'_> {
             }
             let value: Value = serde_json::from_str(&event.data).map_err(Broken::Shape)?;
             let view: ActionView = serde_json::from_value(value.clone()).map_err(Broken::Shape)?;
-            if self.told != Some(view.status) {
-                print::note(&format!("{} {} {}", view.action_id, view.action_type, view.status));
-                self.told = Some(view.status);
+            if self.told != Some(view.status) || self.waited_for != view.waiting_for {
+                let why = view.waiting_for.as_deref().map(|why| format!(": {}", print::escaped(why)));
+                let why = why.unwrap_or_default();
+                print::note(&format!("{} {} {}{why}", view.action_id, view.action_type, view.status));
+                (self.told, self.waited_for) = (Some(view.status), view.waiting_for.clone());
             }
             if is_end(view.status) {
                 return Ok(Some(Ended { view, value }));

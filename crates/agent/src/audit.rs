@@ -87,7 +87,7 @@ impl Audit {
 
     /// Who puts steps of actions on record.
     pub(crate) fn witness(&self) -> Option<Arc<dyn Witness>> {
-        self.0.clone().map(|scribe| Arc::new(Steps::new(scribe)) as _)
+        self.0.clone().map(|scribe| Arc::new(Steps::new(scribe, clock::wall_ms)) as _)
     }
 
     /// What the control plane is to keep of the log.

@@ -308,6 +308,13 @@ pub(crate) fn refusal(admission: Admission) -> &'static str {
             "the disk of the state directory is full but for its reserve; free some space, or delete a vm"
         }
         Admission::AuditFull => "audit storage full",
+        Admission::RecordLost => {
+            "interrupted, outcome unknown: this host had taken it in, and its journal has lost the record; look at what is \
+             there, then use a new action_id"
+        }
+        Admission::AuditBroken => {
+            "no audit storage: the host's audit log cannot be written; edge-agent health says why"
+        }
         Admission::Stopping => "the agent is about to stop; try again when it runs",
     }
 }

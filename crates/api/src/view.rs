@@ -47,6 +47,8 @@ pub struct ActionView {
     pub agent_id: Option<String>,
     pub action_type: ActionType,
     pub status: ActionStatus,
+    /// Why one that is queued does not reach its host.
+    pub waiting_for: Option<String>,
     pub changed: Option<bool>,
     pub error: Option<String>,
     pub result: Option<serde_json::Value>,

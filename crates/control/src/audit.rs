@@ -23,8 +23,11 @@ use crate::config::Settings;
 use crate::rest::Refused;
 use strangers::{Kind, Strangers};
 
-/// Said to whoever asks for something new while it cannot be put on record.
+/// Said to whoever asks for something new while there is no room to put it on record.
 const STORAGE_FULL: &str = "audit storage full";
+/// Said while nothing can be put on record at all.
+const BROKEN: &str =
+    "no audit storage: the control plane's audit log cannot be written; nkudo health says why";
 /// Who did what nobody asked for over the network.
 const SERVER: &str = "server";
 pub(crate) const COMMAND_LINE: &str = "command_line";
@@ -96,14 +99,14 @@ impl Audit {
         match self.scribe.as_ref().map(Scribe::room) {
             None | Some(Room::Free) => true,
             Some(Room::Reserve) => action_type == ActionType::Delete,
-            Some(Room::None) => false,
+            Some(Room::None | Room::Broken) => false,
         }
     }
 
     /// Counts that something was refused for want of room.
     pub(crate) fn no_room(&self) -> NoRoom {
         self.scribe.iter().for_each(Scribe::count_refused);
-        NoRoom
+        NoRoom { is_broken: self.scribe.as_ref().is_some_and(|scribe| scribe.room() == Room::Broken) }
     }
 
     /// Something that somebody with a name asked for was refused. Where there is no room such lines are counted only.
@@ -286,17 +289,25 @@ impl Audit {
 
 /// What is new cannot be put on record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NoRoom;
+pub(crate) struct NoRoom {
+    is_broken: bool,
+}
 
 impl From<NoRoom> for Refused {
-    fn from(_: NoRoom) -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, STORAGE_FULL)
+    fn from(no_room: NoRoom) -> Self {
+        match no_room.is_broken {
+            false => Self::new(StatusCode::INSUFFICIENT_STORAGE, STORAGE_FULL),
+            true => Self::new(StatusCode::SERVICE_UNAVAILABLE, BROKEN),
+        }
     }
 }
 
 impl From<NoRoom> for RpcError {
-    fn from(_: NoRoom) -> Self {
-        Self::new(RpcErrorKind::Exhausted, STORAGE_FULL)
+    fn from(no_room: NoRoom) -> Self {
+        match no_room.is_broken {
+            false => Self::new(RpcErrorKind::Exhausted, STORAGE_FULL),
+            true => Self::new(RpcErrorKind::Unavailable, BROKEN),
+        }
     }
 }
 

@@ -67,6 +67,8 @@ struct Member {
     health: Option<String>,
     heads: Heads,
     link: Option<Arc<LinkSignal>>,
+    /// Why the host has no room for what it was delivered on this link.
+    held: Option<String>,
 }
 
 /// What is known of an agent now.
@@ -122,6 +124,7 @@ impl Roster {
                 health: None,
                 heads: Heads::from_books(standing.audit_head),
                 link: None,
+                held: None,
             };
             (standing.agent_id, member)
         });
@@ -179,6 +182,7 @@ impl Roster {
         member.heard(now);
         member.skew_ms = Some(sent_at_ms.saturating_sub(now.wall_ms));
         let signal = Arc::new(LinkSignal::default());
+        member.held = None;
         if let Some(former) = member.link.replace(Arc::clone(&signal)) {
             former.tell(|mail| mail.end = Some(EndOfLink::Replaced));
         }
@@ -191,7 +195,28 @@ impl Roster {
             && member.link.as_ref().is_some_and(|link| Arc::ptr_eq(link, signal))
         {
             member.link = None;
+            member.held = None;
         }
+    }
+
+    /// An agent's host has no room for what it was delivered, or has it again.
+    pub(crate) fn held(&self, agent_id: AgentId, why: Option<&str>) {
+        if let Some(member) = self.members().get_mut(&agent_id) {
+            member.held = why.map(str::to_owned);
+        }
+    }
+
+    /// Why what is queued for an agent does not reach it; none when it is on its way.
+    pub(crate) fn holds_up(&self, agent_id: AgentId) -> Option<String> {
+        let members = self.members();
+        let member = members.get(&agent_id)?;
+        if member.link.is_none() {
+            return Some("the agent is not connected: it is delivered when it comes back".to_owned());
+        }
+        member.held.as_ref().map(|why| match why.as_str() {
+            "" => "the host has no room for it now".to_owned(),
+            why => format!("the host has no room for it now: {why}"),
+        })
     }
 
     pub(crate) fn said_goodbye(&self, agent_id: AgentId, reason: String) {
@@ -348,6 +373,7 @@ impl Member {
             health: None,
             heads: Heads::default(),
             link: None,
+            held: None,
         }
     }
 

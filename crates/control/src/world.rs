@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
 use nkudo_catalogue::ControlMetrics;
 use nkudo_domain::{AgentId, Role, SiteId, TenantId};
 use nkudo_metrics_core::Registry;
@@ -104,6 +105,14 @@ impl World {
         self.send(Request::get(path), "").await
     }
 
+    /// What is shown there.
+    pub(crate) async fn show(&self, path: &str) -> Value {
+        let answer = self.answer(Request::get(path), "").await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
     /// The same on the TLS port, with another key or none.
     pub(crate) async fn send_tls(&self, request: http::request::Builder, key: Option<&str>) -> StatusCode {
         let request = match key {
@@ -115,12 +124,16 @@ impl World {
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> StatusCode {
+        self.answer(request, body).await.status()
+    }
+
+    async fn answer(&self, request: http::request::Builder, body: &str) -> Response {
         let request = request
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .header("x-request-id", "call-7")
             .body(Body::from(body.to_owned()))
             .unwrap();
         let router = rest::router(&self.control, &self.registry, Port::Plain);
-        router.oneshot(request).await.unwrap().status()
+        router.oneshot(request).await.unwrap()
     }
 }

@@ -108,14 +108,22 @@ impl<D: Disk + Clone> Executor<D> {
         Ok(())
     }
 
+    /// Why an action that the tracker does not know is not taken in. What was begun is never begun again, also where its
+    /// records are lost.
+    pub(crate) fn refusal_of_new(&self, action: &Action) -> Option<Admission> {
+        let is_lost = self.observer.witness.outlived(&action.action_id);
+        if is_lost { Some(Admission::RecordLost) } else { self.no_room_for(action) }
+    }
+
     /// A delete frees space. A disk that cannot be asked is not called full; the journal will tell.
-    pub(crate) fn no_room_for(&self, action: &Action) -> Option<Admission> {
+    fn no_room_for(&self, action: &Action) -> Option<Admission> {
         let frees_space = action.request.action_type() == ActionType::Delete;
         let config = &self.config;
         let is_full = || {
             disk::space(&config.state_dir).is_ok_and(|space| space.available_bytes < config.free_bytes_min)
         };
         match self.observer.witness.room() {
+            Room::Broken => Some(Admission::AuditBroken),
             Room::None => Some(Admission::AuditFull),
             Room::ForDeletes if !frees_space => Some(Admission::AuditFull),
             Room::Free | Room::ForDeletes => (!frees_space && is_full()).then_some(Admission::DiskFull),

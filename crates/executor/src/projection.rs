@@ -8,16 +8,20 @@ use std::collections::BTreeMap;
 
 /// An action and how it stands.
 pub fn action_view(tracked: &Tracked) -> ActionView {
-    let output = tracked.execution.as_ref().filter(|_| tracked.has_ended());
-    view(tracked, output.and_then(|execution| execution.output.as_deref().map(command_result)))
+    view(tracked, ended_output(tracked).map(command_result))
 }
 
 /// The same among others, with no more than the beginning of what a command wrote.
 pub fn listed_action_view(tracked: &Tracked) -> ActionView {
-    let output = tracked.execution.as_ref().filter(|_| tracked.has_ended());
     let listed =
         |output: &CommandOutput| command_result(&output.clone().cut(CommandOutput::LISTED_MAX_BYTES));
-    view(tracked, output.and_then(|execution| execution.output.as_deref().map(listed)))
+    view(tracked, ended_output(tracked).map(listed))
+}
+
+/// What a command wrote that has ended.
+fn ended_output(tracked: &Tracked) -> Option<&CommandOutput> {
+    let execution = tracked.execution.as_ref().filter(|_| tracked.has_ended());
+    execution.and_then(|execution| execution.output.as_deref())
 }
 
 fn view(tracked: &Tracked, result: Option<serde_json::Value>) -> ActionView {
@@ -39,6 +43,7 @@ fn view(tracked: &Tracked, result: Option<serde_json::Value>) -> ActionView {
         agent_id: None,
         action_type: action.request.action_type(),
         status: action_status(tracked),
+        waiting_for: None,
         changed: outcome.map(nkudo_domain::Outcome::changed),
         error: outcome.and_then(|outcome| outcome.error()).map(str::to_owned),
         result,

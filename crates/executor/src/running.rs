@@ -176,7 +176,7 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
             Kind::Submit { action, answer, bringing } => {
                 // What is known is answered from the record, whatever room there is.
                 let is_new = self.tracker.action(&action.action_id).is_none();
-                if let Some(refusal) = self.executor.no_room_for(&action).filter(|_| is_new) {
+                if let Some(refusal) = is_new.then(|| self.executor.refusal_of_new(&action)).flatten() {
                     admitted(answer, bringing, refusal);
                     return Ok(());
                 }

@@ -13,6 +13,8 @@ pub enum Room {
     /// Only for what makes an end of a VM.
     ForDeletes,
     None,
+    /// Nothing can be put on record at all.
+    Broken,
 }
 
 /// A step of an action.
@@ -63,6 +65,9 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// Those of the steps that are not on record: a crash may have come between the journal and the record. Called with
     /// all that the journal tells, each time an executor starts.
     fn missing(&self, steps: &mut dyn Iterator<Item = Witnessed>) -> Vec<Witnessed>;
+
+    /// Whether it is on record that an action was begun or has ended of which the journal told nothing: its records were lost.
+    fn outlived(&self, action_id: &ActionId) -> bool;
 }
 
 /// Nobody puts anything on record.
@@ -80,6 +85,10 @@ impl Witness for Nobody {
 
     fn missing(&self, _steps: &mut dyn Iterator<Item = Witnessed>) -> Vec<Witnessed> {
         Vec::new()
+    }
+
+    fn outlived(&self, _action_id: &ActionId) -> bool {
+        false
     }
 }
 

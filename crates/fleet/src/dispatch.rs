@@ -93,6 +93,11 @@ impl Dispatch {
         }
     }
 
+    /// Whether the agent had no room for something that is to be delivered again.
+    pub fn is_held(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
     /// Deliveries on their way.
     pub fn unanswered(&self) -> usize {
         self.unanswered.len()
@@ -129,11 +134,13 @@ mod tests {
         let mut dispatch = Dispatch::opened();
         dispatch.sent(5, id(1));
         dispatch.busy(&id(1), 1_000);
+        assert!(dispatch.is_held());
         assert_eq!(dispatch.fetch(1_000), None);
         assert_eq!(dispatch.next_wake_ms(), Some(3_000));
         assert_eq!(dispatch.fetch(3_000), Some(Fetch::Again { ordinal: 5 }));
         dispatch.sent(5, id(1));
         dispatch.answered(&id(1));
+        assert!(!dispatch.is_held());
         assert_eq!(dispatch.fetch(3_000), Some(Fetch::After { ordinal: 5, limit: 64 }));
         dispatch.busy(&id(9), 0);
         assert_eq!(dispatch.next_wake_ms(), None, "an answer for what was not sent changes nothing");

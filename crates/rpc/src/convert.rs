@@ -179,7 +179,7 @@ fn received(action_id: &ActionId, answer: Answer) -> wire::Received {
         Answer::Refused(error) => (Wire::Refused, error),
         Answer::Expired => (Wire::Expired, String::new()),
         Answer::Cancelled => (Wire::Cancelled, String::new()),
-        Answer::Busy => (Wire::Busy, String::new()),
+        Answer::Busy(why) => (Wire::Busy, why),
     };
     wire::Received { action_id: action_id.to_string(), answer: answer.into(), error }
 }
@@ -192,7 +192,7 @@ fn answer(received: wire::Received) -> Answer {
         Ok(Wire::Refused) => Answer::Refused(cut(received.error)),
         Ok(Wire::Expired) => Answer::Expired,
         Ok(Wire::Cancelled) => Answer::Cancelled,
-        Ok(Wire::Busy) => Answer::Busy,
+        Ok(Wire::Busy) => Answer::Busy(cut(received.error)),
         Ok(Wire::Unspecified) | Err(_) => {
             Answer::Refused(format!("the host answered {}, which is not known here", received.answer))
         }

@@ -219,7 +219,7 @@ pub mod received {
         Expired = 3,
         /// It was cancelled before it reached the host.
         Cancelled = 4,
-        /// The host has no room now; deliver it again later.
+        /// The host has no room now, `error` says why; deliver it again later.
         Busy = 5,
     }
     impl Answer {

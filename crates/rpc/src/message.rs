@@ -101,7 +101,8 @@ pub enum Answer {
     Refused(String),
     Expired,
     Cancelled,
-    Busy,
+    /// It has no room now, and says why.
+    Busy(String),
 }
 
 /// The end of an action.

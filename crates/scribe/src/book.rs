@@ -360,10 +360,16 @@ impl<D: Disk + Clone> Book<D> {
         if let Some(error) = &self.failure {
             // On a full disk what makes an end of something makes room; its lines wait for that, also where a log was there
             // and could not be opened.
-            let room = if error.is_disk_full() { Room::Reserve } else { Room::None };
+            let room = if error.is_disk_full() {
+                Room::Reserve
+            } else if error.is_storage_full() {
+                Room::None
+            } else {
+                Room::Broken
+            };
             return (room, Some(reason(error)));
         }
-        let Some(Open { log, .. }) = &self.open else { return (Room::None, None) };
+        let Some(Open { log, .. }) = &self.open else { return (Room::Broken, None) };
         let (room_bytes, reserve_bytes) = (log.room_bytes(), self.options.reserve_bytes);
         if room_bytes >= reserve_bytes {
             return (Room::Free, self.notes_failure.as_ref().map(ScribeError::told));

@@ -27,8 +27,8 @@
 //! ```
 //!
 //! # When it cannot be written
-//! A log that is full, a disk that fails, a key that is lost: [`Scribe::room`] is [`Room::None`], and the program is to begin
-//! nothing new. On a disk that is full it is [`Room::Reserve`], as an end of something makes room, also when the program
+//! Of a log that is full [`Scribe::room`] is [`Room::None`]; where a disk fails, a key is lost, or the log is not one that can be
+//! gone on with, it is [`Room::Broken`]. The program is to begin nothing new then. On a disk that is full it is [`Room::Reserve`], as an end of something makes room, also when the program
 //! starts on such a disk and cannot open the log. What is under way goes on. Its entries take the reserve, a part of the log that is kept for
 //! them: in it [`Scribe::room`] is [`Room::Reserve`]. Beyond that they wait in memory and are written when it works again,
 //! which is tried every second: a log that cannot be used is opened anew, files past their age are pruned. An opening that

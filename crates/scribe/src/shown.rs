@@ -10,8 +10,10 @@ pub enum Room {
     Free,
     /// Only what makes an end of something.
     Reserve,
-    /// Nothing: the log is full, or cannot be written.
+    /// Nothing: the log is full.
     None,
+    /// Nothing: the log cannot be written. [`Scribe::trouble`](crate::Scribe::trouble) says why.
+    Broken,
 }
 
 /// How the writer does.
@@ -34,7 +36,13 @@ pub(crate) struct Shown(Mutex<Standing>);
 
 impl Shown {
     pub(crate) fn new() -> Shown {
-        Shown(Mutex::new(Standing { room: Room::None, trouble: None, head: None, opened: None, refused: 0 }))
+        Shown(Mutex::new(Standing {
+            room: Room::Broken,
+            trouble: None,
+            head: None,
+            opened: None,
+            refused: 0,
+        }))
     }
 
     pub(crate) fn with(&self) -> MutexGuard<'_, Standing> {

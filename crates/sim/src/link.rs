@@ -234,9 +234,12 @@ impl World<'_> {
         let is_here = run.link.stream() == Some(stream);
         let answer = match admission {
             Admission::New | Admission::Repeated => Answer::Accepted,
-            Admission::Conflict | Admission::AuditFull | Admission::CommandsFull | Admission::OutputsFull => {
-                Answer::Refused
-            }
+            Admission::Conflict
+            | Admission::AuditFull
+            | Admission::AuditBroken
+            | Admission::RecordLost
+            | Admission::CommandsFull
+            | Admission::OutputsFull => Answer::Refused,
             _ if bug == Some(Bug::RefusesWhenBusy) => Answer::Refused,
             Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
                 Answer::Busy

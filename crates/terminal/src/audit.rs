@@ -173,8 +173,8 @@ fn sentences(report: &Report) -> Vec<String> {
         (false, true) => "is not whole",
         (false, false) => "was tampered with",
     };
-    let mut all =
-        vec![format!("The audit log {verdict}: {lines} lines{range}; its head is {}.", report.head)];
+    let head = if lines > 0 { format!("; its head is {}", report.head) } else { String::new() };
+    let mut all = vec![format!("The audit log {verdict}: {lines} lines{range}{head}.")];
     all.extend((report.lines == 0).then(|| NO_LINE.to_owned()));
     all.extend(report.findings.iter().map(ToString::to_string));
     if report.findings_left_out > 0 {

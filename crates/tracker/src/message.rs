@@ -181,6 +181,10 @@ pub enum Admission {
     DiskFull,
     /// There is no room to put it on record; said as the one before.
     AuditFull,
+    /// It cannot be put on record; said as the one before.
+    AuditBroken,
+    /// It was begun, and the records of it are lost; said as the one before.
+    RecordLost,
     /// The program is about to end.
     Stopping,
 }

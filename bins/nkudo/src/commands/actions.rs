@@ -74,7 +74,7 @@ struct ActionRow(ActionView);
 
 impl Row for ActionRow {
     const HEADINGS: &'static [&'static str] =
-        &["action id", "created", "action", "status", "duration", "retries", "agent id", "vm id", "error"];
+        &["action id", "created", "action", "status", "duration", "retries", "agent id", "vm id", "reason"];
     const NONE: &'static str = "no actions";
 
     fn cells(&self) -> Vec<String> {
@@ -88,7 +88,7 @@ impl Row for ActionRow {
             action.retries.to_string(),
             or_dash(action.agent_id.as_deref()),
             or_dash(action.vm_id),
-            or_dash(action.error.as_deref()),
+            or_dash(action.error.as_deref().or(action.waiting_for.as_deref())),
         ]
     }
 }

@@ -83,7 +83,7 @@ fn every_list_is_a_table_with_headings() {
 
     let error = "cannot stop vm web-1: it is gone";
     let actions = format!("a-1 2026-01-02T03:04:05.678Z MicroVMStop failure 12 ms 0 {AGENT} {VM} {error}");
-    let heading = "ACTION ID CREATED ACTION STATUS DURATION RETRIES AGENT ID VM ID ERROR";
+    let heading = "ACTION ID CREATED ACTION STATUS DURATION RETRIES AGENT ID VM ID REASON";
     let request = format!(
         "GET /v1/actions?status=failure&agent_id={AGENT}&action_type=MicroVMStop&since=2026-01-02T02%3A04%3A05.000Z&limit=50"
     );

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use nkudo_domain::Outcome;
+use nkudo_domain::{ActionId, Outcome};
 use nkudo_executor::{OnRecord, Room, Step, Witness, Witnessed};
 use nkudo_journal::RealDisk;
 use nkudo_scribe::{Entry, Kept, Scribe};
@@ -15,6 +16,8 @@ use super::{at, with_known};
 /// Lines that are read back at a start to find out what a crash took. More than the steps of all actions whose results
 /// are kept on a host that is not very busy; older steps are taken to be on record.
 const READ_BACK_MAX: usize = 50_000;
+/// How long the journal keeps the result of an action at least, in milliseconds. What ended before that it may have forgotten.
+const RESULTS_KEEP_MS: i64 = 7 * 24 * 3_600_000;
 /// A reason is cut after so many bytes, so that the reserve lasts for what is under way.
 const REASON_MAX_BYTES: usize = 2_048;
 
@@ -22,9 +25,12 @@ const REASON_MAX_BYTES: usize = 2_048;
 #[derive(Debug)]
 pub(super) struct Steps {
     scribe: Scribe,
+    wall_ms: fn() -> i64,
     /// The steps of before this run of the program were looked at. An executor that starts again within it has lost
     /// nothing: the scribe has it all.
     compared: AtomicBool,
+    /// Actions that were begun or have ended by the lines, and of which the journal knew nothing at that look.
+    outlived: Mutex<HashSet<String>>,
 }
 
 /// What tells a step from all others: an action takes each of them once.
@@ -34,6 +40,8 @@ type Key = (String, &'static str);
 #[derive(Debug, Default)]
 struct OnRecordAlready {
     steps: HashSet<Key>,
+    /// What was begun or has ended, and not so long ago that the journal may have forgotten it in its time.
+    done: HashSet<String>,
     /// When the oldest line that was read was written, where there are older ones, or were: steps of before are taken to
     /// be on record.
     from: Option<Timestamp>,
@@ -43,12 +51,18 @@ struct OnRecordAlready {
 const FIRST_ENTRY_SEQ: u64 = 2;
 
 impl Steps {
-    pub(super) fn new(scribe: Scribe) -> Self {
-        Self { scribe, compared: AtomicBool::new(false) }
+    pub(super) fn new(scribe: Scribe, wall_ms: fn() -> i64) -> Self {
+        Self { scribe, wall_ms, compared: AtomicBool::new(false), outlived: Mutex::default() }
+    }
+
+    fn survivors(&self) -> MutexGuard<'_, HashSet<String>> {
+        // A panic while it was locked left one set or the other.
+        self.outlived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_back(&self) -> OnRecordAlready {
         let (mut already, mut lines, mut oldest) = (OnRecordAlready::default(), 0, None);
+        let journal_from = at((self.wall_ms)().saturating_sub(RESULTS_KEEP_MS));
         let read = nkudo_audit::newest_first(&RealDisk, &self.scribe.place().log, |record| {
             lines += 1;
             oldest = Some((record.seq, record.timestamp));
@@ -59,6 +73,10 @@ impl Steps {
                 (action_id, operation, record.outcome != "refused")
             {
                 already.steps.insert((action_id.to_owned(), operation));
+                // What was only taken in may have been lost with the power before anybody was told.
+                if operation != OPERATIONS[0] && record.timestamp > journal_from {
+                    already.done.insert(action_id.to_owned());
+                }
             }
             if lines < READ_BACK_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -78,6 +96,7 @@ impl Witness for Steps {
             nkudo_scribe::Room::Free => Room::Free,
             nkudo_scribe::Room::Reserve => Room::ForDeletes,
             nkudo_scribe::Room::None => Room::None,
+            nkudo_scribe::Room::Broken => Room::Broken,
         }
     }
 
@@ -93,11 +112,14 @@ impl Witness for Steps {
         if self.compared.swap(true, Ordering::Relaxed) {
             return Vec::new();
         }
-        let already = self.read_back();
+        let OnRecordAlready { steps: written, from, mut done } = self.read_back();
         let is_there =
-            |step: &Witnessed, operation| already.steps.contains(&(step.action_id.to_string(), operation));
+            |step: &Witnessed, operation| written.contains(&(step.action_id.to_string(), operation));
         let mut missing: Vec<Witnessed> = steps
-            .filter(|step| already.from.is_none_or(|from| at(step.at_ms) >= from))
+            .inspect(|step| {
+                done.remove(step.action_id.as_str());
+            })
+            .filter(|step| from.is_none_or(|from| at(step.at_ms) >= from))
             // Steps are written in their order: before one that is there nothing is missing. What ended the moment its turn
             // came was never begun.
             .filter(|step| !is_there(step, operation(&step.step)) && !is_there(step, OPERATIONS[2]))
@@ -110,7 +132,19 @@ impl Witness for Steps {
                 "steps of actions are in the journal and not in the audit log: they are written now"
             );
         }
+        if !done.is_empty() {
+            let actions = done.len();
+            tracing::warn!(
+                actions,
+                "actions are in the audit log and not in the journal, whose records were lost: they are not begun again"
+            );
+        }
+        *self.survivors() = done;
         missing
+    }
+
+    fn outlived(&self, action_id: &ActionId) -> bool {
+        self.survivors().contains(action_id.as_str())
     }
 }
 

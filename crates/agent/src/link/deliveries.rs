@@ -21,9 +21,6 @@ use crate::origin::take_in;
 const ANOTHER_ASKED: &str = "another action of that id was asked of this host before; take another id";
 
 /// Said of an action that this host has taken in once and does not know any more.
-const RECORD_LOST: &str = "interrupted, outcome unknown: this host had taken it in, and its journal has lost the record; look \
-                           at what is there before you ask again";
-
 type Answering = Pin<Box<dyn Future<Output = Result<Vec<FromAgent>, NoAnswer>> + Send>>;
 
 /// What was handed to the executor and is not answered. As many as the control plane has on its way, which bounds it.
@@ -59,7 +56,10 @@ impl Deliveries {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
             let delivered = action.clone();
             let answer = match self.executor.look(move |tracker| tracker.knows(&delivered)).await? {
-                Known::No if taken_in => Some((Answer::Refused(RECORD_LOST.to_owned()), RECORD_LOST)),
+                Known::No if taken_in => {
+                    let why = refusal(Admission::RecordLost);
+                    Some((Answer::Refused(why.to_owned()), why))
+                }
                 Known::No if cancel => Some((Answer::Cancelled, "it was cancelled before it came")),
                 Known::No => Some((Answer::Expired, "it came after its time")),
                 Known::AsAnother => Some((Answer::Refused(ANOTHER_ASKED.to_owned()), ANOTHER_ASKED)),
@@ -104,15 +104,18 @@ impl Deliveries {
                 // Busy would hold up what is for VMs, which wait for no command.
                 refused @ (Admission::Conflict
                 | Admission::AuditFull
+                | Admission::AuditBroken
+                | Admission::RecordLost
                 | Admission::CommandsFull
                 | Admission::OutputsFull) => {
                     audit.refused(asked, refusal(refused)).await;
                     Answer::Refused(refusal(refused).to_owned())
                 }
                 // Not for good: it is delivered again.
-                Admission::QueueFull | Admission::ResultsFull | Admission::DiskFull | Admission::Stopping => {
-                    Answer::Busy
-                }
+                busy @ (Admission::QueueFull
+                | Admission::ResultsFull
+                | Admission::DiskFull
+                | Admission::Stopping) => Answer::Busy(refusal(busy).to_owned()),
             };
             Ok(vec![received(action_id, answer)])
         }));

@@ -44,12 +44,12 @@ pub(crate) async fn submit(
         Admission::New | Admission::Repeated => {
             return Ok((StatusCode::ACCEPTED, Json(Accepted { action_id })));
         }
-        Admission::Conflict => StatusCode::CONFLICT,
+        Admission::Conflict | Admission::RecordLost => StatusCode::CONFLICT,
         Admission::QueueFull | Admission::ResultsFull | Admission::CommandsFull | Admission::OutputsFull => {
             StatusCode::TOO_MANY_REQUESTS
         }
         Admission::DiskFull | Admission::AuditFull => StatusCode::INSUFFICIENT_STORAGE,
-        Admission::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Admission::AuditBroken | Admission::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
     local.audit.refused(asked, refusal(admission)).await;
     Err(Refused::new(status, refusal(admission)))

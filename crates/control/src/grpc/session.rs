@@ -66,6 +66,8 @@ struct Open {
     signal: Arc<LinkSignal>,
     dispatch: Dispatch,
     deliveries: Deliveries,
+    /// Whether the host had no room for something, as everybody was told last.
+    is_held: bool,
     outbox_id: String,
     /// The pieces of a report of all VMs whose last one has not come.
     pieces: Option<Pieces>,
@@ -138,6 +140,7 @@ impl Session {
         let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
         let signal = signal.ok_or_else(super::unenrolled)?;
         self.open = Some(Open {
+            is_held: false,
             signal,
             dispatch: Dispatch::opened(),
             deliveries: Deliveries::default(),

@@ -13,6 +13,7 @@ use super::answer::{self, Answered, Refused};
 use super::routes::Call;
 use super::service::request_id;
 use crate::audit::Asked;
+use crate::control::Control;
 
 pub(super) async fn submit(call: Call) -> Answered {
     let agent_id: AgentId = call.params.require("agent_id")?;
@@ -116,7 +117,8 @@ pub(super) async fn list(call: Call) -> Answered {
     };
     let listed =
         call.control.store.actions(&call.principal()?.tenant_id, &filter, &call.params.page()?).await?;
-    let items: Vec<ActionView> = listed.items.into_iter().map(in_list).collect();
+    let items: Vec<ActionView> =
+        listed.items.into_iter().map(|record| in_list(&call.control, record)).collect();
     answer::json(StatusCode::OK, &List { items, next_cursor: listed.next_cursor })
 }
 
@@ -124,7 +126,7 @@ pub(super) async fn show(call: Call) -> Answered {
     let action_id: ActionId = call.params.require("action_id")?;
     let found = call.control.store.action(&call.principal()?.tenant_id, &action_id).await?;
     let record = found.ok_or_else(|| unknown(&action_id))?;
-    answer::json(StatusCode::OK, &view(&record))
+    answer::json(StatusCode::OK, &view(&call.control, &record))
 }
 
 pub(super) async fn cancel(call: Call) -> Answered {
@@ -172,20 +174,22 @@ pub(super) fn unknown(action_id: &ActionId) -> Refused {
 }
 
 /// How an action is shown among others: a page of them is not to be as large as all that commands have written.
-fn in_list(record: ActionRecord) -> ActionView {
+fn in_list(control: &Control, record: ActionRecord) -> ActionView {
     let output = record.output.map(|output| output.cut(CommandOutput::LISTED_MAX_BYTES));
-    view(&ActionRecord { output, ..record })
+    view(control, &ActionRecord { output, ..record })
 }
 
 /// How an action is shown.
-pub(super) fn view(record: &ActionRecord) -> ActionView {
+pub(super) fn view(control: &Control, record: &ActionRecord) -> ActionView {
     let action = &record.action;
+    let is_queued = record.status == ActionStatus::Queued;
     ActionView {
         action_id: action.action_id.clone(),
         plan_id: None,
         agent_id: Some(record.agent_id.to_string()),
         action_type: action.request.action_type(),
         status: record.status,
+        waiting_for: is_queued.then(|| control.roster.holds_up(record.agent_id)).flatten(),
         changed: record.changed,
         error: record.error.clone(),
         result: record.output.as_ref().map(command_result),

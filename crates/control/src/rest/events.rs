@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::stream::unfold;
+use nkudo_api::view::ActionView;
 use nkudo_domain::{ActionId, ActionStatus, TenantId};
 use nkudo_store::ActionRecord;
 use tokio::sync::broadcast::Receiver;
@@ -34,8 +35,8 @@ pub(super) async fn of_action(call: Call) -> Answered {
         over: false,
     };
     let stream = unfold(follower, |mut follower| async {
-        let record = follower.next_record().await?;
-        let event = SseEvent::default().event("action").json_data(view(&record)).ok()?;
+        let action = follower.next_view().await?;
+        let event = SseEvent::default().event("action").json_data(action).ok()?;
         Some((Ok::<_, Infallible>(event), follower))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
@@ -48,26 +49,27 @@ struct Follower {
     action_id: ActionId,
     /// What is to be told without waiting.
     next: Option<ActionRecord>,
-    told: Option<ActionStatus>,
+    /// How it stood when it was last told, and what it waited for.
+    told: Option<(ActionStatus, Option<String>)>,
     over: bool,
 }
 
 impl Follower {
-    async fn next_record(&mut self) -> Option<ActionRecord> {
+    async fn next_view(&mut self) -> Option<ActionView> {
         if self.over {
             return None;
         }
-        let record = match self.next.take() {
-            Some(record) => record,
+        let action = match self.next.take() {
+            Some(record) => view(&self.control, &record),
             None => self.wait().await?,
         };
-        self.told = Some(record.status);
+        self.told = Some((action.status, action.waiting_for.clone()));
         self.over =
-            !matches!(record.status, ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running);
-        Some(record)
+            !matches!(action.status, ActionStatus::Queued | ActionStatus::Delivered | ActionStatus::Running);
+        Some(action)
     }
 
-    async fn wait(&mut self) -> Option<ActionRecord> {
+    async fn wait(&mut self) -> Option<ActionView> {
         loop {
             tokio::select! {
                 biased;
@@ -81,8 +83,9 @@ impl Follower {
                 () = self.control.shutdown.cancelled() => return None,
             }
             let record = self.control.store.action(&self.tenant_id, &self.action_id).await.ok()??;
-            if self.told != Some(record.status) {
-                return Some(record);
+            let action = view(&self.control, &record);
+            if self.told.as_ref() != Some(&(action.status, action.waiting_for.clone())) {
+                return Some(action);
             }
         }
     }

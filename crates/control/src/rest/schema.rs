@@ -200,6 +200,7 @@ fn answers() -> BTreeMap<&'static str, Value> {
         ("agent_id", nullable(&reference("AgentId"))),
         ("action_type", reference("ActionType")),
         ("status", reference("ActionStatus")),
+        ("waiting_for", maybe_text()),
         ("changed", nullable(&json!({"type": "boolean"}))),
         ("error", maybe_text()),
         ("result", nullable(&reference("CommandResult"))),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use nkudo_domain::{Action, AskedBy};
+use nkudo_domain::{Action, ActionId, AskedBy};
 use nkudo_executor::{OnRecord, Room, Step, Witness, Witnessed};
 use nkudo_journal::SimulatedDisk;
 use nkudo_tracker::Admission;
@@ -14,12 +14,18 @@ use crate::world::{World, after_power_loss, create, delete, pause};
 struct Memory {
     room: Mutex<Room>,
     steps: Mutex<Vec<Witnessed>>,
+    outlived: Mutex<Option<ActionId>>,
     held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Memory {
     fn new(known: Vec<Witnessed>) -> Arc<Self> {
-        Arc::new(Self { room: Mutex::new(Room::Free), steps: Mutex::new(known), held: Arc::default() })
+        Arc::new(Self {
+            room: Mutex::new(Room::Free),
+            steps: Mutex::new(known),
+            outlived: Mutex::default(),
+            held: Arc::default(),
+        })
     }
 
     fn hold(&self, held: bool) {
@@ -66,6 +72,10 @@ impl Witness for Memory {
     fn missing(&self, steps: &mut dyn Iterator<Item = Witnessed>) -> Vec<Witnessed> {
         let known = self.steps();
         steps.filter(|step| !known.contains(step)).collect()
+    }
+
+    fn outlived(&self, action_id: &ActionId) -> bool {
+        self.outlived.lock().unwrap().as_ref() == Some(action_id)
     }
 }
 
@@ -118,7 +128,24 @@ async fn without_room_nothing_is_taken_in_and_in_the_reserve_only_deletes() {
     *memory.room.lock().unwrap() = Room::None;
     assert_eq!(admitted(create(2)).await.unwrap(), Admission::AuditFull);
     let other = Action { action_id: "another-delete".parse().unwrap(), ..delete(&create(3)) };
-    assert_eq!(admitted(other).await.unwrap(), Admission::AuditFull);
+    assert_eq!(admitted(other.clone()).await.unwrap(), Admission::AuditFull);
+    *memory.room.lock().unwrap() = Room::Broken;
+    assert_eq!(admitted(other).await.unwrap(), Admission::AuditBroken);
+}
+
+#[tokio::test]
+async fn what_was_begun_by_lost_records_is_not_begun_again() {
+    let memory = Memory::new(Vec::new());
+    let world = World::witnessed(SimulatedDisk::new(), memory.clone()).await;
+    let lost = create(1);
+    *memory.outlived.lock().unwrap() = Some(lost.action_id.clone());
+    assert_eq!(world.handle.submit(lost.clone()).await.unwrap(), Admission::RecordLost);
+    assert_eq!(memory.told(), [], "nothing of it is on record again");
+    *memory.outlived.lock().unwrap() = None;
+    assert_eq!(world.handle.submit(lost.clone()).await.unwrap(), Admission::New);
+    world.handle.wait(&lost.action_id).await.unwrap();
+    *memory.outlived.lock().unwrap() = Some(lost.action_id.clone());
+    assert_eq!(world.handle.submit(lost).await.unwrap(), Admission::Repeated, "what is known is answered");
 }
 
 #[tokio::test]

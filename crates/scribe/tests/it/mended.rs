@@ -30,7 +30,7 @@ async fn a_log_that_was_removed_under_the_writer_is_told_and_begun_anew() {
     assert_eq!(scribe.write(vec![entry(3)]).await, Kept::Not);
     let trouble = scribe.trouble().unwrap();
     assert!(trouble.contains("somebody else wrote, cut or removed it"), "{trouble}");
-    assert_eq!(scribe.room(), Room::None);
+    assert_eq!(scribe.room(), Room::Broken);
     until("another log", || scribe.room() == Room::Free).await;
     assert_eq!(
         scribe.head_to_tell(),

@@ -53,7 +53,7 @@ async fn the_second_writer_of_a_directory_has_no_room_until_the_first_has_closed
     let dir = tempfile::tempdir().unwrap();
     let first = start(dir.path(), Options::default());
     let second = start(dir.path(), Options::default());
-    assert_eq!(second.room(), Room::None);
+    assert_eq!(second.room(), Room::Broken);
     let trouble = second.trouble().unwrap();
     assert!(trouble.contains("another program writes the audit log"), "{trouble}");
     first.write(vec![entry(1)]).await;

@@ -54,16 +54,42 @@ fn what_ended_the_moment_its_turn_came_was_never_begun() {
     drop(log);
     let options = Options { keep: Duration::MAX, ..Options::default() };
     let scribe = Scribe::start(Place::within(dir.path()), options, ScribeMetrics::default(), || BEGAN_MS);
-    let steps = Steps::new(scribe.expect("a thread"));
+    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
     let told = [of(Step::Accepted), of(Step::Started), of(ended)];
     assert_eq!(steps.missing(&mut told.into_iter()), []);
+}
+
+#[test]
+fn what_was_begun_and_the_journal_does_not_know_has_outlived_its_records() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut log = write(dir.path(), 0..4);
+    let ended = Step::Ended { outcome: Outcome::Cancelled, duration_ms: None };
+    let week = 7 * 24 * 3_600;
+    for (number, taken) in [(0, Step::Started), (1, Step::Started), (2, ended.clone()), (-week - 1, ended)] {
+        log.append(&entry(Witnessed { step: taken, ..step(number) })).expect("written");
+    }
+    log.sync().expect("durable");
+    drop(log);
+    let options = Options { keep: Duration::MAX, ..Options::default() };
+    let scribe = Scribe::start(Place::within(dir.path()), options, ScribeMetrics::default(), || BEGAN_MS);
+    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
+    let outlived = |number: i64| steps.outlived(&step(number).action_id);
+    assert!(!outlived(1), "before the look nothing is known");
+    assert_eq!(steps.missing(&mut [step(0)].into_iter()), []);
+    assert!(outlived(1) && outlived(2));
+    assert!(!outlived(0), "the journal knows it");
+    assert!(!outlived(3), "it was taken in at most, which nobody may have been told");
+    assert!(!outlived(-week - 1), "the journal may have forgotten it in its time");
+    // An executor that starts again in the same program.
+    assert_eq!(steps.missing(&mut std::iter::empty()), []);
+    assert!(outlived(1) && !outlived(0));
 }
 
 /// The steps that a start finds missing of all that the journal tells.
 fn missing(dir: &Path) -> Vec<i64> {
     let options = Options { keep: Duration::MAX, ..Options::default() };
     let scribe = Scribe::start(Place::within(dir), options, ScribeMetrics::default(), || BEGAN_MS);
-    let steps = Steps::new(scribe.expect("a thread"));
+    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
     let missing = steps.missing(&mut (0..STEPS).map(step));
     missing.iter().map(|step| (step.at_ms - BEGAN_MS) / 1000).collect()
 }

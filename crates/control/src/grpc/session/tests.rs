@@ -1,4 +1,4 @@
-//! An action from its request to its result, as spans.
+//! What goes through a link: actions from their request to their result, as spans and as operators see them; outages.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use nkudo_domain::{Action, EndStatus, Outage, OutageCause, SiteId, SpanId, Tenan
 use nkudo_pki::AgentIdentity;
 use nkudo_rpc::message::{ActionResult, Answer, Facts, Outages};
 use nkudo_spans::{FinishedSpan, SpansOptions, spans};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -125,6 +126,45 @@ http_request otel.kind=server route=/v1/agents/{agent_id}/actions tenant_id=defa
         store record_results otel.kind=client
 "
     );
+}
+
+#[tokio::test]
+async fn what_is_queued_says_what_it_waits_for() {
+    const FULL: &str = "the disk of the state directory is full";
+    let world = World::new().await;
+    let body = r#"{"action_id": "pause-1", "action_type": "MicroVMPause",
+        "params": {"vm_id": "01890a5d-ac96-774b-bcce-b302099a8057"}}"#;
+    assert_eq!(
+        world.ask(&format!("/v1/agents/{}/actions", world.agent_id), body).await,
+        StatusCode::ACCEPTED
+    );
+    let waits = || async { world.show("/v1/actions/pause-1").await["waiting_for"].clone() };
+    assert_eq!(waits().await, "the agent is not connected: it is delivered when it comes back");
+
+    let (say, mut link) = world.link().await;
+    assert_eq!(waits().await, Value::Null);
+    let mut changes = world.control.changes();
+    for answer in [Answer::Busy(FULL.to_owned()), Answer::Accepted] {
+        let Some(Ok(ToAgent::Deliver(delivery))) = link.next().await else { panic!("it is delivered") };
+        while changes.try_recv().is_ok() {}
+        say.send(FromAgent::Received { action_id: delivery.action_id, answer: answer.clone() })
+            .await
+            .unwrap();
+        tokio::select! {
+            change = changes.recv() => assert_eq!(change.unwrap().action_id.as_str(), "pause-1"),
+            said = link.next() => panic!("{said:?}"),
+        }
+        let listed = &world.show("/v1/actions").await["items"][0];
+        assert_eq!(*listed, world.show("/v1/actions/pause-1").await);
+        if answer == Answer::Accepted {
+            assert_eq!((&listed["status"], &listed["waiting_for"]), (&json!("delivered"), &Value::Null));
+        } else {
+            let why = format!("the host has no room for it now: {FULL}");
+            assert_eq!((&listed["status"], &listed["waiting_for"]), (&json!("queued"), &json!(why)));
+        }
+    }
+    // What else is queued waits for nothing that the host said before.
+    assert_eq!(world.control.roster.holds_up(world.agent_id), None);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nkudo_domain::{ActionId, EndStatus};
+use nkudo_pki::AgentIdentity;
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, Outages, ToAgent, VmReport, VmStanding};
 use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
@@ -38,6 +39,8 @@ struct Batch {
     spans: Vec<Vec<u8>>,
     outages: Vec<Outages>,
     goodbye: Option<String>,
+    /// What the host had no room for, and why.
+    held: Vec<(ActionId, String)>,
 }
 
 impl Session {
@@ -51,6 +54,7 @@ impl Session {
         let tenant_id = self.peer.identity.tenant_id.clone();
         let control = Arc::clone(&self.control);
         let failed = |error| store_failed(&error);
+        self.tell_held(&batch.held);
         if !batch.delivered.is_empty() {
             control.store.mark_delivered(agent_id, &batch.delivered).await.map_err(failed)?;
         }
@@ -80,6 +84,23 @@ impl Session {
         Ok(())
     }
 
+    /// Whoever looks at what is queued reads why.
+    fn tell_held(&mut self, held: &[(ActionId, String)]) {
+        let Some(open) = &mut self.open else { return };
+        let was_held = std::mem::replace(&mut open.is_held, open.dispatch.is_held());
+        let AgentIdentity { agent_id, tenant_id, .. } = &self.peer.identity;
+        if let Some((_, why)) = held.last().filter(|_| open.is_held) {
+            if !was_held {
+                tracing::warn!(%agent_id, why, "the host has no room for new actions");
+            }
+            self.control.roster.held(*agent_id, Some(why));
+        } else if was_held && !open.is_held {
+            tracing::info!(%agent_id, "the host has room for new actions");
+            self.control.roster.held(*agent_id, None);
+        }
+        held.iter().for_each(|(action_id, _)| self.control.changed(tenant_id, action_id));
+    }
+
     fn sort(&mut self, messages: Vec<Result<Heard<FromAgent>, RpcError>>) -> Result<Batch, RpcError> {
         let mut batch = Batch::default();
         let Some(open) = &mut self.open else { return Ok(batch) };
@@ -89,8 +110,9 @@ impl Session {
                 Ok(FromAgent::Received { action_id, answer }) => {
                     open.deliveries.answered(&action_id, answer_name(&answer));
                     let end = match answer {
-                        Answer::Busy => {
+                        Answer::Busy(why) => {
                             open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
+                            batch.held.push((action_id, why));
                             continue;
                         }
                         Answer::Accepted => None,
@@ -283,7 +305,7 @@ fn answer_name(answer: &Answer) -> &'static str {
         Answer::Refused(_) => "refused",
         Answer::Expired => "expired",
         Answer::Cancelled => "cancelled",
-        Answer::Busy => "busy",
+        Answer::Busy(_) => "busy",
     }
 }
 
