@@ -217,10 +217,14 @@ pub async fn apply(
     qemu(settings).sweep();
     let stop = CancellationToken::new();
     let guard = stop.clone();
+    let asked = async {
+        report(settings, &handle).await?;
+        apply_through(&handle, &audit, actions, keep_going, &mut told).await
+    };
     let work = async {
         // A deed that an interruption reaches is handed to the next start, as at the end of the daemon.
         let all = tokio::select! {
-            all = apply_through(&handle, &audit, actions, keep_going, &mut told) => all,
+            all = asked => all,
             () = interrupted() => Err(OfflineError::Interrupted),
         };
         guard.cancel();
@@ -234,6 +238,14 @@ pub async fn apply(
     };
     audit.close().await;
     ended
+}
+
+/// Says to whom results are owed. An identity that cannot be read says nothing: what may be owed is kept.
+async fn report(settings: &Settings, handle: &Handle) -> Result<(), NoAnswer> {
+    match IdentityDir::of(&settings.state_dir).load() {
+        Ok(identity) => handle.report_as(identity.map(|identity| identity.agent_id)).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Ends at the first signal to end.

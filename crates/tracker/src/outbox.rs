@@ -114,15 +114,8 @@ impl Tracker {
     }
 
     /// Whether a result has to be told to somebody, or may have, as long as nobody has said to whom.
-    pub(crate) fn may_be_owed(&self, tracked: &Tracked) -> bool {
+    pub(crate) fn is_owed(&self, tracked: &Tracked) -> bool {
         let reports = if self.reporter_is_known { self.reporting } else { self.outbox.reporter.is_some() };
         reports && !tracked.foreign && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
-    }
-
-    /// Whether a result has still to be told to somebody.
-    pub(crate) fn is_owed(&self, tracked: &Tracked) -> bool {
-        self.reporting
-            && !tracked.foreign
-            && tracked.result_seq.is_some_and(|seq| seq > self.outbox.acknowledged)
     }
 }

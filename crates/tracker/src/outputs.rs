@@ -40,7 +40,7 @@ impl Tracker {
             && let Some(Kept { action_id, result_seq, bytes }) = self.outputs.kept.front().cloned()
         {
             let is_its = |tracked: &&Tracked| tracked.result_seq == result_seq;
-            if self.actions.get(&action_id).filter(is_its).is_some_and(|tracked| self.may_be_owed(tracked)) {
+            if self.actions.get(&action_id).filter(is_its).is_some_and(|tracked| self.is_owed(tracked)) {
                 return;
             }
             let tracked = self.actions.get_mut(&action_id).filter(|tracked| is_its(&&**tracked));

@@ -85,23 +85,30 @@ fn an_acknowledgement_is_of_what_there_is_and_is_kept() {
 
 #[test]
 fn owed_results_are_kept_past_their_time_while_somebody_is_to_be_told() {
-    let keep = |reporting: bool| {
+    let keep = |reporting: bool, restarts: bool| {
         let config = Config { outbox_id: "o".to_owned(), results_keep_ms: 1_000, ..Config::default() };
         let mut world = World::with(config);
         world.recover();
         world.step(Input::ReportAs(reporting.then(|| agent(1))));
         three(&mut world);
         world.step(Input::Acknowledged { seq: 1 });
+        if restarts {
+            // Nobody has said yet to whom results are owed now: it may be to whom it was before.
+            world.crash(true, Part::Nothing);
+            world.recover();
+        }
         world.advance(2_000);
         world.ask("later", resume(1));
         told(&world.tracker, 0)
     };
-    assert_eq!(keep(false), named(&[(4, "later")]), "for nobody nothing is kept");
-    assert_eq!(
-        keep(true),
-        named(&[(2, "b"), (3, "c"), (4, "later")]),
-        "what is acknowledged is forgotten in its time"
-    );
+    for restarts in [false, true] {
+        assert_eq!(keep(false, restarts), named(&[(4, "later")]), "for nobody nothing is kept");
+        assert_eq!(
+            keep(true, restarts),
+            named(&[(2, "b"), (3, "c"), (4, "later")]),
+            "what is acknowledged is forgotten in its time"
+        );
+    }
 }
 
 #[test]
