@@ -145,10 +145,13 @@ fn leftovers_are_told_put_aside_whole_and_not_told_again() {
     std::os::unix::fs::symlink(&outside, vms.join(vm_id(72))).unwrap();
     fs::write(vms.join("notes.txt"), "mine").unwrap();
     fs::create_dir(vms.join("lost+found")).unwrap();
+    fs::create_dir(vms.join(vm_id(73))).unwrap();
+    fs::write(vms.join(vm_id(73)).join("thesis.txt"), "mine too").unwrap();
     let mut foreign = foreign_qemu(&outside, &vm_id(70));
 
     let before = tree(&state);
     let kinds = [
+        ("foreign_entry", false),
         ("foreign_entry", false),
         ("foreign_entry", false),
         ("foreign_entry", false),
@@ -164,7 +167,7 @@ fn leftovers_are_told_put_aside_whole_and_not_told_again() {
     assert_eq!(tree(&state), before, "a look alters nothing");
     let text = host.run(&["doctor"]).stdout();
     for piece in
-        ["✗ orphan_directory:", "would     move", "10 findings, of which `edge-agent doctor --fix` mends 7"]
+        ["✗ orphan_directory:", "would     move", "11 findings, of which `edge-agent doctor --fix` mends 7"]
     {
         assert!(text.contains(piece), "{piece}: {text}");
     }
@@ -177,7 +180,7 @@ fn leftovers_are_told_put_aside_whole_and_not_told_again() {
     assert_eq!(fs::metadata(state.join("quarantine")).unwrap().permissions().mode() & 0o777, 0o700);
     let mended = view["items"].as_array().unwrap().iter().filter(|item| item["fixed"] == true).count();
     assert_eq!(mended, 7, "{view:#}");
-    let foreign_entries = [("foreign_entry", false); 3];
+    let foreign_entries = [("foreign_entry", false); 4];
     doctor(&host, &[], 1, &foreign_entries);
     assert_eq!(fs::read_to_string(outside.join("precious")).unwrap(), "kept");
     assert_eq!(fs::read_to_string(vms.join("notes.txt")).unwrap(), "mine");
@@ -187,6 +190,8 @@ fn leftovers_are_told_put_aside_whole_and_not_told_again() {
     fs::remove_file(vms.join(vm_id(72))).unwrap();
     fs::remove_file(vms.join("notes.txt")).unwrap();
     fs::remove_dir(vms.join("lost+found")).unwrap();
+    assert_eq!(fs::read_to_string(vms.join(vm_id(73)).join("thesis.txt")).unwrap(), "mine too");
+    fs::remove_dir_all(vms.join(vm_id(73))).unwrap();
     doctor(&host, &[], 0, &[]);
 
     // The quarantine is emptied only of what is old, and only when that is asked for.
@@ -330,6 +335,7 @@ fn a_kill_in_the_midst_of_mending_loses_nothing() {
     for number in 0..orphans {
         let orphan = vms.join(vm_id(1000 + number));
         fs::create_dir_all(&orphan).unwrap();
+        fs::write(orphan.join("lock"), "").unwrap();
         fs::write(orphan.join("disk"), format!("disk {number}")).unwrap();
     }
     let quarantine = host.state_dir().join("quarantine");

@@ -128,7 +128,7 @@ fn entry_findings(picture: &Picture, entry: &Entry) -> Vec<Finding> {
             finding(
                 "foreign_entry",
                 "something stands among the run directories that is none",
-                "its name is no VM's, or it is no directory",
+                "its name is no VM's, it is no directory, or it has nothing in it that the agent makes",
             )
             .at(path)
             .remedy("move it elsewhere: it is not the agent's, and is not touched"),

@@ -51,7 +51,7 @@ pub enum EntryKind {
     },
     /// A symbolic link, whatever it leads to.
     Link,
-    /// No name of ours, or no directory.
+    /// No name of ours, no directory, or one with the name of a VM that has nothing of ours in it.
     Foreign,
 }
 
@@ -133,7 +133,8 @@ fn entry(vms_dir: &Path, path: PathBuf, now_ms: i64) -> Option<Entry> {
     } else if !metadata.is_dir() {
         EntryKind::Foreign
     } else if let Ok(vm_id) = name.parse::<VmId>() {
-        EntryKind::Run(run_facts(&RunDirectory::of(vms_dir, vm_id), now_ms))
+        let directory = RunDirectory::of(vms_dir, vm_id);
+        if directory.exists() { EntryKind::Run(run_facts(&directory, now_ms)) } else { EntryKind::Foreign }
     } else if let Some(Ok(vm_id)) = unfinished.map(str::parse::<VmId>) {
         EntryKind::Unfinished { vm_id }
     } else {

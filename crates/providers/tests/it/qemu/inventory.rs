@@ -51,9 +51,11 @@ fn what_is_no_run_directory_is_told_as_what_it_is() {
     let vms = world.path().join("vms");
     let id = |number: u32| format!("01890a5d-ac96-774b-bcce-{number:012}");
     let vm_id: VmId = id(1).parse().unwrap();
-    for name in [format!(".new-{}", id(1)), ".new-nobody".to_owned(), "lost+found".to_owned(), id(2)] {
+    for name in [format!(".new-{}", id(1)), ".new-nobody".to_owned(), "lost+found".to_owned(), id(2), id(5)] {
         fs::create_dir_all(vms.join(name)).unwrap();
     }
+    fs::write(vms.join(id(2)).join("lock"), "").unwrap();
+    fs::write(vms.join(id(5)).join("thesis.txt"), "a directory with a vm's name").unwrap();
     std::os::unix::fs::symlink(world.path(), vms.join(id(3))).unwrap();
     fs::write(vms.join(id(4)), "a file with a vm's name").unwrap();
     // A pipe where the specification should be is not waited for.
@@ -64,7 +66,7 @@ fn what_is_no_run_directory_is_told_as_what_it_is() {
     fs::create_dir(vms.join(id(2)).join("spec.json.new")).unwrap();
     let found = look(&world);
     assert_eq!(*kind(&found, &format!(".new-{}", id(1))), EntryKind::Unfinished { vm_id });
-    for foreign in [".new-nobody", "lost+found", &id(4)] {
+    for foreign in [".new-nobody", "lost+found", &id(4), &id(5)] {
         assert_eq!(*kind(&found, foreign), EntryKind::Foreign, "{foreign}");
     }
     assert_eq!(*kind(&found, &id(3)), EntryKind::Link);
@@ -72,5 +74,5 @@ fn what_is_no_run_directory_is_told_as_what_it_is() {
     assert!(run.spec_age_ms.is_none() && !run.lock_held && run.socket.is_none(), "{run:?}");
     let unfinished: Vec<_> = run.unfinished.iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(unfinished, [vms.join(id(2)).join("vmm.json.new")]);
-    assert_eq!((found.entries.len(), found.left_out), (6, 0));
+    assert_eq!((found.entries.len(), found.left_out), (7, 0));
 }
