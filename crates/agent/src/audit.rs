@@ -48,7 +48,10 @@ impl Actor {
 
 /// Where the daemon's parts have lines written. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Audit(Option<Scribe>);
+pub(crate) struct Audit {
+    scribe: Option<Scribe>,
+    steps: Option<Arc<Steps>>,
+}
 
 /// The place of the log of this host.
 pub fn place(state_dir: &Path) -> Place {
@@ -72,7 +75,9 @@ impl Audit {
     /// Opens the log of this host. One that cannot be written is told in health, and nothing new is taken in.
     pub(crate) fn start(settings: &Settings, metrics: ScribeMetrics) -> Result<Self, ScribeError> {
         let place = place(&settings.state_dir);
-        Scribe::start(place, options(settings), metrics, clock::wall_ms).map(|scribe| Self(Some(scribe)))
+        let scribe = Scribe::start(place, options(settings), metrics, clock::wall_ms)?;
+        let steps = Arc::new(Steps::new(scribe.clone(), clock::wall_ms));
+        Ok(Self { scribe: Some(scribe), steps: Some(steps) })
     }
 
     /// Exposes what becomes of lines.
@@ -82,36 +87,41 @@ impl Audit {
 
     /// Nothing is written: for agents within other programs.
     pub(crate) const fn nowhere() -> Self {
-        Self(None)
+        Self { scribe: None, steps: None }
     }
 
     /// Who puts steps of actions on record.
     pub(crate) fn witness(&self) -> Option<Arc<dyn Witness>> {
-        self.0.clone().map(|scribe| Arc::new(Steps::new(scribe, clock::wall_ms)) as _)
+        self.steps.clone().map(|steps| steps as _)
+    }
+
+    /// Whether an action was begun here of which the journal knows nothing: its records were lost.
+    pub(crate) fn outlived(&self, action_id: &ActionId) -> bool {
+        self.steps.as_ref().is_some_and(|steps| steps.outlived(action_id))
     }
 
     /// What the control plane is to keep of the log.
     pub(crate) fn head_to_tell(&self) -> Option<Head> {
-        self.0.as_ref()?.head_to_tell()
+        self.scribe.as_ref()?.head_to_tell()
     }
 
     /// The control plane has heard it.
     pub(crate) fn head_told(&self, head: Option<Head>) {
-        if let (Some(scribe), Some(head)) = (&self.0, head) {
+        if let (Some(scribe), Some(head)) = (&self.scribe, head) {
             scribe.head_told(head);
         }
     }
 
     /// Writes a line and waits until it is on record, or it is known that it is not: health tells that.
     async fn write(&self, entry: Entry<'static>) {
-        if let Some(scribe) = &self.0 {
+        if let Some(scribe) = &self.scribe {
             scribe.write(vec![entry]).await;
         }
     }
 
     /// An action was not taken in. Where there is no room such lines are counted only, and the count is a line.
     pub(crate) async fn refused(&self, asked: Asked, why: &str) {
-        let Some(scribe) = &self.0 else { return };
+        let Some(scribe) = &self.scribe else { return };
         let entry = asked.entry("action.accept", "refused").field("reason", why.to_owned());
         scribe.write_refusal(entry).await;
     }
@@ -155,7 +165,7 @@ impl Audit {
 
     /// The part of the daemon that tells how the writing goes. It ends last, and its line is the last.
     pub(crate) async fn run(&self, context: &Context) -> Result<(), ComponentError> {
-        let Some(scribe) = &self.0 else { return Ok(()) };
+        let Some(scribe) = &self.scribe else { return Ok(()) };
         nkudo_scribe::watch(scribe, context).await?;
         self.write(Entry::new(now(), "daemon", "daemon.stop", Actor::Daemon.as_str(), "stopped")).await;
         scribe.close().await;
@@ -164,7 +174,7 @@ impl Audit {
 
     /// Has everything be written and lets go of the log: for a program without parts.
     pub(crate) async fn close(&self) {
-        if let Some(scribe) = &self.0 {
+        if let Some(scribe) = &self.scribe {
             scribe.close().await;
         }
     }

@@ -88,25 +88,26 @@ impl Audit {
 
     /// Refuses what is new while it cannot be put on record. What makes an end of something is never refused.
     pub(crate) fn room(&self) -> Result<(), NoRoom> {
-        match &self.scribe {
-            Some(scribe) if scribe.room() != Room::Free => Err(self.no_room()),
-            Some(_) | None => Ok(()),
-        }
+        self.let_in(false).inspect_err(|_| self.count_refused())
     }
 
     /// Whether a new action of this type can be put on record. A delete makes room: it may go into the reserve.
-    pub(crate) fn has_room_for(&self, action_type: ActionType) -> bool {
+    pub(crate) fn room_for(&self, action_type: ActionType) -> Result<(), NoRoom> {
+        self.let_in(action_type == ActionType::Delete)
+    }
+
+    fn let_in(&self, makes_room: bool) -> Result<(), NoRoom> {
         match self.scribe.as_ref().map(Scribe::room) {
-            None | Some(Room::Free) => true,
-            Some(Room::Reserve) => action_type == ActionType::Delete,
-            Some(Room::None | Room::Broken) => false,
+            None | Some(Room::Free) => Ok(()),
+            Some(Room::Reserve) if makes_room => Ok(()),
+            Some(Room::Reserve | Room::None) => Err(NoRoom::Full),
+            Some(Room::Broken) => Err(NoRoom::Broken),
         }
     }
 
     /// Counts that something was refused for want of room.
-    pub(crate) fn no_room(&self) -> NoRoom {
+    pub(crate) fn count_refused(&self) {
         self.scribe.iter().for_each(Scribe::count_refused);
-        NoRoom { is_broken: self.scribe.as_ref().is_some_and(|scribe| scribe.room() == Room::Broken) }
     }
 
     /// Something that somebody with a name asked for was refused. Where there is no room such lines are counted only.
@@ -288,25 +289,26 @@ impl Audit {
 }
 
 /// What is new cannot be put on record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoRoom {
-    is_broken: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Full,
+    Broken,
 }
 
 impl From<NoRoom> for Refused {
     fn from(no_room: NoRoom) -> Self {
-        match no_room.is_broken {
-            false => Self::new(StatusCode::INSUFFICIENT_STORAGE, STORAGE_FULL),
-            true => Self::new(StatusCode::SERVICE_UNAVAILABLE, BROKEN),
+        match no_room {
+            NoRoom::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, STORAGE_FULL),
+            NoRoom::Broken => Self::new(StatusCode::SERVICE_UNAVAILABLE, BROKEN),
         }
     }
 }
 
 impl From<NoRoom> for RpcError {
     fn from(no_room: NoRoom) -> Self {
-        match no_room.is_broken {
-            false => Self::new(RpcErrorKind::Exhausted, STORAGE_FULL),
-            true => Self::new(RpcErrorKind::Unavailable, BROKEN),
+        match no_room {
+            NoRoom::Full => Self::new(RpcErrorKind::Exhausted, STORAGE_FULL),
+            NoRoom::Broken => Self::new(RpcErrorKind::Internal, BROKEN),
         }
     }
 }

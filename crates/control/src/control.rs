@@ -57,11 +57,13 @@ pub(crate) struct Limits {
     pub(crate) retention: Duration,
 }
 
-/// An action has changed in the books.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) tenant_id: TenantId,
-    pub(crate) action_id: ActionId,
+/// What those hear who follow actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// An action has changed in the books.
+    Action { tenant_id: TenantId, action_id: ActionId },
+    /// Something else holds up what is queued for an agent, or nothing any more.
+    HoldsUp(AgentId),
 }
 
 impl Control {
@@ -114,7 +116,15 @@ impl Control {
     /// Tells whoever follows the action.
     pub(crate) fn changed(&self, tenant_id: &TenantId, action_id: &ActionId) {
         // Nobody may be listening.
-        drop(self.changes.send(Change { tenant_id: tenant_id.clone(), action_id: action_id.clone() }));
+        drop(
+            self.changes.send(Change::Action { tenant_id: tenant_id.clone(), action_id: action_id.clone() }),
+        );
+    }
+
+    /// Tells whoever follows actions that are queued for this agent.
+    pub(crate) fn holds_up_changed(&self, agent_id: AgentId) {
+        // Nobody may be listening.
+        drop(self.changes.send(Change::HoldsUp(agent_id)));
     }
 
     /// Actions have ended in the books.

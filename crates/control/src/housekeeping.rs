@@ -23,6 +23,8 @@ const FORGET_TIME: Duration = Duration::from_millis(50);
 
 /// Runs until it is told to end; writes down at its end what only memory knows.
 pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context: &Context) {
+    // What went wrong last, as it was told.
+    let mut failing: Option<String> = None;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u64.. {
@@ -34,12 +36,20 @@ pub(crate) async fn run(control: Arc<Control>, store: Arc<SqliteStore>, context:
         let done = look(&control, &store, tick % FLUSH_TICKS == 0).await;
         control.ready.store(done.is_ok(), Ordering::Release);
         match done {
-            Ok(()) => context.health.set(Health::Healthy),
-            Err(error) => {
-                if !matches!(error, StoreError::Locked) {
-                    tracing::error!(error = &error as &dyn std::error::Error, "housekeeping failed");
+            Ok(()) => {
+                if failing.take().is_some() {
+                    tracing::info!("the books can be kept again");
                 }
-                context.health.set(Health::Degraded(error.to_string()));
+                context.health.set(Health::Healthy);
+            }
+            Err(error) => {
+                let told = error.to_string();
+                // Once, and not with every look.
+                if !matches!(error, StoreError::Locked) && failing.as_ref() != Some(&told) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "housekeeping failed");
+                    failing = Some(told.clone());
+                }
+                context.health.set(Health::Degraded(told));
             }
         }
         context.health.progress();

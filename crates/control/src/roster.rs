@@ -189,21 +189,25 @@ impl Roster {
         Some(signal)
     }
 
-    /// A session is over, whether or not another has taken its place.
-    pub(crate) fn link_closed(&self, agent_id: AgentId, signal: &Arc<LinkSignal>) {
-        if let Some(member) = self.members().get_mut(&agent_id)
-            && member.link.as_ref().is_some_and(|link| Arc::ptr_eq(link, signal))
-        {
-            member.link = None;
-            member.held = None;
-        }
+    /// A session is over. Says whether the agent has no link now: another may have taken its place.
+    pub(crate) fn link_closed(&self, agent_id: AgentId, signal: &Arc<LinkSignal>) -> bool {
+        let mut members = self.members();
+        let Some(member) = members.get_mut(&agent_id).filter(|member| member.has_link(signal)) else {
+            return false;
+        };
+        (member.link, member.held) = (None, None);
+        true
     }
 
-    /// An agent's host has no room for what it was delivered, or has it again.
-    pub(crate) fn held(&self, agent_id: AgentId, why: Option<&str>) {
-        if let Some(member) = self.members().get_mut(&agent_id) {
-            member.held = why.map(str::to_owned);
-        }
+    /// An agent's host has no room for what it was delivered on this link, or has it again. Says whether that is new.
+    pub(crate) fn held(&self, agent_id: AgentId, signal: &Arc<LinkSignal>, why: Option<&str>) -> bool {
+        let mut members = self.members();
+        let Some(member) = members.get_mut(&agent_id).filter(|member| member.has_link(signal)) else {
+            return false;
+        };
+        let is_new = member.held.as_deref() != why;
+        member.held = why.map(str::to_owned);
+        is_new
     }
 
     /// Why what is queued for an agent does not reach it; none when it is on its way.
@@ -375,6 +379,10 @@ impl Member {
             link: None,
             held: None,
         }
+    }
+
+    fn has_link(&self, signal: &Arc<LinkSignal>) -> bool {
+        self.link.as_ref().is_some_and(|link| Arc::ptr_eq(link, signal))
     }
 
     fn heard(&mut self, now: Now) {

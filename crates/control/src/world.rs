@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use nkudo_catalogue::ControlMetrics;
@@ -121,6 +121,13 @@ impl World {
         };
         let router = rest::router(&self.control, &self.registry, Port::Tls);
         router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    /// What is told there from now on.
+    pub(crate) async fn follow(&self, path: &str) -> BodyDataStream {
+        let answer = self.answer(Request::get(path), "").await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body().into_data_stream()
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> StatusCode {

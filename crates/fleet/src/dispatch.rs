@@ -8,6 +8,8 @@ use nkudo_domain::ActionId;
 const WINDOW: usize = 64;
 /// How long a host that had no room is left alone, in milliseconds.
 const BUSY_WAIT_MS: u64 = 2_000;
+/// A time that never comes.
+const TRYING: u64 = u64::MAX;
 
 /// What the owner of the books is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct Dispatch {
     more: bool,
     /// Ordinals of what was sent and not answered.
     unanswered: HashMap<ActionId, u64>,
-    /// What the host had no room for: ordinal and when to try again.
+    /// What the host had no room for: ordinal and when to try again, [`TRYING`] while it is on its way once more.
     busy: BTreeMap<u64, u64>,
 }
 
@@ -60,7 +62,7 @@ impl Dispatch {
 
     /// When [`Dispatch::fetch`] has to be asked again although nothing happened.
     pub fn next_wake_ms(&self) -> Option<u64> {
-        self.busy.values().min().copied()
+        self.busy.values().min().copied().filter(|at_ms| *at_ms != TRYING)
     }
 
     /// The books answered [`Fetch::After`] with fewer actions than the limit, so that there are no more for now.
@@ -71,7 +73,9 @@ impl Dispatch {
     /// An action is sent.
     pub fn sent(&mut self, ordinal: u64, action_id: ActionId) {
         self.fetched = self.fetched.max(ordinal);
-        self.busy.remove(&ordinal);
+        if let Some(at_ms) = self.busy.get_mut(&ordinal) {
+            *at_ms = TRYING;
+        }
         self.unanswered.insert(action_id, ordinal);
     }
 
@@ -83,7 +87,9 @@ impl Dispatch {
 
     /// The agent has answered for it.
     pub fn answered(&mut self, action_id: &ActionId) {
-        self.unanswered.remove(action_id);
+        if let Some(ordinal) = self.unanswered.remove(action_id) {
+            self.busy.remove(&ordinal);
+        }
     }
 
     /// The agent has no room for it now.
@@ -93,7 +99,7 @@ impl Dispatch {
         }
     }
 
-    /// Whether the agent had no room for something that is to be delivered again.
+    /// Whether the agent had no room for something that it has not taken in since.
     pub fn is_held(&self) -> bool {
         !self.busy.is_empty()
     }
@@ -138,6 +144,11 @@ mod tests {
         assert_eq!(dispatch.fetch(1_000), None);
         assert_eq!(dispatch.next_wake_ms(), Some(3_000));
         assert_eq!(dispatch.fetch(3_000), Some(Fetch::Again { ordinal: 5 }));
+        dispatch.sent(5, id(1));
+        assert!(dispatch.is_held(), "it is not known yet whether there is room");
+        assert_eq!((dispatch.fetch(9_000), dispatch.next_wake_ms()), (None, None));
+        dispatch.busy(&id(1), 3_500);
+        assert_eq!((dispatch.fetch(5_000), dispatch.next_wake_ms()), (None, Some(5_500)));
         dispatch.sent(5, id(1));
         dispatch.answered(&id(1));
         assert!(!dispatch.is_held());

@@ -59,11 +59,13 @@ pub enum Bug {
     IgnoresExitStatus,
     /// A command that was ended is told as one that was not started.
     CallsEndedNotStarted,
+    /// What was taken in in time is begun however late its turn comes.
+    ForgetsExpiry,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AcknowledgesBeforeSync,
         Self::ReleasesLaneBeforeSync,
         Self::IgnoresFailedSync,
@@ -92,5 +94,6 @@ impl Bug {
         Self::LeavesCommandsRunning,
         Self::IgnoresExitStatus,
         Self::CallsEndedNotStarted,
+        Self::ForgetsExpiry,
     ];
 }

@@ -110,6 +110,7 @@ impl World<'_> {
                 run.written.started.insert(execution.action_id.clone(), seq_on_disk);
                 let tracked = run.tracker.action(&execution.action_id);
                 let command = tracked.and_then(|tracked| command_of(&tracked.action.request)).cloned();
+                self.judge.turn_has_come(agent, &execution.action_id, at_us);
                 if let Some(command) = command.filter(|_| bug == Some(Bug::RunsCommandsBeforeIntent)) {
                     self.command_begins(agent, &execution.action_id, &command);
                 }

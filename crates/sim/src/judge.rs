@@ -41,6 +41,8 @@ pub(crate) struct Judge {
     commands_began: BTreeMap<OnHost, u64>,
     /// When an action's time began to run, in the world's microseconds; none once its host has booted anew.
     clock_began: BTreeMap<OnHost, Option<u64>>,
+    /// When an action is not to be begun any more, likewise.
+    expires: BTreeMap<OnHost, Option<u64>>,
     /// How an action ended in the books.
     booked: BTreeMap<ActionId, ActionStatus>,
     /// What the control plane has heard to be taken in.
@@ -77,6 +79,22 @@ impl Judge {
         self.clock_began.entry((agent, action_id.clone())).or_insert(Some(at_us));
     }
 
+    /// An action is asked of a host that does not know it, to be begun before so many microseconds of the world.
+    pub(crate) fn expires_at(&mut self, agent: usize, action_id: &ActionId, expires_us: u64) {
+        self.expires.insert((agent, action_id.clone()), Some(expires_us));
+    }
+
+    /// A host begins an action: its intent is written.
+    pub(crate) fn turn_has_come(&mut self, agent: usize, action_id: &ActionId, at_us: u64) {
+        let Some(Some(expires_us)) = self.expires.get(&(agent, action_id.clone())) else { return };
+        // The host's clock counts whole milliseconds.
+        if at_us > expires_us + 2_000 {
+            let late_ms = (at_us - expires_us) / 1_000;
+            let what = format!("the turn of {action_id} on agent {agent} comes {late_ms} ms too late");
+            self.breaks("nothing begins when it has expired", what);
+        }
+    }
+
     pub(crate) fn admitted(&mut self, agent: usize, action_id: &ActionId, durable: bool) {
         if !durable {
             self.breaks("acknowledged is durable", format!("{action_id} was taken in by agent {agent}"));
@@ -95,6 +113,8 @@ impl Judge {
         if rebooted {
             let on_host = self.clock_began.iter_mut().filter(|((of, _), _)| *of == agent);
             on_host.for_each(|(_, began)| *began = None);
+            let on_host = self.expires.iter_mut().filter(|((of, _), _)| *of == agent);
+            on_host.for_each(|(_, expires)| *expires = None);
         }
     }
 

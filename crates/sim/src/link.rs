@@ -218,11 +218,20 @@ impl World<'_> {
         }
         let mut action = action;
         let left_ms = expires_at_ms.saturating_sub(theirs_ms).max(0).unsigned_abs();
-        action.start_within = Some(std::time::Duration::from_millis(left_ms));
+        action.start_within =
+            (bug != Some(Bug::ForgetsExpiry)).then_some(std::time::Duration::from_millis(left_ms));
         let Some(run) = self.running(agent) else { return };
+        let is_new = run.tracker.knows(&action) == Known::No;
         run.last_ticket += 1;
         let ticket = run.last_ticket;
         run.asked_by.insert(ticket, (action_id, stream));
+        if is_new {
+            self.judge.expires_at(
+                agent,
+                &action.action_id,
+                at_us.saturating_add(left_ms.saturating_mul(1_000)),
+            );
+        }
         self.step(agent, Input::Submit { ticket, action: Box::new(action) });
     }
 

@@ -126,6 +126,7 @@ const INVARIANTS: &[(&str, Option<Fault>)] = &[
     ("intent before deed", None),
     ("nothing begins past its deadline", None),
     ("nothing expires early", None),
+    ("nothing begins when it has expired", None),
     ("nothing foreign is touched", None),
     ("only who was asked", None),
     ("outcome before report", None),

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-use nkudo_domain::{ActionId, Outcome};
+use jiff::{SignedDuration, Timestamp};
+use nkudo_domain::{ActionId, ActionType, Outcome};
 use nkudo_executor::{OnRecord, Room, Step, Witness, Witnessed};
 use nkudo_journal::RealDisk;
 use nkudo_scribe::{Entry, Kept, Scribe};
@@ -16,8 +16,6 @@ use super::{at, with_known};
 /// Lines that are read back at a start to find out what a crash took. More than the steps of all actions whose results
 /// are kept on a host that is not very busy; older steps are taken to be on record.
 const READ_BACK_MAX: usize = 50_000;
-/// How long the journal keeps the result of an action at least, in milliseconds. What ended before that it may have forgotten.
-const RESULTS_KEEP_MS: i64 = 7 * 24 * 3_600_000;
 /// A reason is cut after so many bytes, so that the reserve lasts for what is under way.
 const REASON_MAX_BYTES: usize = 2_048;
 
@@ -26,10 +24,10 @@ const REASON_MAX_BYTES: usize = 2_048;
 pub(super) struct Steps {
     scribe: Scribe,
     wall_ms: fn() -> i64,
-    /// The steps of before this run of the program were looked at. An executor that starts again within it has lost
-    /// nothing: the scribe has it all.
+    /// The steps of before this run of the program were looked at. Of an executor that starts again within it no step is missing:
+    /// the scribe has them all.
     compared: AtomicBool,
-    /// Actions that were begun or have ended by the lines, and of which the journal knew nothing at that look.
+    /// Actions that were begun by the lines, and of which the journal knew nothing at the last look.
     outlived: Mutex<HashSet<String>>,
 }
 
@@ -40,8 +38,8 @@ type Key = (String, &'static str);
 #[derive(Debug, Default)]
 struct OnRecordAlready {
     steps: HashSet<Key>,
-    /// What was begun or has ended, and not so long ago that the journal may have forgotten it in its time.
-    done: HashSet<String>,
+    /// What was begun for sure, and not so long ago that the journal may have forgotten it in its time.
+    begun: HashSet<String>,
     /// When the oldest line that was read was written, where there are older ones, or were: steps of before are taken to
     /// be on record.
     from: Option<Timestamp>,
@@ -55,27 +53,36 @@ impl Steps {
         Self { scribe, wall_ms, compared: AtomicBool::new(false), outlived: Mutex::default() }
     }
 
-    fn survivors(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock_outlived(&self) -> MutexGuard<'_, HashSet<String>> {
         // A panic while it was locked left one set or the other.
         self.outlived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_back(&self) -> OnRecordAlready {
+        let keep = SignedDuration::from_millis(results_keep_ms());
         let (mut already, mut lines, mut oldest) = (OnRecordAlready::default(), 0, None);
-        let journal_from = at((self.wall_ms)().saturating_sub(RESULTS_KEEP_MS));
+        // A clock that is behind the log makes nothing younger.
+        let mut now = at((self.wall_ms)());
         let read = nkudo_audit::newest_first(&RealDisk, &self.scribe.place().log, |record| {
             lines += 1;
             oldest = Some((record.seq, record.timestamp));
-            let action_id = record.fields.get("action_id").and_then(serde_json::Value::as_str);
+            now = now.max(record.timestamp);
+            let text = |name: &str| record.fields.get(name).and_then(serde_json::Value::as_str);
+            let action_id = text("action_id");
             let operation = OPERATIONS.into_iter().find(|operation| *operation == record.operation);
             // What was refused under an id is not what was taken in under it later.
             if let (Some(action_id), Some(operation), true) =
                 (action_id, operation, record.outcome != "refused")
             {
                 already.steps.insert((action_id.to_owned(), operation));
-                // What was only taken in may have been lost with the power before anybody was told.
-                if operation != OPERATIONS[0] && record.timestamp > journal_from {
-                    already.done.insert(action_id.to_owned());
+                // A line and the record that it tells of are written at the same time, and the power may have gone before
+                // the record was durable: only the end proves that the intent was. Of a command the doubt is enough.
+                let is_begun = || {
+                    already.steps.contains(&(action_id.to_owned(), END))
+                        || text("action_type") == Some(ActionType::CommandExecute.as_str())
+                };
+                if operation == START && now.duration_since(record.timestamp) < keep && is_begun() {
+                    already.begun.insert(action_id.to_owned());
                 }
             }
             if lines < READ_BACK_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -109,21 +116,29 @@ impl Witness for Steps {
     }
 
     fn missing(&self, steps: &mut dyn Iterator<Item = Witnessed>) -> Vec<Witnessed> {
-        if self.compared.swap(true, Ordering::Relaxed) {
-            return Vec::new();
-        }
-        let OnRecordAlready { steps: written, from, mut done } = self.read_back();
+        let OnRecordAlready { steps: written, from, mut begun } = self.read_back();
         let is_there =
             |step: &Witnessed, operation| written.contains(&(step.action_id.to_string(), operation));
         let mut missing: Vec<Witnessed> = steps
             .inspect(|step| {
-                done.remove(step.action_id.as_str());
+                begun.remove(step.action_id.as_str());
             })
             .filter(|step| from.is_none_or(|from| at(step.at_ms) >= from))
             // Steps are written in their order: before one that is there nothing is missing. What ended the moment its turn
             // came was never begun.
-            .filter(|step| !is_there(step, operation(&step.step)) && !is_there(step, OPERATIONS[2]))
+            .filter(|step| !is_there(step, operation(&step.step)) && !is_there(step, END))
             .collect();
+        if !begun.is_empty() {
+            let actions = begun.len();
+            tracing::warn!(
+                actions,
+                "actions are in the audit log and not in the journal, whose records were lost: they are not begun again"
+            );
+        }
+        *self.lock_outlived() = begun;
+        if self.compared.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
         missing.sort_by_key(|step| step.at_ms);
         if !missing.is_empty() {
             let steps = missing.len();
@@ -132,29 +147,29 @@ impl Witness for Steps {
                 "steps of actions are in the journal and not in the audit log: they are written now"
             );
         }
-        if !done.is_empty() {
-            let actions = done.len();
-            tracing::warn!(
-                actions,
-                "actions are in the audit log and not in the journal, whose records were lost: they are not begun again"
-            );
-        }
-        *self.survivors() = done;
         missing
     }
 
     fn outlived(&self, action_id: &ActionId) -> bool {
-        self.survivors().contains(action_id.as_str())
+        self.lock_outlived().contains(action_id.as_str())
     }
 }
 
-const OPERATIONS: [&str; 3] = ["action.accept", "action.start", "action.end"];
+const ACCEPT: &str = "action.accept";
+const START: &str = "action.start";
+const END: &str = "action.end";
+const OPERATIONS: [&str; 3] = [ACCEPT, START, END];
+
+/// How long the journal keeps the result of an action at least. What ended before that it may have forgotten.
+fn results_keep_ms() -> i64 {
+    i64::try_from(nkudo_tracker::Config::default().results_keep_ms).unwrap_or(i64::MAX)
+}
 
 const fn operation(step: &Step) -> &'static str {
     match step {
-        Step::Accepted => OPERATIONS[0],
-        Step::Started => OPERATIONS[1],
-        Step::Ended { .. } => OPERATIONS[2],
+        Step::Accepted => ACCEPT,
+        Step::Started => START,
+        Step::Ended { .. } => END,
     }
 }
 

@@ -20,7 +20,6 @@ use crate::origin::take_in;
 /// Said of an action whose result is not told.
 const ANOTHER_ASKED: &str = "another action of that id was asked of this host before; take another id";
 
-/// Said of an action that this host has taken in once and does not know any more.
 type Answering = Pin<Box<dyn Future<Output = Result<Vec<FromAgent>, NoAnswer>> + Send>>;
 
 /// What was handed to the executor and is not answered. As many as the control plane has on its way, which bounds it.
@@ -56,7 +55,7 @@ impl Deliveries {
             // What this host has begun it goes on with, and tells its result; only what is new is not begun.
             let delivered = action.clone();
             let answer = match self.executor.look(move |tracker| tracker.knows(&delivered)).await? {
-                Known::No if taken_in => {
+                Known::No if taken_in || self.audit.outlived(&action_id) => {
                     let why = refusal(Admission::RecordLost);
                     Some((Answer::Refused(why.to_owned()), why))
                 }
@@ -104,7 +103,6 @@ impl Deliveries {
                 // Busy would hold up what is for VMs, which wait for no command.
                 refused @ (Admission::Conflict
                 | Admission::AuditFull
-                | Admission::AuditBroken
                 | Admission::RecordLost
                 | Admission::CommandsFull
                 | Admission::OutputsFull) => {
@@ -115,6 +113,7 @@ impl Deliveries {
                 busy @ (Admission::QueueFull
                 | Admission::ResultsFull
                 | Admission::DiskFull
+                | Admission::AuditBroken
                 | Admission::Stopping) => Answer::Busy(refusal(busy).to_owned()),
             };
             Ok(vec![received(action_id, answer)])

@@ -66,8 +66,6 @@ struct Open {
     signal: Arc<LinkSignal>,
     dispatch: Dispatch,
     deliveries: Deliveries,
-    /// Whether the host had no room for something, as everybody was told last.
-    is_held: bool,
     outbox_id: String,
     /// The pieces of a report of all VMs whose last one has not come.
     pieces: Option<Pieces>,
@@ -84,7 +82,10 @@ enum Turn {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(open) = &self.open {
-            self.control.roster.link_closed(self.peer.identity.agent_id, &open.signal);
+            let agent_id = self.peer.identity.agent_id;
+            if self.control.roster.link_closed(agent_id, &open.signal) {
+                self.control.holds_up_changed(agent_id);
+            }
             self.control.metrics.links.dec();
             tracing::info!(agent_id = %self.peer.identity.agent_id, "link closed");
         }
@@ -140,13 +141,13 @@ impl Session {
         let signal = self.control.roster.link_opened(agent_id, sent_at_ms, now);
         let signal = signal.ok_or_else(super::unenrolled)?;
         self.open = Some(Open {
-            is_held: false,
             signal,
             dispatch: Dispatch::opened(),
             deliveries: Deliveries::default(),
             outbox_id,
             pieces: None,
         });
+        self.control.holds_up_changed(agent_id);
         self.control.metrics.links.inc();
         tracing::info!(%agent_id, version, "link opened");
         let rest: Vec<_> = messages.collect();

@@ -47,10 +47,11 @@ pub(super) async fn submit(call: Call) -> Answered {
     };
     let asked = Asked::of(&record.action, agent_id, &principal.tenant_id, &principal.key_id);
     // What was taken in before is answered as it was then.
-    if !control.audit.has_room_for(action_type)
+    if let Err(no_room) = control.audit.room_for(action_type)
         && control.store.action(&principal.tenant_id, &action_id).await?.is_none()
     {
-        return Err(control.audit.no_room().into());
+        control.audit.count_refused();
+        return Err(no_room.into());
     }
     let refused = match control.store.ask(&record, control.limits.open_actions_max).await? {
         AskedOfBooks::New => {

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::stream::unfold;
 use nkudo_api::view::ActionView;
-use nkudo_domain::{ActionId, ActionStatus, TenantId};
+use nkudo_domain::{ActionId, ActionStatus, AgentId, TenantId};
 use nkudo_store::ActionRecord;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,6 +30,7 @@ pub(super) async fn of_action(call: Call) -> Answered {
         changes,
         tenant_id,
         action_id,
+        agent_id: first.agent_id,
         next: Some(first),
         told: None,
         over: false,
@@ -47,6 +48,7 @@ struct Follower {
     changes: Receiver<Change>,
     tenant_id: TenantId,
     action_id: ActionId,
+    agent_id: AgentId,
     /// What is to be told without waiting.
     next: Option<ActionRecord>,
     /// How it stood when it was last told, and what it waited for.
@@ -69,12 +71,24 @@ impl Follower {
         Some(action)
     }
 
+    fn is_about(&self, change: &Change) -> bool {
+        match change {
+            Change::Action { tenant_id, action_id } => {
+                *action_id == self.action_id && *tenant_id == self.tenant_id
+            }
+            Change::HoldsUp(agent_id) => {
+                let is_queued = self.told.as_ref().is_some_and(|(status, _)| *status == ActionStatus::Queued);
+                is_queued && *agent_id == self.agent_id
+            }
+        }
+    }
+
     async fn wait(&mut self) -> Option<ActionView> {
         loop {
             tokio::select! {
                 biased;
                 change = self.changes.recv() => match change {
-                    Ok(change) if change.action_id == self.action_id && change.tenant_id == self.tenant_id => {}
+                    Ok(change) if self.is_about(&change) => {}
                     Ok(_) => continue,
                     // Something was missed; the books know how it stands.
                     Err(RecvError::Lagged(_)) => {}

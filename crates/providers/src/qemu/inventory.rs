@@ -14,7 +14,7 @@ use nkudo_host::process::{self, Identity, Place};
 use nkudo_host::{file, lock};
 
 use super::command_line::names_vm;
-use super::run_directory::{FILE_BYTES_MAX, GONE, NEW, RunDirectory};
+use super::run_directory::{FILE_BYTES_MAX, GONE, NEW, RunDirectory, There};
 
 /// Most entries of the directory that are looked at.
 const ENTRIES_MAX: usize = 10_000;
@@ -134,7 +134,11 @@ fn entry(vms_dir: &Path, path: PathBuf, now_ms: i64) -> Option<Entry> {
         EntryKind::Foreign
     } else if let Ok(vm_id) = name.parse::<VmId>() {
         let directory = RunDirectory::of(vms_dir, vm_id);
-        if directory.exists() { EntryKind::Run(run_facts(&directory, now_ms)) } else { EntryKind::Foreign }
+        match directory.there() {
+            There::RunDirectory => EntryKind::Run(run_facts(&directory, now_ms)),
+            There::InTheWay => EntryKind::Foreign,
+            There::Nothing => return None,
+        }
     } else if let Some(Ok(vm_id)) = unfinished.map(str::parse::<VmId>) {
         EntryKind::Unfinished { vm_id }
     } else {

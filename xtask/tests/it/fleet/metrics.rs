@@ -131,6 +131,10 @@ fn every_metric_is_written_and_declared() {
         json!({"action_type": "MicroVMPause", "params": {"vm_id": vm_id(9)}}),
         json!({"action_type": "MicroVMStop", "params": {"vm_id": vm_id(2)}}),
         json!({"action_type": "MicroVMDelete", "params": {"vm_id": vm_id(2)}}),
+        // What waits for a boot that takes for ever ends without having been started.
+        create(4, json!({"simulated.boot_ms": "600000"})),
+        json!({"action_type": "MicroVMPause", "params": {"vm_id": vm_id(4)}}),
+        json!({"action_type": "MicroVMDelete", "params": {"vm_id": vm_id(4)}}),
     ];
     for action in &actions {
         assert_eq!(fleet.control.rest("POST", &path, Some(action)).unwrap().unwrap().0, 202, "{action}");

@@ -52,45 +52,83 @@ fn what_ended_the_moment_its_turn_came_was_never_begun() {
     log.append(&entry(of(ended.clone()))).expect("written");
     log.sync().expect("durable");
     drop(log);
-    let options = Options { keep: Duration::MAX, ..Options::default() };
-    let scribe = Scribe::start(Place::within(dir.path()), options, ScribeMetrics::default(), || BEGAN_MS);
-    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
+    let steps = steps(dir.path());
     let told = [of(Step::Accepted), of(Step::Started), of(ended)];
     assert_eq!(steps.missing(&mut told.into_iter()), []);
+}
+
+fn steps(dir: &Path) -> Steps {
+    let options = Options { keep: Duration::MAX, ..Options::default() };
+    let scribe = Scribe::start(Place::within(dir), options, ScribeMetrics::default(), || BEGAN_MS);
+    Steps::new(scribe.expect("a thread"), || BEGAN_MS)
 }
 
 #[test]
 fn what_was_begun_and_the_journal_does_not_know_has_outlived_its_records() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut log = write(dir.path(), 0..4);
+    let mut log = write(dir.path(), 0..6);
     let ended = Step::Ended { outcome: Outcome::Cancelled, duration_ms: None };
+    let execute = ActionType::CommandExecute;
     let week = 7 * 24 * 3_600;
-    for (number, taken) in [(0, Step::Started), (1, Step::Started), (2, ended.clone()), (-week - 1, ended)] {
-        log.append(&entry(Witnessed { step: taken, ..step(number) })).expect("written");
+    let lines = [
+        (0, ActionType::Start, Step::Started),
+        (0, ActionType::Start, ended.clone()),
+        (1, ActionType::Start, Step::Started),
+        (1, ActionType::Start, ended.clone()),
+        (2, execute, Step::Started),
+        (3, ActionType::Start, Step::Started),
+        (4, execute, ended.clone()),
+        (-week - 1, execute, Step::Started),
+    ];
+    for (number, action_type, taken) in lines {
+        log.append(&entry(Witnessed { step: taken, action_type, ..step(number) })).expect("written");
     }
     log.sync().expect("durable");
     drop(log);
-    let options = Options { keep: Duration::MAX, ..Options::default() };
-    let scribe = Scribe::start(Place::within(dir.path()), options, ScribeMetrics::default(), || BEGAN_MS);
-    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
+    let steps = steps(dir.path());
     let outlived = |number: i64| steps.outlived(&step(number).action_id);
     assert!(!outlived(1), "before the look nothing is known");
     assert_eq!(steps.missing(&mut [step(0)].into_iter()), []);
-    assert!(outlived(1) && outlived(2));
     assert!(!outlived(0), "the journal knows it");
-    assert!(!outlived(3), "it was taken in at most, which nobody may have been told");
+    assert!(outlived(1), "it has ended");
+    assert!(outlived(2), "of a command it is enough that it may have been begun");
+    assert!(!outlived(3), "its intent may never have been durable");
+    assert!(!outlived(4), "it ended without having been begun");
+    assert!(!outlived(5), "it was taken in at most, which nobody may have been told");
     assert!(!outlived(-week - 1), "the journal may have forgotten it in its time");
-    // An executor that starts again in the same program.
+    // An executor that starts again in the same program, over a journal that was lost meanwhile.
     assert_eq!(steps.missing(&mut std::iter::empty()), []);
-    assert!(outlived(1) && !outlived(0));
+    assert!(outlived(0) && outlived(1) && outlived(2) && !outlived(3));
+}
+
+#[test]
+fn a_clock_that_is_behind_the_log_makes_nothing_younger() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let year = 365 * 24 * 3_600;
+    let mut log = write(dir.path(), 0..1);
+    for number in [year - 1, year] {
+        for taken in [Step::Started, Step::Ended { outcome: Outcome::Cancelled, duration_ms: None }] {
+            log.append(&entry(Witnessed { step: taken, ..step(number) })).expect("written");
+        }
+    }
+    let ended = Step::Ended { outcome: Outcome::Cancelled, duration_ms: None };
+    for taken in [Step::Started, ended] {
+        let old = Witnessed { step: taken, at_ms: BEGAN_MS, ..step(7) };
+        log.append(&entry(old)).expect("written");
+    }
+    log.append(&entry(Witnessed { action_id: step(8).action_id, ..step(year) })).expect("written");
+    log.sync().expect("durable");
+    drop(log);
+    let steps = steps(dir.path());
+    assert_eq!(steps.missing(&mut std::iter::empty()), []);
+    let outlived = |number: i64| steps.outlived(&step(number).action_id);
+    assert!(outlived(year) && outlived(year - 1));
+    assert!(!outlived(7), "by the log it is a year old");
 }
 
 /// The steps that a start finds missing of all that the journal tells.
 fn missing(dir: &Path) -> Vec<i64> {
-    let options = Options { keep: Duration::MAX, ..Options::default() };
-    let scribe = Scribe::start(Place::within(dir), options, ScribeMetrics::default(), || BEGAN_MS);
-    let steps = Steps::new(scribe.expect("a thread"), || BEGAN_MS);
-    let missing = steps.missing(&mut (0..STEPS).map(step));
+    let missing = steps(dir).missing(&mut (0..STEPS).map(step));
     missing.iter().map(|step| (step.at_ms - BEGAN_MS) / 1000).collect()
 }
 

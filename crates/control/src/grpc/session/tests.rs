@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use axum::body::BodyDataStream;
 use axum::http::StatusCode;
 use nkudo_domain::{Action, EndStatus, Outage, OutageCause, SiteId, SpanId, TenantId};
 use nkudo_pki::AgentIdentity;
-use nkudo_rpc::message::{ActionResult, Answer, Facts, Outages};
+use nkudo_rpc::message::{ActionResult, Answer, Facts, Outages, VmReport};
 use nkudo_spans::{FinishedSpan, SpansOptions, spans};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -141,30 +142,46 @@ async fn what_is_queued_says_what_it_waits_for() {
     let waits = || async { world.show("/v1/actions/pause-1").await["waiting_for"].clone() };
     assert_eq!(waits().await, "the agent is not connected: it is delivered when it comes back");
 
+    let mut events = world.follow("/v1/actions/pause-1/events").await;
+    let away = event(&mut events).await;
+    assert_eq!((&away["status"], &away["waiting_for"]), (&json!("queued"), &waits().await));
+
     let (say, mut link) = world.link().await;
-    assert_eq!(waits().await, Value::Null);
-    let mut changes = world.control.changes();
+    assert_eq!(event(&mut events).await["waiting_for"], Value::Null);
     for answer in [Answer::Busy(FULL.to_owned()), Answer::Accepted] {
         let Some(Ok(ToAgent::Deliver(delivery))) = link.next().await else { panic!("it is delivered") };
-        while changes.try_recv().is_ok() {}
+        // While it is on its way again nothing is said anew, whatever else the agent says.
+        let held = world.control.roster.holds_up(world.agent_id);
+        say.send(FromAgent::Vms(VmReport::default())).await.unwrap();
         say.send(FromAgent::Received { action_id: delivery.action_id, answer: answer.clone() })
             .await
             .unwrap();
-        tokio::select! {
-            change = changes.recv() => assert_eq!(change.unwrap().action_id.as_str(), "pause-1"),
+        let told = tokio::select! {
+            biased;
+            told = event(&mut events) => told,
             said = link.next() => panic!("{said:?}"),
-        }
-        let listed = &world.show("/v1/actions").await["items"][0];
-        assert_eq!(*listed, world.show("/v1/actions/pause-1").await);
+        };
+        assert_eq!(told, world.show("/v1/actions/pause-1").await);
+        assert_eq!(told, world.show("/v1/actions").await["items"][0]);
+        let why = format!("the host has no room for it now: {FULL}");
         if answer == Answer::Accepted {
-            assert_eq!((&listed["status"], &listed["waiting_for"]), (&json!("delivered"), &Value::Null));
+            assert_eq!(held, Some(why));
+            assert_eq!((&told["status"], &told["waiting_for"]), (&json!("delivered"), &Value::Null));
         } else {
-            let why = format!("the host has no room for it now: {FULL}");
-            assert_eq!((&listed["status"], &listed["waiting_for"]), (&json!("queued"), &json!(why)));
+            assert_eq!(held, None);
+            assert_eq!((&told["status"], &told["waiting_for"]), (&json!("queued"), &json!(why)));
         }
     }
     // What else is queued waits for nothing that the host said before.
     assert_eq!(world.control.roster.holds_up(world.agent_id), None);
+}
+
+/// The next of server-sent events.
+async fn event(events: &mut BodyDataStream) -> Value {
+    let chunk = events.next().await.unwrap().unwrap();
+    let text = String::from_utf8(chunk.to_vec()).unwrap();
+    let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    serde_json::from_str(data).unwrap()
 }
 
 #[tokio::test]

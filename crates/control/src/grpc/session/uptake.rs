@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use nkudo_domain::{ActionId, EndStatus};
-use nkudo_pki::AgentIdentity;
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, Outages, ToAgent, VmReport, VmStanding};
 use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
@@ -54,7 +53,6 @@ impl Session {
         let tenant_id = self.peer.identity.tenant_id.clone();
         let control = Arc::clone(&self.control);
         let failed = |error| store_failed(&error);
-        self.tell_held(&batch.held);
         if !batch.delivered.is_empty() {
             control.store.mark_delivered(agent_id, &batch.delivered).await.map_err(failed)?;
         }
@@ -65,6 +63,7 @@ impl Session {
         for action_id in batch.delivered.iter().chain(started) {
             control.changed(&tenant_id, action_id);
         }
+        self.tell_held(&batch.held);
         for (action_id, status, error) in batch.unrun {
             let ended = control.end_unrun(agent_id, &action_id, status, error.as_deref());
             ended.await.map_err(failed)?;
@@ -85,20 +84,22 @@ impl Session {
     }
 
     /// Whoever looks at what is queued reads why.
-    fn tell_held(&mut self, held: &[(ActionId, String)]) {
-        let Some(open) = &mut self.open else { return };
-        let was_held = std::mem::replace(&mut open.is_held, open.dispatch.is_held());
-        let AgentIdentity { agent_id, tenant_id, .. } = &self.peer.identity;
-        if let Some((_, why)) = held.last().filter(|_| open.is_held) {
-            if !was_held {
-                tracing::warn!(%agent_id, why, "the host has no room for new actions");
+    fn tell_held(&self, held: &[(ActionId, String)]) {
+        let Some(open) = &self.open else { return };
+        let agent_id = self.peer.identity.agent_id;
+        let why = match (held.last(), open.dispatch.is_held()) {
+            (Some((_, why)), true) => Some(why.as_str()),
+            // As it was told before.
+            (None, true) => return,
+            (_, false) => None,
+        };
+        if self.control.roster.held(agent_id, &open.signal, why) {
+            match why {
+                Some(why) => tracing::warn!(%agent_id, why, "the host has no room for new actions"),
+                None => tracing::info!(%agent_id, "the host has room for new actions"),
             }
-            self.control.roster.held(*agent_id, Some(why));
-        } else if was_held && !open.is_held {
-            tracing::info!(%agent_id, "the host has room for new actions");
-            self.control.roster.held(*agent_id, None);
+            self.control.holds_up_changed(agent_id);
         }
-        held.iter().for_each(|(action_id, _)| self.control.changed(tenant_id, action_id));
     }
 
     fn sort(&mut self, messages: Vec<Result<Heard<FromAgent>, RpcError>>) -> Result<Batch, RpcError> {
