@@ -72,6 +72,8 @@ async fn look(control: &Control, store: &SqliteStore, flush_now: bool) -> Result
         }
     }
     let agents = control.roster.tick(now);
+    let changed = agents.iter().filter(|agent| agent.has_changed);
+    changed.for_each(|agent| control.holds_up_changed(agent.agent_id));
     let offline = agents.iter().filter(|agent| agent.presence == Presence::Offline).count() as u64;
     control.metrics.agents(agents.len() as u64 - offline, offline, now.wall_ms);
     if flush_now {

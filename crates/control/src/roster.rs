@@ -89,6 +89,8 @@ pub(crate) struct Counted {
     pub(crate) site_id: SiteId,
     pub(crate) certificate_expires_at_ms: i64,
     pub(crate) presence: Presence,
+    /// Its presence is another than before.
+    pub(crate) has_changed: bool,
 }
 
 impl Roster {
@@ -217,6 +219,9 @@ impl Roster {
         if member.link.is_none() {
             return Some("the agent is not connected: it is delivered when it comes back".to_owned());
         }
+        if member.presence.state() != Presence::Online {
+            return Some("nothing is heard of the agent: it is delivered when it answers".to_owned());
+        }
         member.held.as_ref().map(|why| match why.as_str() {
             "" => "the host has no room for it now".to_owned(),
             why => format!("the host has no room for it now: {why}"),
@@ -336,6 +341,7 @@ impl Roster {
                 site_id: member.site_id.clone(),
                 certificate_expires_at_ms: member.certificate_expires_at_ms,
                 presence: after,
+                has_changed: before != after,
             }
         });
         listed.collect()

@@ -20,7 +20,7 @@ mod skew;
 mod telling;
 
 pub use backoff::Backoff;
-pub use dispatch::{Dispatch, Fetch};
+pub use dispatch::{Dispatch, Fetch, OVERTAKING_LOOK, overtaking};
 pub use presence::{Missed, PresenceOf};
 pub use renewal::renew_at_ms;
 pub use schedule::Schedule;

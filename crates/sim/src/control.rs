@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nkudo_domain::{ActionId, ActionStatus, Presence};
-use nkudo_fleet::{Dispatch, Fetch, Missed, PresenceOf};
+use nkudo_fleet::{Dispatch, Fetch, Missed, OVERTAKING_LOOK, PresenceOf, overtaking};
 
 use crate::bug::Bug;
 use crate::clocks::Clocks;
@@ -242,10 +242,11 @@ impl World<'_> {
             let (after, limit) = match fetch {
                 Fetch::After { ordinal, limit } => (ordinal, limit),
                 Fetch::Again { ordinal } => (ordinal.saturating_sub(1), 1),
+                Fetch::Deletes { after, .. } => (after, OVERTAKING_LOOK),
             };
             let whose =
                 if bug == Some(Bug::DeliversToAnother) { (agent + 1) % self.plan.agents } else { agent };
-            let found = self.books.open_actions(whose, after, limit);
+            let mut found = self.books.open_actions(whose, after, limit);
             match fetch {
                 Fetch::After { .. } if found.len() < limit => session.dispatch.drained(),
                 Fetch::Again { ordinal } if found.first().is_none_or(|first| first.ordinal != ordinal) => {
@@ -253,6 +254,16 @@ impl World<'_> {
                     continue;
                 }
                 Fetch::After { .. } | Fetch::Again { .. } => {}
+                Fetch::Deletes { room, .. } => {
+                    session.dispatch.deletes_fetched();
+                    let queued = found.iter().filter(|entry| entry.status == ActionStatus::Queued);
+                    let overtaking = overtaking(queued.map(|entry| (entry.ordinal, &entry.action)));
+                    found.retain(|entry| {
+                        let is_new = !session.dispatch.is_on_its_way(&entry.action.action_id);
+                        is_new && overtaking.contains(&entry.ordinal)
+                    });
+                    found.truncate(room);
+                }
             }
             for entry in found {
                 let action_id = entry.action.action_id.clone();

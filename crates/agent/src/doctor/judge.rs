@@ -248,14 +248,14 @@ fn unknown_run(picture: &Picture, path: &Path, run: &RunFacts) -> Finding {
         .remedy(format!("{start}: it takes the vm over; ask for MicroVMDelete then if it is not wanted")),
         (false, true) => finding(
             "unrecorded_vm",
-            format!("vm {} may live, is not in the journal and has no specification", run.vm_id),
+            format!("vm {} may live, is not in the journal and has no specification that can be read", run.vm_id),
             lock_words(run, process),
         )
         .remedy("look who that is; when it is not wanted, end it and run `edge-agent doctor --fix`"),
         (false, false) => finding(
             "orphan_directory",
             format!(
-                "a run directory has no vm: {} is not in the journal and has no specification",
+                "a run directory has no vm: {} is not in the journal and has no specification that can be read",
                 run.vm_id
             ),
             "nobody holds its lock, no process bears its UUID, and the agent cannot take it over",

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{ReadyChunks, unfold};
 use nkudo_domain::{ActionId, ActionStatus};
-use nkudo_fleet::{Dispatch, Fetch};
+use nkudo_fleet::{Dispatch, Fetch, OVERTAKING_LOOK, overtaking};
 use nkudo_pki::Peer;
 use nkudo_rpc::message::{AgentHello, Delivery, FromAgent, ServerHello, ToAgent};
 use nkudo_rpc::{FromAgentStream, Heard, RpcError, RpcErrorKind, ToAgentStream};
@@ -233,10 +233,12 @@ impl Session {
         let (after, limit) = match fetch {
             Fetch::After { ordinal, limit } => (ordinal, limit),
             Fetch::Again { ordinal } => (ordinal.saturating_sub(1), 1),
+            Fetch::Deletes { after, .. } => (after, OVERTAKING_LOOK),
         };
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let store = &self.control.store;
-        let found = store.open_actions(agent_id, after, limit).await.map_err(|error| store_failed(&error))?;
+        let mut found =
+            store.open_actions(agent_id, after, limit).await.map_err(|error| store_failed(&error))?;
         match fetch {
             Fetch::After { .. } if found.len() < limit as usize => open.dispatch.drained(),
             Fetch::Again { ordinal } if found.first().is_none_or(|(first, _)| *first != ordinal) => {
@@ -245,6 +247,16 @@ impl Session {
                 return Ok(true);
             }
             Fetch::After { .. } | Fetch::Again { .. } => {}
+            Fetch::Deletes { room, .. } => {
+                open.dispatch.deletes_fetched();
+                let queued = found.iter().filter(|(_, record)| record.status == ActionStatus::Queued);
+                let overtaking = overtaking(queued.map(|(ordinal, record)| (*ordinal, &record.action)));
+                found.retain(|(ordinal, record)| {
+                    let is_new = !open.dispatch.is_on_its_way(&record.action.action_id);
+                    is_new && overtaking.contains(ordinal)
+                });
+                found.truncate(room);
+            }
         }
         // What was never sent and is too late is left to the books' own expiry.
         let (late, mut due): (Vec<_>, Vec<_>) =

@@ -180,6 +180,14 @@ fn in_list(control: &Control, record: ActionRecord) -> ActionView {
     view(control, &ActionRecord { output, ..record })
 }
 
+/// What one that is queued waits for.
+fn waiting_for(control: &Control, record: &ActionRecord) -> Option<String> {
+    let held_up = control.roster.holds_up(record.agent_id)?;
+    // It was sent, and the host may have it.
+    let is_cancelled = "it is to be cancelled; only the agent can say whether it has begun".to_owned();
+    Some(if record.cancel_asked { is_cancelled } else { held_up })
+}
+
 /// How an action is shown.
 pub(super) fn view(control: &Control, record: &ActionRecord) -> ActionView {
     let action = &record.action;
@@ -190,7 +198,7 @@ pub(super) fn view(control: &Control, record: &ActionRecord) -> ActionView {
         agent_id: Some(record.agent_id.to_string()),
         action_type: action.request.action_type(),
         status: record.status,
-        waiting_for: is_queued.then(|| control.roster.holds_up(record.agent_id)).flatten(),
+        waiting_for: is_queued.then(|| waiting_for(control, record)).flatten(),
         changed: record.changed,
         error: record.error.clone(),
         result: record.output.as_ref().map(command_result),

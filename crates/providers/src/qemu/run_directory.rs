@@ -123,15 +123,17 @@ impl RunDirectory {
     }
 
     /// The empty lock is in every directory from before it has its name. Where it was taken away, what is recorded
-    /// of this very VM proves as much.
+    /// of this very VM proves as much, and what is recorded of another VM the contrary.
     fn is_ours(&self) -> bool {
+        let spec = self.read_spec();
+        if spec.as_ref().is_some_and(|spec| spec.vm_id != self.vm_id) {
+            return false;
+        }
         let has_lock = match fs::symlink_metadata(self.lock()) {
             Ok(lock) => lock.is_file() && lock.len() == 0,
             Err(error) => !is_absence(&error),
         };
-        has_lock
-            || self.read_spec().is_some_and(|spec| spec.vm_id == self.vm_id)
-            || self.read_vmm().is_some_and(|record| names_vm(&record.args, self.vm_id))
+        has_lock || spec.is_some() || self.read_vmm().is_some_and(|record| names_vm(&record.args, self.vm_id))
     }
 
     pub(super) fn in_the_way(&self) -> ProviderError {

@@ -10,6 +10,7 @@ use nkudo_rpc::message::{ActionResult, Answer, Facts, Outages, VmReport};
 use nkudo_spans::{FinishedSpan, SpansOptions, spans};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::*;
@@ -146,21 +147,16 @@ async fn what_is_queued_says_what_it_waits_for() {
     let away = event(&mut events).await;
     assert_eq!((&away["status"], &away["waiting_for"]), (&json!("queued"), &waits().await));
 
-    let (say, mut link) = world.link().await;
+    let (say, link) = world.link().await;
+    let (_reader, mut deliveries) = deliveries(link);
     assert_eq!(event(&mut events).await["waiting_for"], Value::Null);
     for answer in [Answer::Busy(FULL.to_owned()), Answer::Accepted] {
-        let Some(Ok(ToAgent::Deliver(delivery))) = link.next().await else { panic!("it is delivered") };
+        let delivery = deliveries.recv().await.unwrap();
         // While it is on its way again nothing is said anew, whatever else the agent says.
         let held = world.control.roster.holds_up(world.agent_id);
         say.send(FromAgent::Vms(VmReport::default())).await.unwrap();
-        say.send(FromAgent::Received { action_id: delivery.action_id, answer: answer.clone() })
-            .await
-            .unwrap();
-        let told = tokio::select! {
-            biased;
-            told = event(&mut events) => told,
-            said = link.next() => panic!("{said:?}"),
-        };
+        say.send(FromAgent::Received { action_id: delivery, answer: answer.clone() }).await.unwrap();
+        let told = event(&mut events).await;
         assert_eq!(told, world.show("/v1/actions/pause-1").await);
         assert_eq!(told, world.show("/v1/actions").await["items"][0]);
         let why = format!("the host has no room for it now: {FULL}");
@@ -174,6 +170,68 @@ async fn what_is_queued_says_what_it_waits_for() {
     }
     // What else is queued waits for nothing that the host said before.
     assert_eq!(world.control.roster.holds_up(world.agent_id), None);
+}
+
+/// What is delivered on a link, which goes on whether somebody looks or not.
+fn deliveries(mut link: ToAgentStream) -> (JoinSet<()>, mpsc::Receiver<ActionId>) {
+    let (tell, told) = mpsc::channel(8);
+    let mut reader = JoinSet::new();
+    reader.spawn(async move {
+        while let Some(Ok(said)) = link.next().await {
+            if let ToAgent::Deliver(delivery) = said
+                && tell.send(delivery.action_id).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    (reader, told)
+}
+
+#[tokio::test]
+async fn deletes_overtake_what_a_host_has_no_room_for_but_nothing_of_their_own_vm() {
+    let world = World::new().await;
+    let vm_id = |number: u32| format!("01890a5d-ac96-774b-bcce-{number:012}");
+    let ask = async |action_id: &str, action_type: &str, vm: u32| {
+        let path = format!("/v1/agents/{}/actions", world.agent_id);
+        let body =
+            json!({"action_id": action_id, "action_type": action_type, "params": {"vm_id": vm_id(vm)}});
+        assert_eq!(world.ask(&path, &body.to_string()).await, StatusCode::ACCEPTED);
+    };
+    ask("pause-1", "MicroVMPause", 1).await;
+    let (say, link) = world.link().await;
+    let (_reader, mut deliveries) = deliveries(link);
+    let answer = async |action_id: &ActionId, answer: Answer| {
+        say.send(FromAgent::Received { action_id: action_id.clone(), answer }).await.unwrap();
+    };
+    let held = deliveries.recv().await.unwrap();
+    answer(&held, Answer::Busy("full".to_owned())).await;
+    ask("resume-2", "MicroVMResume", 2).await;
+    ask("delete-1", "MicroVMDelete", 1).await;
+    ask("delete-3", "MicroVMDelete", 3).await;
+    let mut order = Vec::new();
+    let is_full = || Answer::Busy("full".to_owned());
+    // Some tries of what is held: before, beside and after the delete that overtakes.
+    while order.len() < 2 {
+        let delivered = deliveries.recv().await.unwrap();
+        match delivered.as_str() {
+            "pause-1" if order.is_empty() => answer(&delivered, is_full()).await,
+            _ => {
+                answer(&delivered, Answer::Accepted).await;
+                order.push(delivered.to_string());
+            }
+        }
+    }
+    assert_eq!(order, ["delete-3", "pause-1"]);
+    while order.len() < 4 {
+        let delivered = deliveries.recv().await.unwrap();
+        answer(&delivered, Answer::Accepted).await;
+        // It is open yet, so it is told once more in its turn.
+        if delivered.as_str() != "delete-3" {
+            order.push(delivered.to_string());
+        }
+    }
+    assert_eq!(order, ["delete-3", "pause-1", "resume-2", "delete-1"]);
 }
 
 /// The next of server-sent events.

@@ -64,8 +64,9 @@ const CASES: &[(&str, Put)] = &[
             fs::write(path.join(name), "precious").unwrap();
         }
     }),
-    ("a directory with the specification of another vm", |path, spec| {
+    ("a directory with a lock and the specification of another vm", |path, spec| {
         fs::create_dir(path).unwrap();
+        fs::write(path.join("lock"), "").unwrap();
         let vm_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         let spec = VmSpec { vm_id, ..spec.clone() };
         fs::write(path.join("spec.json"), serde_json::to_vec(&spec).unwrap()).unwrap();
