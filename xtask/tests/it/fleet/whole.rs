@@ -1,5 +1,7 @@
 //! An operator's action reaches a real microVM, and its outcome comes back.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use xtask::agent::{alive, until, vm_id};
 
@@ -87,7 +89,7 @@ fn simulated(fleet: &Fleet, number: u32, labels: &Value) -> Value {
 #[test]
 fn what_begins_while_the_link_is_down_is_told_as_running() {
     let mut fleet = Fleet::start("[providers]\nsimulated = true\n");
-    fleet.host.apply(&simulated(&fleet, 1, &json!({"simulated.delay_ms": "6000"}))).unwrap();
+    fleet.host.apply(&simulated(&fleet, 1, &json!({"simulated.delay_ms": "12000"}))).unwrap();
     let path = format!("/v1/agents/{}/actions", fleet.agent_id);
     for (action_id, action_type) in [("first", "MicroVMPause"), ("second", "MicroVMResume")] {
         let action =
@@ -102,6 +104,9 @@ fn what_begins_while_the_link_is_down_is_told_as_running() {
         (status(&fleet, "second")? == "delivered" && status(&fleet, "first")? == "running").then_some(())
     })
     .unwrap();
+    // The longer the control plane is away, the longer the agent waits before it dials again, and the second does not wait for that.
+    let began = Instant::now();
+    until("most of the first to pass", || (began.elapsed() > Duration::from_secs(9)).then_some(())).unwrap();
     fleet.control.kill_9().unwrap();
     until("the second to begin", || {
         let paused = fleet.host.vm(&vm_id(1)).ok()?["state"] == "paused";
