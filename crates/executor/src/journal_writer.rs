@@ -38,6 +38,16 @@ pub(crate) enum Write {
     LossIsOnRecord(BootFile),
 }
 
+impl Write {
+    /// What tells of its way to the journal, where somebody wants to know.
+    pub(crate) fn into_span(self) -> Option<Span> {
+        match self {
+            Self::Append { span, .. } => (!span.is_disabled()).then_some(span),
+            Self::Witness(_) | Self::Compact(_) | Self::LossIsOnRecord(_) => None,
+        }
+    }
+}
+
 /// The loop's ends of what it shares with the writer. The writer never waits for the loop: how far it is, is a value
 /// and no queue.
 pub(crate) struct JournalWriter {
@@ -91,6 +101,11 @@ impl<D: Disk> Target<D> {
         while let Some(first) = queue.blocking_recv() {
             let written = self.write_group(first, &mut queue, durable, &mut spans);
             if let Err(error) = &written {
+                // What waits behind it will not be durable either.
+                queue.close();
+                while let Ok(write) = queue.try_recv() {
+                    spans.extend(write.into_span());
+                }
                 spans.iter().for_each(|span: &Span| {
                     span.record("error", error as &dyn std::error::Error);
                 });
@@ -125,7 +140,7 @@ impl<D: Disk> Target<D> {
                         spans.push(span);
                     }
                     if let Err(error) = self.append(&record) {
-                        self.witness_anyway(steps, queue);
+                        self.witness_anyway(steps, queue, spans);
                         return Err(error);
                     }
                     written += record.len() as u64;
@@ -167,10 +182,16 @@ impl<D: Disk> Target<D> {
     }
 
     /// What was appended may be there after all, and the next executor of this program does not compare again.
-    fn witness_anyway(&self, mut steps: Vec<Witnessed>, queue: &mut mpsc::Receiver<Write>) {
+    fn witness_anyway(
+        &self,
+        mut steps: Vec<Witnessed>,
+        queue: &mut mpsc::Receiver<Write>,
+        spans: &mut Vec<Span>,
+    ) {
         while let Ok(write) = queue.try_recv() {
-            if let Write::Witness(missing) = write {
-                steps.extend(missing);
+            match write {
+                Write::Witness(missing) => steps.extend(missing),
+                other => spans.extend(other.into_span()),
             }
         }
         if !steps.is_empty() {

@@ -13,6 +13,7 @@ use nkudo_journal::Disk;
 use nkudo_providers::Provider;
 use nkudo_supervision::Receiver;
 use nkudo_tracker::{Admission, CancelAnswer, CommandReport, DeedReport, Effect, Input, Now, Tracker};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -316,7 +317,13 @@ impl<'e, D: Disk + Clone> Running<'e, D> {
     async fn write(&mut self, write: Write) -> Result<(), ExecutorError> {
         match self.writer.writes.send(write).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.why_the_writer_ended().await),
+            Err(SendError(write)) => {
+                let error = self.why_the_writer_ended().await;
+                if let Some(span) = write.into_span() {
+                    span.record("error", &error as &dyn std::error::Error);
+                }
+                Err(error)
+            }
         }
     }
 
