@@ -26,8 +26,8 @@ pub enum Fetch {
 /// How many open actions are looked at for deletes that may overtake.
 pub const OVERTAKING_LOOK: usize = 1_000;
 
-/// The ordinals of those deletes among queued actions, in their order, of whose VM nothing is queued before them: whatever
-/// order they are begun in with the others, it comes to the same.
+/// The ordinals of those deletes among queued actions, in their order, of whose VM nothing is queued before them. Such a delete
+/// comes to the same before the others; what it makes room for, a name among it, they may find free then.
 pub fn overtaking<'a>(queued: impl IntoIterator<Item = (u64, &'a Action)>) -> Vec<u64> {
     let mut seen = HashSet::new();
     let may = queued.into_iter().filter(|(_, action)| {
@@ -76,7 +76,9 @@ impl Dispatch {
         if let Some((ordinal, _)) = due {
             return Some(Fetch::Again { ordinal: *ordinal });
         }
-        if let Some((first, _)) = self.busy.first_key_value() {
+        if self.is_held() {
+            // What is on its way may be held too: no delete of its VM goes before it.
+            let first = self.busy.keys().chain(self.unanswered.values()).min().copied().unwrap_or(0);
             return self.deletes_due.then_some(Fetch::Deletes { after: first.saturating_sub(1), room });
         }
         // What a busy host was asked for stays in order: nothing but deletes overtakes it.
@@ -192,6 +194,16 @@ mod tests {
         dispatch.deletes_fetched();
         assert!(dispatch.is_on_its_way(&id(3)));
         assert_eq!(dispatch.fetch(1_000), None);
+        dispatch.sent(2, id(2));
+        dispatch.wake();
+        assert_eq!(
+            dispatch.fetch(1_000),
+            Some(Fetch::Deletes { after: 1, room: 62 }),
+            "with what is on its way"
+        );
+        dispatch.answered(&id(2));
+        dispatch.deletes_fetched();
+        assert_eq!(dispatch.fetch(1_000), None);
         dispatch.answered(&id(3));
         assert_eq!(dispatch.next_wake_ms(), Some(3_000));
         assert_eq!(dispatch.fetch(3_000), Some(Fetch::Again { ordinal: 5 }));
@@ -214,6 +226,7 @@ mod tests {
         dispatch.busy(&id(9), 0);
         assert_eq!(dispatch.next_wake_ms(), None, "an answer for what was not sent changes nothing");
     }
+
     #[test]
     fn a_delete_overtakes_where_nothing_of_its_vm_is_queued_before_it() {
         let action = |vm: u32, request: fn(VmId) -> Request| Action {

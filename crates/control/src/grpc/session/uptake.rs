@@ -38,8 +38,8 @@ struct Batch {
     spans: Vec<Vec<u8>>,
     outages: Vec<Outages>,
     goodbye: Option<String>,
-    /// What the host had no room for, and why.
-    held: Vec<(ActionId, String)>,
+    /// Why the host had no room for something, as it was said last.
+    held: Option<String>,
 }
 
 impl Session {
@@ -63,7 +63,7 @@ impl Session {
         for action_id in batch.delivered.iter().chain(started) {
             control.changed(&tenant_id, action_id);
         }
-        self.tell_held(&batch.held);
+        self.tell_held(batch.held.as_deref());
         for (action_id, status, error) in batch.unrun {
             let ended = control.end_unrun(agent_id, &action_id, status, error.as_deref());
             ended.await.map_err(failed)?;
@@ -84,13 +84,13 @@ impl Session {
     }
 
     /// Whoever looks at what is queued reads why.
-    fn tell_held(&self, held: &[(ActionId, String)]) {
+    fn tell_held(&self, said: Option<&str>) {
         let Some(open) = &self.open else { return };
         let agent_id = self.peer.identity.agent_id;
-        let why = match (held.last(), open.dispatch.is_held()) {
-            (Some((_, why)), true) => Some(why.as_str()),
+        let why = match (said, open.dispatch.is_held()) {
             // As it was told before.
             (None, true) => return,
+            (said, true) => said,
             (_, false) => None,
         };
         if self.control.roster.held(agent_id, &open.signal, why) {
@@ -113,7 +113,7 @@ impl Session {
                     let end = match answer {
                         Answer::Busy(why) => {
                             open.dispatch.busy(&action_id, nkudo_host::clock::monotonic_ms());
-                            batch.held.push((action_id, why));
+                            batch.held = Some(why);
                             continue;
                         }
                         Answer::Accepted => None,
