@@ -19,7 +19,7 @@ use Cell::{Becomes, Refused, Unchanged};
 
 const STATES: [&str; 5] = ["running", "paused", "stopped", "failed", "unknown"];
 /// When a silent simulated VM falls silent.
-const SILENT_AFTER: Duration = Duration::from_millis(300);
+const SILENT_AFTER: Duration = Duration::from_secs(2);
 const GONE: Cell = Becomes(None);
 
 /// Row by row as the contract has it: running, paused, stopped, failed, unknown.

@@ -126,7 +126,7 @@ async fn a_vm_that_dies_is_seen_to_have_failed_and_its_policy_starts_it_again() 
     assert_eq!(world.done(&dies).await.status, ActionStatus::Success);
     let vm = world.until_vm(dies.request.vm_id().unwrap(), VmState::Failed).await;
     assert!(vm.reason.is_some() && vm.restarts == 0, "{vm:?}");
-    let policy = json!({"restart_policy": "on-failure", "labels": {"simulated.exit_after_ms": "20"}});
+    let policy = json!({"restart_policy": "on-failure", "labels": {"simulated.exit_after_ms": "2000"}});
     let restarts = create_with(2, &policy);
     assert_eq!(world.done(&restarts).await.status, ActionStatus::Success);
     world.until_vm(restarts.request.vm_id().unwrap(), VmState::Failed).await;

@@ -27,7 +27,7 @@ async fn write(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
 
 #[tokio::test]
 async fn who_does_not_finish_a_request_is_cut_at_the_deadline() {
-    let server = Server::start(Registry::new(), one_at_a_time(Duration::from_millis(500))).await;
+    let server = Server::start(Registry::new(), one_at_a_time(Duration::from_secs(1))).await;
     for begun in ["", "G", "GET /metrics HTTP/1.1\r\nhost:", "GET /metrics HTTP/1.1\r\nhost: me\r\n"] {
         let mut stream = write(server.addr, begun.as_bytes()).await;
         let mut said = Vec::new();

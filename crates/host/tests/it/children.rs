@@ -10,7 +10,7 @@ use nkudo_host::pidfd::Signal;
 use nkudo_host::spawn::{self, Child, Detached};
 
 /// How long a test waits for a state that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A child that is killed and reaped when the test ends, however it ends.
 pub(crate) struct Guarded(Child);

@@ -104,7 +104,7 @@ fn one_that_panics_is_named_and_the_others_are_there() {
 
 #[test]
 fn one_that_hangs_is_left_behind_once_and_taken_back_when_it_returns() {
-    let (registry, moody) = with_moody(Duration::from_millis(200));
+    let (registry, moody) = with_moody(Duration::from_secs(2));
     moody.shut(true);
     let late = "metrics_collector_failures_total{collector=\"moody\",cause=\"deadline\"} 1.0";
     check(&text(&registry), &["steady 7.0", "plain_total 1", late], &["moody "]);
@@ -135,7 +135,7 @@ fn an_included_registry_that_panics_or_hangs_is_named_and_the_others_are_there()
     moody.panics.store(false, Ordering::Relaxed);
     check(&text(&registry), &["moody 7.0", "beside_total 0"], &[]);
 
-    let (registry, moody) = including_moody(Duration::from_millis(200));
+    let (registry, moody) = including_moody(Duration::from_secs(2));
     moody.shut(true);
     check(&text(&registry), &["moody 7.0", &named("deadline"), "# EOF"], &["beside_total"]);
     // It is not waited for again.

@@ -15,7 +15,7 @@ use nkudo_providers::qemu::{Accel, Qemu, QemuConfig};
 use tempfile::TempDir;
 
 /// How long a state may take to come about.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A state directory whose VMs end with it.
 pub(crate) struct World {

@@ -12,7 +12,7 @@ use nkudo_scribe::{Entry, Options, Place, Scribe, ScribeMetrics};
 /// What the writer's clock says, in milliseconds.
 pub(crate) const NOW_MS: i64 = 1_769_853_600_000;
 /// How long a state is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(NOW_MS).expect("it works")
