@@ -117,9 +117,9 @@ impl Sampler {
     fn storage_health(&self) -> Health {
         let state_dir = self.settings.borrow().state_dir.clone();
         match disk::space(&state_dir) {
+            // Without how many are free: each other number would be another reason, and be told anew.
             Ok(space) if space.available_bytes < FREE_BYTES_MIN => Health::Degraded(format!(
-                "{} bytes are free on the disk of {} and {FREE_BYTES_MIN} are kept in reserve: only deletes are taken",
-                space.available_bytes,
+                "fewer than {FREE_BYTES_MIN} bytes are free on the disk of {}: only deletes are taken",
                 state_dir.display()
             )),
             Ok(_) => Health::Healthy,

@@ -188,10 +188,15 @@ fn sentences(report: &Report) -> Vec<String> {
         Expected::Pruned => {
             all.push("The line of the head that was given was pruned, so nothing can be said of it.".to_owned());
         }
-        Expected::NotGiven if report.unsigned > 0 && report.is_untampered() => all.push(format!(
-            "The last {} lines are not signed yet, and without --head nobody can tell whether its end was cut.",
-            report.unsigned
-        )),
+        Expected::NotGiven if report.unsigned > 0 && report.is_untampered() => {
+            let unsigned = match report.unsigned {
+                1 => "The last line is".to_owned(),
+                many => format!("The last {many} lines are"),
+            };
+            all.push(format!(
+                "{unsigned} not signed yet, and without --head nobody can tell whether its end was cut."
+            ));
+        }
         Expected::NotGiven | Expected::Failed => {}
     }
     all
