@@ -13,8 +13,9 @@ use nkudo_journal::Disk;
 
 use crate::error::ScribeError;
 use crate::metrics::ScribeMetrics;
-use crate::notes::{self, Taken};
+use crate::notes::{self, NoteWriter, Taken};
 use crate::owner::Owner;
+use crate::pending::Pending;
 use crate::place::{Options, Place};
 use crate::scribe::Kept;
 use crate::shown::{Room, Shown, Standing};
@@ -49,13 +50,15 @@ pub(crate) struct Book<D: Disk> {
     shown: Arc<Shown>,
     open: Option<Open<D>>,
     /// Not in the log.
-    waiting: VecDeque<Entry<'static>>,
+    waiting: VecDeque<Pending>,
     /// In the log under these numbers, and not known to be durable.
-    unsynced: VecDeque<(u64, Entry<'static>)>,
+    unsynced: VecDeque<(u64, Pending)>,
     /// Entries that were lost, and are not written yet.
     lost: u64,
     /// Notes that are in the log once nothing waits.
     noted: Vec<PathBuf>,
+    /// Where the log does not take an entry.
+    note_writer: NoteWriter,
     /// What has been durable.
     told: Head,
     /// The uptime of the last pruning.
@@ -88,6 +91,7 @@ impl<D: Disk + Clone> Book<D> {
             unsynced: VecDeque::new(),
             lost: 0,
             noted: Vec::new(),
+            note_writer: NoteWriter::default(),
             told: Head::START,
             pruned_at: None,
             seen: None,
@@ -103,8 +107,8 @@ impl<D: Disk + Clone> Book<D> {
         Arc::clone(&self.shown)
     }
 
-    /// Writes entries behind those that wait, and tells whether all of them are durable.
-    pub(crate) fn take(&mut self, entries: Vec<Entry<'static>>, now: Timestamp) -> Kept {
+    /// Writes entries behind those that wait, and tells whether all of them are in the log.
+    pub(crate) fn take(&mut self, entries: Vec<Pending>, now: Timestamp) -> Kept {
         let mut entries = entries.into_iter();
         // A log that can be written takes any number of them: a part, then the next.
         loop {
@@ -118,7 +122,21 @@ impl<D: Disk + Clone> Book<D> {
         let lost = entries.len() as u64;
         self.lost += lost;
         self.metrics.lost.inc_by(lost);
-        if self.is_settled() { Kept::OnDisk } else { Kept::Not }
+        // On a full disk notes would take the room that ends of something need.
+        let may_leave = self.failure.as_ref().is_some_and(|error| !error.is_disk_full());
+        let all_in_log = !(may_leave && self.leave_notes(now)) && self.is_settled();
+        if all_in_log { Kept::OnDisk } else { Kept::Not }
+    }
+
+    /// Leaves what waits and is told only once where it outlives this program. Answers whether there was something.
+    fn leave_notes(&mut self, now: Timestamp) -> bool {
+        let Self { waiting, note_writer, disk, place, .. } = self;
+        let before = waiting.len();
+        waiting.retain(|pending| {
+            let is_left = pending.told_once && note_writer.leave(disk, &place.notes, &pending.entry, now);
+            !is_left
+        });
+        waiting.len() < before
     }
 
     /// How many entries are in memory.
@@ -138,9 +156,10 @@ impl<D: Disk + Clone> Book<D> {
             self.reopen(now, up);
         }
         self.prune(now, up);
-        if self.open.is_some() && self.waiting.is_empty() && self.noted.is_empty() {
+        if self.open.is_some() && self.noted.is_empty() {
             let Taken { entries, paths, failure } = notes::read(&self.disk, &self.place.notes, now);
-            self.waiting.extend(entries);
+            self.waiting.extend(entries.into_iter().map(Pending::from));
+            self.note_writer.look_again();
             self.noted = paths;
             self.notes_failure = failure;
         }
@@ -165,8 +184,9 @@ impl<D: Disk + Clone> Book<D> {
             Ok(()) => self.write(now),
             Err(error) => self.failed(error, now),
         }
-        if let Some(error) = self.failure.as_ref().filter(|_| !self.waiting.is_empty()) {
-            let entries = self.waiting.len();
+        self.leave_notes(now);
+        let entries = self.waiting.len().saturating_sub(self.noted.len());
+        if let Some(error) = self.failure.as_ref().filter(|_| entries > 0) {
             tracing::error!(entries, reason = error.told(), "entries did not reach the audit log");
         }
         self.open = None;
@@ -174,7 +194,8 @@ impl<D: Disk + Clone> Book<D> {
 
     /// What could not be written.
     pub(crate) fn into_waiting(self) -> Vec<Entry<'static>> {
-        self.unsynced.into_iter().map(|(_, entry)| entry).chain(self.waiting).collect()
+        let unsynced = self.unsynced.into_iter().map(|(_, pending)| pending);
+        unsynced.chain(self.waiting).map(|pending| pending.entry).collect()
     }
 
     fn write(&mut self, now: Timestamp) {
@@ -188,11 +209,11 @@ impl<D: Disk + Clone> Book<D> {
     fn try_write(&mut self, now: Timestamp) -> Result<(), AuditError> {
         let Some(Open { log, .. }) = &mut self.open else { return Ok(()) };
         let mut appended = Ok(());
-        while let Some(entry) = self.waiting.pop_front() {
-            match log.append(&entry) {
-                Ok(seq) => self.unsynced.push_back((seq, entry)),
+        while let Some(pending) = self.waiting.pop_front() {
+            match log.append(&pending.entry) {
+                Ok(seq) => self.unsynced.push_back((seq, pending)),
                 Err(error) => {
-                    self.waiting.push_front(entry);
+                    self.waiting.push_front(pending);
                     appended = Err(error);
                     break;
                 }
@@ -256,15 +277,15 @@ impl<D: Disk + Clone> Book<D> {
     fn begins_anew(&mut self, now: Timestamp) {
         let dir = self.place.log.display().to_string();
         tracing::warn!(dir, "the audit log has no line although its key is there: it begins anew");
-        self.waiting.push_front(Entry::new(now, "audit", "open", "audit", "began_anew"));
+        self.waiting.push_front(Entry::new(now, "audit", "open", "audit", "began_anew").into());
     }
 
     /// What was not known to be durable is there now, or is written again; and what was is there, or somebody took it out.
     fn take_over(&mut self, opened: &Opened, now: Timestamp) {
         let Head { seq: last, hash } = opened.head;
-        while let Some((seq, entry)) = self.unsynced.pop_back() {
+        while let Some((seq, pending)) = self.unsynced.pop_back() {
             if seq > last {
-                self.waiting.push_front(entry);
+                self.waiting.push_front(pending);
             }
         }
         if last < self.told.seq || (last == self.told.seq && hash != self.told.hash) {
@@ -272,13 +293,13 @@ impl<D: Disk + Clone> Book<D> {
             tracing::error!(durable, found, "the audit log went back: lines that were durable are gone");
             self.metrics.went_back.inc();
             let entry = Entry::new(now, "audit", "open", "audit", "went_back");
-            self.waiting.push_front(entry.field("durable", durable).field("found", found));
+            self.waiting.push_front(entry.field("durable", durable).field("found", found).into());
         }
         if let Some(cut) = &opened.cut {
             tracing::warn!(file = cut.file, bytes = cut.bytes, "a crash had cut the audit log's last line");
             let entry = Entry::new(now, "audit", "open", "audit", "cut_line_set_aside");
             let kept = cut.kept.display().to_string();
-            self.waiting.push_front(entry.field("bytes", cut.bytes).field("kept", kept));
+            self.waiting.push_front(entry.field("bytes", cut.bytes).field("kept", kept).into());
         }
     }
 
@@ -342,9 +363,9 @@ impl<D: Disk + Clone> Book<D> {
         self.metrics.waiting.set(self.held() as f64);
         self.metrics.full.set(if room == Room::Free { 0.0 } else { 1.0 });
         if let Some(refused) = returned {
-            self.waiting.push_back(room_entry(now, "free").field("refused", refused));
+            self.waiting.push_back(room_entry(now, "free").field("refused", refused).into());
         } else if was_free && room != Room::Free {
-            self.waiting.push_back(room_entry(now, "full"));
+            self.waiting.push_back(room_entry(now, "full").into());
         } else {
             return;
         }

@@ -27,15 +27,17 @@
 //! ```
 //!
 //! # When it cannot be written
-//! Of a log that is full [`Scribe::room`] is [`Room::None`]; where a disk fails, a key is lost, or the log is not one that can be
-//! gone on with, it is [`Room::Broken`]. The program is to begin nothing new then. On a disk that is full it is [`Room::Reserve`], as an end of something makes room, also when the program
-//! starts on such a disk and cannot open the log. What is under way goes on. Its entries take the reserve, a part of the log that is kept for
-//! them: in it [`Scribe::room`] is [`Room::Reserve`]. Beyond that they wait in memory and are written when it works again,
-//! which is tried every second: a log that cannot be used is opened anew, files past their age are pruned. An opening that
-//! fails reads much, so after each one the next is tried later, at most 30 seconds.
+//! Of a log that is full [`Scribe::room`] is [`Room::None`]; where a disk fails, a key is lost, or the log is not one that
+//! can be gone on with, it is [`Room::Broken`]. The program is to begin nothing new then. On a disk that is full it is
+//! [`Room::Reserve`], as an end of something makes room, also when the program starts on such a disk and cannot open the
+//! log. What is under way goes on. Its entries take the reserve, a part of the log that is kept for them: in it
+//! [`Scribe::room`] is [`Room::Reserve`]. Beyond that they are written when it works again. What [`Scribe::write`] takes is
+//! left as notes meanwhile, which outlive the program, except on a full disk; what is handed over, and can be told again
+//! after a crash, waits in memory. Writing is tried every second: a log that cannot be used is opened anew, files past
+//! their age are pruned. An opening that fails reads much, so after each one the next is tried later, at most 30 seconds.
 //!
-//! **Invariant:** entries are written in the order in which they were given, and none is dropped while at most
-//! [`WAITING_MAX`] wait; those beyond that are counted, and the count is written.
+//! **Invariant:** entries are written in the order in which they were given, notes behind the others, and none is dropped while
+//! at most [`WAITING_MAX`] wait; those beyond that are counted, and the count is written.
 //! **Invariant:** what is answered with [`Kept::OnDisk`] is in the log after a crash.
 //! **Invariant:** a directory has one writer: whoever writes holds the lock file. A note may be written twice when its
 //! writer is killed, never not at all.
@@ -48,6 +50,7 @@ mod error;
 mod metrics;
 mod notes;
 mod owner;
+mod pending;
 mod place;
 mod scribe;
 mod shown;

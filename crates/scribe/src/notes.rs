@@ -14,10 +14,13 @@ use crate::book::Book;
 use crate::error::{NoteError, ScribeError};
 use crate::metrics::ScribeMetrics;
 use crate::owner::OwnersDisk;
+use crate::pending::Pending;
 use crate::place::{Options, Place};
 
 /// Notes that are taken up at once.
 const TAKEN_MAX: usize = 256;
+/// Notes that a program leaves which could not write the log, together with those that are there.
+pub(crate) const LEFT_MAX: usize = 1_024;
 /// A note longer than this is none.
 const NOTE_MAX_BYTES: u64 = 256 * 1024;
 const EXTENSION: &str = ".json";
@@ -87,30 +90,70 @@ pub fn leave(
 ) -> Result<(), ScribeError> {
     let options = Options { keep: Duration::MAX, ..options };
     let disk = OwnersDisk::within(place.dir());
+    let mut notes = NoteWriter::default();
     let mut book = Book::new(disk, place.clone(), options, ScribeMetrics::default());
     book.tick(now, Duration::ZERO);
     // Notes of before that did not reach the log are there still; these would come before them.
     let left = if book.is_settled() {
-        book.take(entries, now);
+        book.take(entries.into_iter().map(Pending::from).collect(), now);
         book.close(now);
         book.into_waiting()
     } else {
         entries
     };
-    for (index, entry) in left.iter().enumerate() {
-        let name = format!("{:020}-{}-{index}{EXTENSION}", now.as_nanosecond(), std::process::id());
-        let path = place.notes.join(name);
-        let noted = write(disk, &path, &Note::from(entry));
-        noted.map_err(|source| ScribeError::Note { path, source })?;
-    }
-    Ok(())
+    left.iter().try_for_each(|entry| notes.write(&disk, &place.notes, entry, now))
 }
 
-fn write(disk: OwnersDisk, path: &Path, note: &Note) -> Result<(), NoteError> {
-    if let Some(dir) = path.parent() {
-        disk.create_dir_all(dir)?;
+/// Leaves notes.
+#[derive(Debug, Default)]
+pub(crate) struct NoteWriter {
+    /// Of this program so far.
+    written: u64,
+    /// How many there are that nobody has taken up, once that is known.
+    left: Option<usize>,
+}
+
+impl NoteWriter {
+    /// Writes a note of an entry, and tells whether it is on the disk: not where there are many that nobody has taken up.
+    pub(crate) fn leave<D: Disk>(&mut self, disk: &D, dir: &Path, entry: &Entry<'_>, now: Timestamp) -> bool {
+        let left = *self.left.get_or_insert_with(|| disk.list(dir).map_or(0, |names| names.len()));
+        if left >= LEFT_MAX {
+            return false;
+        }
+        let written = self.write(disk, dir, entry, now);
+        if let Err(error) = &written {
+            tracing::debug!(
+                error = error as &dyn std::error::Error,
+                "a line waits for the audit log in memory only"
+            );
+        }
+        self.left = Some(left + usize::from(written.is_ok()));
+        written.is_ok()
     }
-    Ok(atomic_replace(&disk, path, &serde_json::to_vec(note)?)?)
+
+    /// Some may have been taken up.
+    pub(crate) fn look_again(&mut self) {
+        self.left = None;
+    }
+
+    /// The order of their names is the one in which they are written.
+    fn write<D: Disk>(
+        &mut self,
+        disk: &D,
+        dir: &Path,
+        entry: &Entry<'_>,
+        now: Timestamp,
+    ) -> Result<(), ScribeError> {
+        let name =
+            format!("{:020}-{}-{:06}{EXTENSION}", now.as_nanosecond(), std::process::id(), self.written);
+        self.written += 1;
+        let path = dir.join(name);
+        let write = || -> Result<(), NoteError> {
+            disk.create_dir_all(dir)?;
+            Ok(atomic_replace(disk, &path, &serde_json::to_vec(&Note::from(entry))?)?)
+        };
+        write().map_err(|source| ScribeError::Note { path, source })
+    }
 }
 
 /// Notes that were read and are to be removed once they are in the log.

@@ -15,6 +15,7 @@ use crate::book::Book;
 use crate::error::ScribeError;
 use crate::metrics::ScribeMetrics;
 use crate::owner::OwnersDisk;
+use crate::pending::Pending;
 use crate::place::{Options, Place};
 use crate::shown::{Room, Shown};
 
@@ -33,14 +34,15 @@ pub(crate) struct Gone;
 /// What became of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// They are durable.
+    /// They are in the log, and durable.
     OnDisk,
-    /// They wait in memory until the log can be written, or the program ends and they were not taken any more.
+    /// They wait until the log can be written: as notes or in memory, as they were given. Or the program ends and they were
+    /// not taken any more.
     Not,
 }
 
 enum Ask {
-    Write { entries: Vec<Entry<'static>>, kept: oneshot::Sender<Kept> },
+    Write { entries: Vec<Entry<'static>>, told_once: bool, kept: oneshot::Sender<Kept> },
     Close(oneshot::Sender<()>),
 }
 
@@ -98,22 +100,28 @@ impl Scribe {
         Ok(Scribe(Arc::new(Inner { queue, shown, place, thread })))
     }
 
-    /// Writes entries and answers once it is known what became of them.
+    /// Writes entries and answers once it is known what became of them. Where the log cannot be written they are left as notes,
+    /// so that they are not lost when the program is killed; on a full disk they wait in memory.
     pub async fn write(&self, entries: Vec<Entry<'static>>) -> Kept {
-        self.hand_over(entries).await.kept().await
+        self.send(entries, true).await.kept().await
     }
 
-    /// Takes entries; what becomes of them is awaited apart. Waits while too many are on their way.
+    /// Takes entries that the program can tell again after a crash: where the log cannot be written they wait in memory. What
+    /// becomes of them is awaited apart. Waits while too many are on their way.
     pub async fn hand_over(&self, entries: Vec<Entry<'static>>) -> Written {
+        self.send(entries, false).await
+    }
+
+    async fn send(&self, entries: Vec<Entry<'static>>, told_once: bool) -> Written {
         let (kept, written) = oneshot::channel();
-        let sent = self.0.queue.send(Ask::Write { entries, kept }).await;
+        let sent = self.0.queue.send(Ask::Write { entries, told_once, kept }).await;
         Written(sent.is_ok().then_some(written))
     }
 
     /// As [`Scribe::hand_over`], for a thread that may block.
     pub fn hand_over_blocking(&self, entries: Vec<Entry<'static>>) -> Written {
         let (kept, written) = oneshot::channel();
-        let sent = self.0.queue.blocking_send(Ask::Write { entries, kept });
+        let sent = self.0.queue.blocking_send(Ask::Write { entries, told_once: false, kept });
         Written(sent.is_ok().then_some(written))
     }
 
@@ -234,8 +242,8 @@ fn write_group(
     let mut all = Vec::new();
     while let Some(ask) = next {
         match ask {
-            Ask::Write { entries, kept } => {
-                all.extend(entries);
+            Ask::Write { entries, told_once, kept } => {
+                all.extend(entries.into_iter().map(|entry| Pending { entry, told_once }));
                 waiting.push(kept);
             }
             Ask::Close(asker) => closed = Some(asker),

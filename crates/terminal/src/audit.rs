@@ -186,7 +186,9 @@ fn sentences(report: &Report) -> Vec<String> {
     match report.expected {
         Expected::Met => all.push("It has the head that was given.".to_owned()),
         Expected::Pruned => {
-            all.push("The line of the head that was given was pruned, so nothing can be said of it.".to_owned());
+            all.push(
+                "The line of the head that was given was pruned, so nothing can be said of it.".to_owned(),
+            );
         }
         Expected::NotGiven if report.unsigned > 0 && report.is_untampered() => {
             let unsigned = match report.unsigned {

@@ -9,8 +9,12 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_769_853_600).expect("a time")
 }
 
-fn entry(number: u64) -> Entry<'static> {
-    Entry::new(now(), "orders", "order.cancel", "alice", "succeeded").field("number", number)
+fn entry(number: u64) -> Pending {
+    Entry::new(now(), "orders", "order.cancel", "alice", "succeeded").field("number", number).into()
+}
+
+fn told_once(number: u64) -> Pending {
+    Pending { told_once: true, ..entry(number) }
 }
 
 /// An uptime after so many of the longest waits for an opening.
@@ -244,4 +248,79 @@ fn beyond_the_bound_of_memory_entries_are_counted_and_the_count_is_written() {
     })
     .expect("readable");
     assert_eq!(lost, Some(5.into()));
+}
+
+/// A book whose log has one line, and whose key is taken away: what the key was.
+fn without_key(disk: &SimulatedDisk, place: &Place) -> Vec<u8> {
+    let mut before = Book::new(disk.clone(), place.clone(), Options::default(), ScribeMetrics::default());
+    before.tick(now(), up(0));
+    assert_eq!(before.take(vec![entry(0)], now()), Kept::OnDisk);
+    before.close(now());
+    let key = disk.read_at(&place.key, 0, u64::MAX).expect("the key");
+    disk.remove(&place.key).expect("removed");
+    key
+}
+
+#[test]
+fn what_nobody_can_tell_again_outlives_a_program_that_cannot_write_the_log() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place(dir.path());
+    let disk = SimulatedDisk::new();
+    let start = |disk: &SimulatedDisk| {
+        Book::new(disk.clone(), place.clone(), Options::default(), ScribeMetrics::default())
+    };
+    let key = without_key(&disk, &place);
+    let mut killed = start(&disk);
+    killed.tick(now(), up(0));
+    for number in 1..5 {
+        let pending = if number == 3 { entry(number) } else { told_once(number) };
+        assert_eq!(killed.take(vec![pending], now()), Kept::Not);
+    }
+    drop(killed);
+
+    let disk = disk.crash();
+    nkudo_journal::atomic_replace(&disk, &place.key, &key).expect("the key is back");
+    let mut next = start(&disk);
+    next.tick(now(), up(0));
+    assert!(next.is_settled());
+    assert_eq!(disk.list(&place.notes).expect("a listing"), Vec::<String>::new());
+    next.close(now());
+    assert_eq!(numbers(&disk), [0, 1, 2, 4], "what can be told again waited in memory");
+    let report =
+        verify(&disk, &place.log, &PublicKey::read(&disk, &place.public_key()).expect("a key"), None);
+    assert!(report.expect("readable").is_untampered());
+}
+
+#[test]
+fn notes_are_bounded_and_what_is_beyond_waits_in_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place(dir.path());
+    let disk = SimulatedDisk::new();
+    let key = without_key(&disk, &place);
+    let most = u64::try_from(notes::LEFT_MAX).expect("small");
+    let mut book = Book::new(disk.clone(), place.clone(), Options::default(), ScribeMetrics::default());
+    book.tick(now(), up(0));
+    book.take((1..most + 8).map(told_once).collect(), now());
+    assert_eq!(disk.list(&place.notes).expect("a listing").len(), notes::LEFT_MAX);
+    nkudo_journal::atomic_replace(&disk, &place.key, &key).expect("the key is back");
+    (1..30).for_each(|waits| book.tick(now(), up(waits)));
+    book.close(now());
+    let mut written = numbers(&disk);
+    written.sort_unstable();
+    assert_eq!(written, (0..most + 8).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_disk_is_left_no_notes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place(dir.path());
+    let disk = SimulatedDisk::new();
+    let mut book = Book::new(disk.clone(), place.clone(), Options::default(), ScribeMetrics::default());
+    book.tick(now(), up(0));
+    disk.set_capacity(disk.used_bytes() + 100);
+    assert_eq!(book.take(vec![told_once(0)], now()), Kept::Not);
+    assert!(disk.list(&place.notes).map_or(true, |names| names.is_empty()));
+    disk.set_capacity(u64::MAX);
+    book.tick(now(), up(1));
+    check_whole(&disk.crash(), &place, 1, "with room");
 }

@@ -223,6 +223,37 @@ fn both_sides_have_lines_of_who_did_what() {
     }
 }
 
+#[test]
+fn what_is_done_while_a_log_cannot_be_written_is_in_it_once_it_can_whoever_is_killed_before() {
+    let mut fleet = Fleet::start(SIMULATED);
+    fleet.control.stop().unwrap();
+    fleet.host.stop().unwrap();
+    let keys = [fleet.control.data_dir(), fleet.host.state_dir()].map(|dir| dir.join("audit.key"));
+    for key in &keys {
+        fs::rename(key, key.with_extension("aside")).unwrap();
+    }
+    fleet.control.start().unwrap();
+    fleet.host.start().unwrap();
+    fleet.host.says(&["log-level", "debug"]).unwrap();
+    fleet.host.says(&["renew"]).unwrap();
+    for _ in 0..2 {
+        fleet.control.kill_9().unwrap();
+        fleet.host.kill_9().unwrap();
+        fleet.control.start().unwrap();
+        fleet.host.start().unwrap();
+    }
+    for key in &keys {
+        fs::rename(key.with_extension("aside"), key).unwrap();
+    }
+    let is_told = |command: Command, operation: &str| {
+        let lines = lines(command);
+        (lines.iter().filter(|line| line["operation"] == operation).count() == 1).then_some(())
+    };
+    until("the level", || is_told(fleet.host.command(&[]), "configuration.log_level")).unwrap();
+    until("the renewal", || is_told(fleet.control.command(&[]), "agent.renew")).unwrap();
+    check_whole(&fleet.host, &fleet.control);
+}
+
 /// The files of a log, in their order.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
