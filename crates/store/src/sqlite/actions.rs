@@ -1,6 +1,6 @@
 //! Actions: asked for, sent, ended.
 
-use nkudo_domain::{ActionId, ActionStatus, ActionType, AgentId, EndStatus, TenantId};
+use nkudo_domain::{ActionId, ActionStatus, ActionType, AgentId, EndStatus, Outcome, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, SqliteConnection, query};
 
@@ -367,10 +367,11 @@ pub(super) async fn expire(
     now_ms: i64,
 ) -> Result<Vec<ActionRecord>, Fault> {
     let rows = query(
-        "UPDATE actions SET status = 'expired', completed_at_ms = $1, recorded_at_ms = $1
+        "UPDATE actions SET status = 'expired', completed_at_ms = $1, recorded_at_ms = $1, error = $2
          WHERE status = 'queued' AND sent_at_ms IS NULL AND expires_at_ms <= $1 RETURNING *",
     )
     .bind(now_ms)
+    .bind(Outcome::Expired.error())
     .fetch_all(connection)
     .await?;
     rows.iter().map(record).collect()

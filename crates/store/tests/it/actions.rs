@@ -113,6 +113,7 @@ async fn only_what_was_never_sent_expires() {
         let expired = store.expire(HOUR_MS).await.unwrap();
         let ids: Vec<&str> = expired.iter().map(|record| record.action.action_id.as_str()).collect();
         assert_eq!((ids, expired[0].status), (vec!["unsent"], ActionStatus::Expired));
+        assert_eq!(expired[0].error.as_deref(), Some("it expired before its turn came"));
         assert_eq!(store.expire(HOUR_MS).await.unwrap(), []);
         assert_eq!(store.counts().await.unwrap().open_actions, 2);
     }

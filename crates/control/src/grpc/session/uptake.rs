@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nkudo_domain::{ActionId, EndStatus};
+use nkudo_domain::{ActionId, EndStatus, Outcome};
 use nkudo_rpc::message::{ActionResult, Answer, FromAgent, Outages, ToAgent, VmReport, VmStanding};
 use nkudo_rpc::{Heard, RpcError, RpcErrorKind};
 use nkudo_store::{ExecutionRecord, Recorded, Reported, ResultBatch, VmRecord};
@@ -118,7 +118,9 @@ impl Session {
                         }
                         Answer::Accepted => None,
                         Answer::Refused(why) => Some((EndStatus::Failure, Some(why))),
-                        Answer::Expired => Some((EndStatus::Expired, None)),
+                        Answer::Expired => {
+                            Some((EndStatus::Expired, Outcome::Expired.error().map(str::to_owned)))
+                        }
                         Answer::Cancelled => Some((EndStatus::Cancelled, None)),
                     };
                     open.dispatch.answered(&action_id);
