@@ -1,6 +1,7 @@
 //! A disk that fills up: nothing that was told is lost, and deletes work.
 
 use nkudo_domain::ActionStatus;
+use nkudo_executor::has_reserve;
 use nkudo_journal::{Disk as _, SimulatedDisk};
 use nkudo_tracker::{Admission, Tracker};
 
@@ -37,6 +38,17 @@ async fn a_vm_is_deleted_on_a_disk_without_a_free_byte() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn a_state_directory_has_a_reserve_while_its_ballast_holds_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let ballast = dir.path().join("journal.ballast");
+    assert!(!has_reserve(dir.path()), "before the first start");
+    for (bytes, expected) in [("room", true), ("", false)] {
+        std::fs::write(&ballast, bytes).unwrap();
+        assert_eq!(has_reserve(dir.path()), expected, "{bytes:?}");
     }
 }
 
