@@ -184,6 +184,16 @@ fn every_metric_is_written_and_declared() {
     })
     .unwrap();
     scrape(&fleet, &mut agent, &mut control);
+    fleet.host.stop().unwrap();
+    fleet.control.wait_presence(&fleet.agent_id, "offline").unwrap();
+    until("an agent that is offline to be counted", || {
+        let (_, text) = request(fleet.control.http_addr(), "GET", "/metrics", None, None)?;
+        control.take(&text);
+        text.lines()
+            .any(|line| line.starts_with("nkudo_agents_offline") && !line.ends_with(" 0.0"))
+            .then_some(())
+    })
+    .unwrap();
     let agent = agent.judge(&nkudo_catalogue::agent());
     let control = control.judge(&nkudo_catalogue::control());
     let nothing = (BTreeSet::new(), BTreeSet::new());
