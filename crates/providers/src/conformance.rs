@@ -19,7 +19,7 @@ use crate::provider::Provider;
 /// How long one check may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
 /// How long something that must come about may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon it is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A paused guest is watched for so long; a running one shows more than one sign of life in it.

@@ -25,7 +25,7 @@ const COMMANDS: u32 = 6;
 /// Strikes of a round; some kill both programs.
 const STRIKES: u32 = 10;
 /// What should pass is waited for so long.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Kills so many programs, and says what came of it.
 pub fn run(kills: u64, seed: u64, json: Option<&Path>) -> Result<()> {

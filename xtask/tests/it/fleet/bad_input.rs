@@ -15,7 +15,7 @@ use xtask::fleet::{ControlPlane, build, request};
 use super::rounds::pause;
 
 /// How long a client that does not ask, or asks too slowly, is borne with, with some room.
-const CUT_WITHIN: Duration = Duration::from_secs(30);
+const CUT_WITHIN: Duration = Duration::from_secs(16);
 
 pub(super) fn control() -> ControlPlane {
     let mut control = ControlPlane::new(&build(false).unwrap(), &[]).unwrap();

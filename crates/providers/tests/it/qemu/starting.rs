@@ -187,7 +187,7 @@ async fn what_a_disk_does_is_counted() {
         signal(spec.vm_id, Signal::Stop);
         let begun = Instant::now();
         let busy = qemu.counters(spec.vm_id).await.unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!(busy.block_read_bytes, after.block_read_bytes);
         qemu.delete(spec.vm_id).await.unwrap();
     }
@@ -239,11 +239,7 @@ async fn twenty_vms_are_observed_quickly() {
         until("READY", || world.console(spec.vm_id).starts_with("READY")).await;
     }
     let mut best = Duration::MAX;
-    // On a busy machine only some of the looks have it to themselves.
-    for _ in 0..200 {
-        if best < Duration::from_millis(100) {
-            break;
-        }
+    for _ in 0..5 {
         let begun = Instant::now();
         let mut looks = JoinSet::new();
         for spec in &specs {
